@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RH_BASE_BYTES_H
+#define RH_BASE_BYTES_H
+
+/*
+ * A slice of bytes that somebody else owns, and small questions about such slices.
+ * A slice is a value; how long what it points to is valid is said where a slice is handed out.
+ */
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+struct rh_bytes {
+    const char *data; /* not terminated; may be NULL when size is 0 */
+    size_t size;
+};
+
+/* printf arguments for "%.*s". */
+#define RH_BYTES_ARG(bytes) (int)(bytes).size, ((bytes).data == NULL ? "" : (bytes).data)
+
+static inline struct rh_bytes rh_bytes(const void *data, size_t size)
+{
+    return (struct rh_bytes){.data = data, .size = size};
+}
+
+static inline struct rh_bytes rh_bytes_text(const char *text)
+{
+    return rh_bytes(text, strlen(text));
+}
+
+static inline bool rh_bytes_equal(struct rh_bytes a, struct rh_bytes b)
+{
+    return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
+}
+
+static inline bool rh_bytes_equal_text(struct rh_bytes a, const char *text)
+{
+    return rh_bytes_equal(a, rh_bytes_text(text));
+}
+
+/* Equal when ASCII letters are compared without case. */
+bool rh_bytes_equal_nocase(struct rh_bytes a, struct rh_bytes b);
+
+/* Whether the whole slice is well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms). */
+bool rh_bytes_is_utf8(struct rh_bytes bytes);
+
+/* A decimal number without sign, at most |max|. RH_ERR_INVALID: empty, another character, or
+ * greater than |max|. */
+RH_MUST_CHECK int rh_bytes_to_u64(struct rh_bytes bytes, uint64_t max, uint64_t *ret_value);
+
+/* Exactly 16 hex digits, in either case. RH_ERR_INVALID otherwise. */
+RH_MUST_CHECK int rh_bytes_to_id64(struct rh_bytes bytes, uint64_t *ret_value);
+
+#define RH_ID64_SIZE 17
+
+/* Writes 16 lower-case hex digits and a terminator: the form of instances, incarnations, digests. */
+void rh_id64_format(uint64_t value, char out[static RH_ID64_SIZE]);
+
+#endif

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RH_CONFIG_CONFIG_H
+#define RH_CONFIG_CONFIG_H
+
+/*
+ * The cluster config: one YAML file that all nodes and the CLI read. This module turns the file
+ * into a checked struct with every default filled in; it does not look at the network.
+ * docs/operations.md lists every field with its default and range.
+ */
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define RH_CONFIG_NODE_ID_SIZE_MAX 64
+
+/* One entry of `nodes:`. Addresses are "host:port" ("[v6]:port"), port 1 to 65535. */
+struct rh_config_node {
+    char *id;              /* [A-Za-z0-9_-]{1,64}, unique in the file */
+    char *listen;          /* client listener */
+    char *peer;            /* peer listener */
+    char *admin;           /* admin listener */
+    char *zone;            /* "" when not given */
+    char *advertise;       /* ws://host:port or wss://host:port; default ws:// + listen */
+    char *peer_advertise;  /* host:port; default peer */
+    uint32_t weight_milli; /* default 1000; 0 is allowed: starts outside the ring */
+};
+
+struct rh_config {
+    char *path; /* the file it came from, for messages */
+    char *cluster;
+    struct {
+        char *servers; /* host:port,host:port...; no chroot */
+        uint32_t session_timeout_ms;
+    } zookeeper;
+    struct {
+        uint32_t vnodes;
+        uint32_t replicas;
+        uint64_t seed;
+    } ring;
+    struct {
+        uint32_t log_messages; /* per channel */
+        uint64_t log_bytes;    /* per channel */
+        uint32_t log_age_ms;
+        uint32_t channel_idle_ms;
+        uint32_t channels; /* per node */
+        uint64_t message_bytes;
+        uint32_t connections; /* per node */
+        uint32_t dedup_age_ms;
+        uint64_t send_queue_bytes;  /* `send_queue`: unsent bytes of one connection; default 1MiB */
+        uint32_t header_bytes;      /* request line and headers together; default 16KiB */
+        uint32_t header_count;      /* default 64 */
+        uint32_t header_timeout_ms; /* `header_timeout`: from first byte to end of head; 10s */
+        uint32_t body_timeout_ms;   /* `body_timeout`: from end of head to end of body; 30s */
+        uint32_t idle_timeout_ms;   /* `idle_timeout`: HTTP connection between requests; 60s */
+    } limits;
+    struct {
+        uint32_t interval_ms;
+        uint32_t timeout_ms;
+    } heartbeat;
+    struct {
+        uint32_t channels_per_second;
+        uint32_t in_flight;
+        uint32_t moved_linger_ms;
+    } rebalance;
+    struct rh_config_node *nodes;
+    size_t nodes_count;
+};
+
+/*
+ * Reads, checks and completes a config file. On success the caller owns |ret_config| and calls
+ * rh_config_finish(). On failure |ret_config| is untouched and |reason| reads
+ * "FILE:LINE: field: what is wrong".
+ * RH_ERR_NOT_FOUND / RH_ERR_IO: the file cannot be read. RH_ERR_INVALID: syntax, unknown field,
+ * wrong type, impossible value, duplicate key or node id. RH_ERR_NO_MEMORY.
+ */
+RH_MUST_CHECK int rh_config_load(const char *path, struct rh_config *ret_config,
+                                 struct rh_reason *reason);
+
+/* The same from memory; |name| stands for the file in messages. */
+RH_MUST_CHECK int rh_config_parse(const char *text, size_t text_size, const char *name,
+                                  struct rh_config *ret_config, struct rh_reason *reason);
+
+/* Frees what the struct holds; a zeroed struct is allowed. */
+void rh_config_finish(struct rh_config *config);
+
+/* The entry of |id|, or NULL. Valid as long as the config. */
+const struct rh_config_node *rh_config_node_find(const struct rh_config *config, const char *id);
+
+/*
+ * Adds a node that is not in the file, as flags of `ringhopd` describe it. |node| is copied;
+ * NULL zone, advertise and peer_advertise get their defaults. |origin| ("command line") stands
+ * for the file in messages. RH_ERR_INVALID, RH_ERR_EXISTS, RH_ERR_NO_MEMORY.
+ */
+RH_MUST_CHECK int rh_config_node_add(struct rh_config *config, const struct rh_config_node *node,
+                                     const char *origin, struct rh_reason *reason);
+
+/* Whether |id| matches [A-Za-z0-9_-]{1,64}. */
+bool rh_config_node_id_valid(const char *id);
+
+/*
+ * Splits "host:port" or "[v6]:port". |ret_host| has room for 256 bytes.
+ * RH_ERR_INVALID: no port, port not 1 to 65535, empty or overlong host.
+ */
+RH_MUST_CHECK int rh_address_split(const char *address, char *ret_host, uint16_t *ret_port);
+
+#endif

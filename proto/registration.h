@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RH_PROTO_REGISTRATION_H
+#define RH_PROTO_REGISTRATION_H
+
+/*
+ * What stands in ZooKeeper, as data: the registration of a node, the config that all nodes share,
+ * and an operator's request to a node. All three are JSON objects, so that zkCli shows them;
+ * unknown fields are ignored. This module encodes and decodes; node/membership.h has the rules.
+ *
+ *   /ringhop/<cluster>/config
+ *   /ringhop/<cluster>/members/<id>.<sequence>
+ *   /ringhop/<cluster>/requests/<id>
+ */
+
+#include "base/bytes.h"
+#include "base/error.h"
+
+#define RH_NODE_ID_SIZE  65  /* with terminator */
+#define RH_ZONE_SIZE     65  /* with terminator */
+#define RH_ADDRESS_SIZE  262 /* with terminator: "host:port" */
+#define RH_URL_SIZE      270 /* with terminator: "wss://host:port" */
+#define RH_VERSION_SIZE  33  /* with terminator */
+#define RH_CONFIG_FORMAT 1
+
+/* Data of members/<id>.<sequence>; immutable once written. */
+struct rh_registration {
+    char id[RH_NODE_ID_SIZE];
+    uint64_t instance;             /* random id of this process run */
+    uint32_t weight_milli;         /* 0: alive, outside the ring */
+    char zone[RH_ZONE_SIZE];       /* "" when none */
+    char url[RH_URL_SIZE];         /* what clients are told: ws://host:port or wss://host:port */
+    char peer[RH_ADDRESS_SIZE];    /* where peers connect */
+    char admin[RH_ADDRESS_SIZE];   /* where the admin listener is */
+    char version[RH_VERSION_SIZE]; /* of the software */
+};
+
+/* Data of config: what all nodes of a cluster must share. */
+struct rh_shared_config {
+    uint64_t generation; /* from 1; raised when ZooKeeper's data was lost */
+    uint32_t format;     /* RH_CONFIG_FORMAT */
+    uint32_t vnodes;
+    uint32_t replicas;
+    uint64_t seed;
+};
+
+enum rh_request_kind {
+    RH_REQUEST_DRAIN,  /* weight 0 until joined again */
+    RH_REQUEST_JOIN,   /* back to the weight of the node's config */
+    RH_REQUEST_WEIGHT, /* that weight */
+};
+
+enum rh_request_state {
+    RH_REQUEST_ASKED,   /* written by the operator */
+    RH_REQUEST_WORKING, /* the node has seen it and is moving channels */
+    RH_REQUEST_DONE,
+    RH_REQUEST_FAILED, /* `reason` says why */
+};
+
+/* Data of requests/<id>. It stays: a node that restarts starts as the last request left it. */
+struct rh_request {
+    uint64_t number; /* random: tells one request from the next */
+    enum rh_request_kind kind;
+    uint32_t weight_milli; /* of RH_REQUEST_WEIGHT */
+    enum rh_request_state state;
+    uint64_t channels_left;    /* progress: channels still here */
+    uint64_t connections_left; /* progress: connections still here */
+    char reason[128];
+};
+
+/* Encoders give a terminated string that the caller frees, or NULL when out of memory. */
+char *rh_registration_encode(const struct rh_registration *registration);
+char *rh_shared_config_encode(const struct rh_shared_config *config);
+char *rh_request_encode(const struct rh_request *request);
+
+/* Decoders check every field. RH_ERR_INVALID with a reason that names the field (znode data may
+ * have been written by anyone), RH_ERR_NO_MEMORY. */
+RH_MUST_CHECK int rh_registration_decode(struct rh_bytes data,
+                                         struct rh_registration *ret_registration,
+                                         struct rh_reason *reason);
+RH_MUST_CHECK int rh_shared_config_decode(struct rh_bytes data, struct rh_shared_config *ret_config,
+                                          struct rh_reason *reason);
+RH_MUST_CHECK int rh_request_decode(struct rh_bytes data, struct rh_request *ret_request,
+                                    struct rh_reason *reason);
+
+const char *rh_request_kind_name(enum rh_request_kind kind);    /* "drain" ... */
+const char *rh_request_state_name(enum rh_request_state state); /* "asked" ... */
+
+#endif
