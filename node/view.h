@@ -7,31 +7,11 @@
  * reference; a node adopts views one after the other, in the order of their epochs.
  */
 
+#include "proto/identity.h"
 #include "proto/registration.h"
 #include "ring/ring.h"
 
 #include <stdbool.h>
-
-/* Total order of views: first by generation, then by pzxid of members/. */
-struct rh_epoch {
-    uint64_t generation;
-    int64_t pzxid;
-};
-
-/* < 0, 0, > 0 as |a| is before, equal to, or after |b|. */
-static inline int rh_epoch_compare(struct rh_epoch a, struct rh_epoch b)
-{
-    if (a.generation != b.generation) {
-        return a.generation < b.generation ? -1 : 1;
-    }
-    return (a.pzxid > b.pzxid) - (a.pzxid < b.pzxid);
-}
-
-/* A node as messages and roles name it: a restarted process is another one. */
-struct rh_node_ref {
-    char id[RH_NODE_ID_SIZE];
-    uint64_t instance;
-};
 
 struct rh_view {
     unsigned references;

@@ -14,8 +14,8 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "proto/identity.h"
 
-#define RH_NODE_ID_SIZE  65  /* with terminator */
 #define RH_ZONE_SIZE     65  /* with terminator */
 #define RH_ADDRESS_SIZE  262 /* with terminator: "host:port" */
 #define RH_URL_SIZE      270 /* with terminator: "wss://host:port" */
