@@ -11,8 +11,9 @@
  * the same ring in another language; tests/vectors/ring.txt has the golden placements.
  *
  * Points. A member of weight w has round(w * vnodes) points (at least one when w > 0). Point i of
- * member id is a hash of (id, i) alone, so a point does not depend on who else is there, and
- * raising a weight only adds points. Points are ordered by (hash, member id).
+ * member "n1" is the hash of the text "n1#i", i in decimal from 0, so a point does not depend on
+ * who else is there, and raising a weight only adds points. Points are ordered by (hash, member
+ * id).
  *
  * Owner. A key belongs to the first point whose hash is >= the key's hash, walking clockwise; past
  * the last point the walk goes on at the first.
@@ -30,15 +31,18 @@
 #define RH_RING_MUST_CHECK
 #endif
 
-#define RH_RING_ID_SIZE_MAX  64    /* bytes of a member id, without terminator */
-#define RH_RING_VNODES_MAX   65536 /* points of a member of weight 1 */
-#define RH_RING_WEIGHT_ONE   1000  /* weights are in thousandths */
-#define RH_RING_REPLICAS_MAX 16    /* longest preference list */
+#define RH_RING_ID_SIZE_MAX  64      /* bytes of a member id, without terminator */
+#define RH_RING_VNODES_MAX   65536   /* points of a member of weight 1 */
+#define RH_RING_MEMBERS_MAX  65536   /* members, those of weight 0 included */
+#define RH_RING_POINTS_MAX   8388608 /* points of all members: 16,384 members of 512 */
+#define RH_RING_WEIGHT_ONE   1000    /* weights are in thousandths */
+#define RH_RING_REPLICAS_MAX 16      /* longest preference list */
 #define RH_RING_NONE         UINT32_MAX
 
 /* Errors; the values are those of base/error.h. */
 #define RH_RING_ERR_NO_MEMORY (-1)
-#define RH_RING_ERR_INVALID   (-2) /* vnodes out of range, bad or double id, too many points */
+#define RH_RING_ERR_INVALID   (-2) /* vnodes out of range, bad or double id */
+#define RH_RING_ERR_TOO_LARGE (-3) /* above RH_RING_MEMBERS_MAX or RH_RING_POINTS_MAX */
 
 struct rh_ring;
 
@@ -66,7 +70,7 @@ struct rh_ring_arc {
 /*
  * Builds a ring. |members| may be in any order and is not kept; |members_count| may be 0.
  * The members of the ring are sorted by id (bytewise); an *index* below is a place in that order.
- * RH_RING_ERR_INVALID, RH_RING_ERR_NO_MEMORY.
+ * RH_RING_ERR_INVALID, RH_RING_ERR_TOO_LARGE, RH_RING_ERR_NO_MEMORY.
  */
 RH_RING_PUBLIC RH_RING_MUST_CHECK int rh_ring_create(const struct rh_ring_options *options,
                                                      const struct rh_ring_member *members,
@@ -85,7 +89,8 @@ RH_RING_PUBLIC size_t rh_ring_active_count(const struct rh_ring *ring);
 /* Total number of points. */
 RH_RING_PUBLIC size_t rh_ring_points_count(const struct rh_ring *ring);
 
-/* The member at |index| (< members_count), as the ring holds it: valid as long as the ring. */
+/* The member at |index| (< members_count), as the ring holds it: valid as long as the ring. Its
+ * zone is never NULL. */
 RH_RING_PUBLIC const struct rh_ring_member *rh_ring_member(const struct rh_ring *ring,
                                                            uint32_t index);
 
@@ -103,11 +108,15 @@ RH_RING_PUBLIC uint32_t rh_ring_owner(const struct rh_ring *ring, uint64_t hash)
  * clockwise it takes members of zones not taken yet; if that gives fewer than |replicas|, it fills
  * up with the members passed over, in walk order. Writes indices to |ret_indices| (room for
  * |replicas|, at most RH_RING_REPLICAS_MAX) and returns how many: min(replicas, active_count).
+ * The walk is a few points long, unless a zone that must be taken has very few of them.
  */
 RH_RING_PUBLIC size_t rh_ring_preference(const struct rh_ring *ring, uint64_t hash, size_t replicas,
                                          uint32_t *ret_indices);
 
-/* Share of the hash space that member |index| owns, 0.0 to 1.0; all shares add up to 1. */
+/*
+ * Share of the hash space that member |index| owns, 0.0 to 1.0. Shares are multiples of 2^-53 (the
+ * ends of each stretch are rounded down to one), so all of them add up to exactly 1.0.
+ */
 RH_RING_PUBLIC double rh_ring_share(const struct rh_ring *ring, uint32_t index);
 
 /*
@@ -128,7 +137,10 @@ RH_RING_PUBLIC RH_RING_MUST_CHECK int rh_ring_difference(const struct rh_ring *b
                                                          struct rh_ring_arc **ret_arcs,
                                                          size_t *ret_arcs_count);
 
-/* Share of the hash space that |arcs| cover, 0.0 to 1.0. */
+/*
+ * Share of the hash space that |arcs| cover, 0.0 to 1.0, rounded like rh_ring_share(): the arcs
+ * that one member gains and loses are exactly the difference of its two shares.
+ */
 RH_RING_PUBLIC double rh_ring_arcs_share(const struct rh_ring_arc *arcs, size_t arcs_count);
 
 #endif
