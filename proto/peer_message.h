@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RH_PROTO_PEER_MESSAGE_H
+#define RH_PROTO_PEER_MESSAGE_H
+
+/*
+ * What nodes say to each other, as values. This is the form in which the core reads and writes
+ * messages; proto/peer_codec.h turns them into bytes, and docs/protocol-peer.md has the rules.
+ *
+ * A new kind of message takes: a line in RH_PEER_MESSAGE_MAP, a struct and its place in the union
+ * below, a message in peer.proto, and one pair of functions in peer_codec.c.
+ *
+ * Slices point into somebody else's memory. In a message to send: the sender's, needed only during
+ * the call that encodes. In a decoded message: the decoder's, see rh_peer_decoder_next().
+ */
+
+#include "proto/identity.h"
+#include "proto/payload.h"
+
+/* Suffix of the enum, member of the union, name in logs and metrics. The first three belong to the
+ * link between two processes and never reach the core. */
+#define RH_PEER_MESSAGE_MAP(X)                          \
+    X(HELLO, hello, "hello")                            \
+    X(PING, ping, "ping")                               \
+    X(PONG, pong, "pong")                               \
+    X(PUBLISH, publish, "publish")                      \
+    X(PUBLISH_ANSWER, publish_answer, "publish_answer") \
+    X(INSPECT, inspect, "inspect")                      \
+    X(INSPECT_ANSWER, inspect_answer, "inspect_answer")
+
+enum rh_peer_message_kind {
+#define RH_PEER_MESSAGE_ENUM(suffix, member, name) RH_PEER_##suffix,
+    RH_PEER_MESSAGE_MAP(RH_PEER_MESSAGE_ENUM)
+#undef RH_PEER_MESSAGE_ENUM
+        RH_PEER_MESSAGE_KINDS,
+};
+
+#define RH_PEER_VERSION          1
+#define RH_PEER_CLUSTER_SIZE_MAX 255 /* bytes of a cluster's name: UTF-8, no control characters */
+#define RH_PEER_CODE_SIZE_MAX    64  /* bytes of an error code: printable ASCII */
+#define RH_PEER_TEXT_SIZE_MAX    512 /* bytes of a text for people: UTF-8, no control characters */
+
+/* First message in each direction of a connection. */
+struct rh_peer_hello {
+    uint32_t version;        /* RH_PEER_VERSION of the sender; from 1 */
+    struct rh_bytes cluster; /* name; both must be in the same one */
+    struct rh_node_ref from; /* the sender */
+    struct rh_node_ref to;   /* whom the sender takes the receiver for; id "" is anyone, instance 0
+                                 is any and makes the connection a mere question: no message may
+                                 follow */
+    struct rh_bytes refusal; /* in an answer: why the connection is closed after it; or empty */
+};
+
+/* Is the link alive? Each ping is answered by one pong of the same number. */
+struct rh_peer_ping {
+    uint64_t number;
+};
+
+struct rh_peer_pong {
+    uint64_t number;
+};
+
+/* Asks the receiver, as the owner of |key|, to publish. */
+struct rh_peer_publish {
+    uint64_t request;    /* chosen by the sender; comes back in the answer */
+    struct rh_bytes key; /* rh_key_valid() */
+    struct rh_bytes id;  /* message id, always there: rh_message_id_valid() */
+    struct rh_payload payload;
+    uint32_t deadline_ms; /* from receipt; after it the sender no longer waits, and a publish that
+                             has not begun must not */
+};
+
+enum rh_peer_result {
+    RH_PEER_OK,
+    RH_PEER_NOT_OWNER, /* nothing was done; `owner` is who owns the key in the answerer's view */
+    RH_PEER_REFUSED,   /* nothing was done; `code` and `detail` say why */
+    RH_PEER_UNKNOWN,   /* may or may not have been done: ask again with the same id */
+    RH_PEER_RESULTS,
+};
+
+struct rh_peer_publish_answer {
+    uint64_t request;
+    enum rh_peer_result result;
+    char owner[RH_NODE_ID_SIZE]; /* OK: who published; NOT_OWNER: "" when there is none; else "" */
+    struct rh_bytes code;        /* REFUSED: a stable error code, e.g. `too_large`; else empty */
+    struct rh_bytes detail;      /* a sentence for people, or empty */
+    uint64_t seq;                /* OK: 1 to INT64_MAX */
+    uint64_t incarnation;        /* OK: not 0 */
+    uint32_t connections;        /* OK: that the channel had at the owner */
+    bool duplicate;              /* OK: the id was known; seq is the first one's */
+};
+
+/* Asks the receiver, as the owner of |key|, what it holds. Creates nothing. */
+struct rh_peer_inspect {
+    uint64_t request;
+    struct rh_bytes key;
+};
+
+struct rh_peer_inspect_answer {
+    uint64_t request;
+    enum rh_peer_result result;
+    char owner[RH_NODE_ID_SIZE]; /* as in publish_answer */
+    struct rh_bytes code;        /* as in publish_answer */
+    struct rh_bytes detail;      /* as in publish_answer */
+    bool exists;                 /* OK: whether there is such a channel; the rest is 0 if not */
+    uint64_t incarnation;        /* not 0 when it exists */
+    uint64_t first_seq;          /* of the log; an empty log has first_seq = last_seq + 1 */
+    uint64_t last_seq;
+    uint32_t connections;
+};
+
+struct rh_peer_message {
+    enum rh_peer_message_kind kind;
+    struct rh_epoch epoch; /* that the sender was in when it sent this */
+    union {
+        struct rh_peer_hello hello;
+        struct rh_peer_ping ping;
+        struct rh_peer_pong pong;
+        struct rh_peer_publish publish;
+        struct rh_peer_publish_answer publish_answer;
+        struct rh_peer_inspect inspect;
+        struct rh_peer_inspect_answer inspect_answer;
+    };
+};
+
+/* "hello", "publish_answer", ...; static. */
+const char *rh_peer_message_name(enum rh_peer_message_kind kind);
+
+/* "ok", "not_owner", "refused", "unknown"; static. */
+const char *rh_peer_result_name(enum rh_peer_result result);
+
+/*
+ * Whether every field is in its range: what the decoder lets pass and the encoder expects.
+ * RH_ERR_INVALID with a reason that names the field ("publish.key: ...").
+ */
+RH_MUST_CHECK int rh_peer_message_check(const struct rh_peer_message *message,
+                                        struct rh_reason *reason);
+
+#endif
