@@ -14,7 +14,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define RH_CONFIG_FILE_SIZE_MAX    (1024 * 1024) /* bytes */
 #define RH_CONFIG_NODE_ID_SIZE_MAX 64
+#define RH_CONFIG_ZONE_SIZE_MAX    64
+#define RH_CONFIG_NODES_MAX        1024
 
 /* One entry of `nodes:`. Addresses are "host:port" ("[v6]:port"), port 1 to 65535. */
 struct rh_config_node {
@@ -22,15 +25,15 @@ struct rh_config_node {
     char *listen;          /* client listener */
     char *peer;            /* peer listener */
     char *admin;           /* admin listener */
-    char *zone;            /* "" when not given */
+    char *zone;            /* [A-Za-z0-9._-]{0,64}; "" when not given */
     char *advertise;       /* ws://host:port or wss://host:port; default ws:// + listen */
     char *peer_advertise;  /* host:port; default peer */
     uint32_t weight_milli; /* default 1000; 0 is allowed: starts outside the ring */
 };
 
 struct rh_config {
-    char *path; /* the file it came from, for messages */
-    char *cluster;
+    char *path;    /* the file it came from, for messages */
+    char *cluster; /* [A-Za-z0-9_-]{1,64} */
     struct {
         char *servers; /* host:port,host:port...; no chroot */
         uint32_t session_timeout_ms;
@@ -96,6 +99,10 @@ const struct rh_config_node *rh_config_node_find(const struct rh_config *config,
  */
 RH_MUST_CHECK int rh_config_node_add(struct rh_config *config, const struct rh_config_node *node,
                                      const char *origin, struct rh_reason *reason);
+
+/* Bytes that a message of `message_bytes` can take as a WebSocket or HTTP message: a text of control
+ * characters grows sixfold as JSON, and the envelope comes on top. `send_queue` is at least this. */
+uint64_t rh_config_message_size_max(const struct rh_config *config);
 
 /* Whether |id| matches [A-Za-z0-9_-]{1,64}. */
 bool rh_config_node_id_valid(const char *id);
