@@ -24,11 +24,11 @@
 #define RH_CLIENT_JSON_DEPTH_MAX 128
 
 /* Codes of `error` messages and problem answers that this module gives; stable, for programs. */
-#define RH_CLIENT_ERROR_MAP(X)                                                             \
-    X(RH_CLIENT_BAD_MESSAGE, "bad_message") /* not JSON, no object, unknown type */        \
-    X(RH_CLIENT_BAD_ID, "bad_id")           /* message id: length or characters */         \
-    X(RH_CLIENT_BAD_PAYLOAD, "bad_payload") /* not exactly one payload, or a broken one */ \
-    X(RH_CLIENT_TOO_LARGE, "too_large")     /* decoded payload above the limit */
+#define RH_CLIENT_ERROR_MAP(X)                                                                   \
+    X(RH_CLIENT_BAD_MESSAGE, "bad_message")       /* not JSON, no object, unknown type */        \
+    X(RH_CLIENT_BAD_MESSAGE_ID, "bad_message_id") /* length or characters */                     \
+    X(RH_CLIENT_BAD_PAYLOAD, "bad_payload")       /* not exactly one payload, or a broken one */ \
+    X(RH_CLIENT_TOO_LARGE, "too_large")           /* decoded payload above the limit */
 
 enum rh_client_error_code {
 #define RH_CLIENT_ERROR_ENUM(name, text) name,

@@ -9,25 +9,10 @@
  */
 
 #include "base/buffer.h"
-
-#include <stdbool.h>
-#include <stddef.h>
+#include "router/http_request.h"
 
 /* Our subprotocol: the client understands `moved` in place of a redirect. */
 #define RH_HANDSHAKE_PROTOCOL "ringhop.v1"
-
-/* How this module sees an HTTP request: the caller lends these for one call. */
-struct rh_handshake_request {
-    struct rh_bytes method;
-    int version_major;
-    int version_minor;
-
-    /* Finds the value of the |nth| (from 0) header line called |name| (given in lower case,
-     * compared without case), surrounding blanks stripped. False: there is no such line. The value
-     * is valid during the call to this module. */
-    bool (*header)(const void *context, const char *name, size_t nth, struct rh_bytes *ret_value);
-    const void *context;
-};
 
 enum rh_handshake_verdict {
     RH_HANDSHAKE_ACCEPT,
@@ -57,7 +42,7 @@ struct rh_handshake {
  * one Sec-WebSocket-Version, which is 13, and exactly one Sec-WebSocket-Key of 16 bytes in base64.
  * Offered extensions are declined by silence.
  */
-enum rh_handshake_verdict rh_handshake_judge(const struct rh_handshake_request *request,
+enum rh_handshake_verdict rh_handshake_judge(const struct rh_http_request *request,
                                              struct rh_handshake *ret_handshake,
                                              struct rh_reason *reason);
 
