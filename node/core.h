@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RH_NODE_CORE_H
+#define RH_NODE_CORE_H
+
+/*
+ * The node as a function: events go in, actions come out. The core holds the channels of this
+ * node, decides for every request whether it is served here or by another node, forwards what can
+ * be forwarded, and tells the connections of a channel when it moves.
+ *
+ *   client edge --- SUBSCRIBE, READ, PUBLISH, INSPECT --->  +------+  --- WELCOME, DELIVER, MOVED,
+ *                                                           |      |      REDIRECT, PUBLISHED ... -->
+ *   peer links  --- PEER_UP, PEER_DOWN, PEER_MESSAGE ---->  | core |  --- SEND -------------------->
+ *   membership  --- VIEW -------------------------------->  |      |  --- CATCH_UP --------------->
+ *   timer       --- TICK -------------------------------->  +------+
+ *
+ * No socket, no clock, no randomness, no log in here: an event carries the time, the options carry
+ * a random seed, and what is worth a log line is an action. The daemon performs actions with libev;
+ * a simulator can drive many cores.
+ *
+ * Rules. rh_core_step() never calls anybody. All actions of a step are performed before the next
+ * step. Pointers in an action are valid until then, unless said otherwise.
+ *
+ * Today a channel lives on one node only and starts empty when it moves; node/channel.h is the
+ * part that replication and handoff replace.
+ */
+
+#include "base/list.h"
+#include "node/channel_log.h"
+#include "node/view.h"
+#include "proto/peer_message.h"
+#include "proto/position.h"
+
+struct rh_core;
+struct rh_channel;
+
+struct rh_core_options {
+    char id[RH_NODE_ID_SIZE];
+    uint64_t instance;
+    uint64_t seed; /* random and secret: incarnations, message ids and hash seeds come from it */
+    struct rh_channel_log_limits log;
+    uint32_t channels_max;
+    uint32_t channel_idle_ms;
+    uint32_t dedup_age_ms;
+    uint32_t dedup_ids_max; /* per channel */
+    uint64_t payload_size_max;
+    uint32_t forward_timeout_ms;  /* how long a forwarded request may take; below dedup_age_ms */
+    uint32_t catch_up_timeout_ms; /* how long a request waits for a view its sender has already */
+    uint32_t pending_max;         /* requests that wait for a view, a link or an answer */
+    uint64_t pending_bytes_max;   /* keys, ids and payloads they hold */
+};
+
+/*
+ * A client's place in a channel: a stream (WebSocket) or one waiting read (long poll). The memory
+ * is the caller's, inside whatever it keeps per connection; the core links it into its lists from
+ * SUBSCRIBE or READ until the action that ends it or UNSUBSCRIBE, so it must stay put until then.
+ *
+ *                       +--> REPLAYING --(caught up)--> LIVE --+
+ *   FREE --> (decide) --+--> LIVE ------------------------------+--> MOVED --> FREE
+ *      ^                +--> WAITING (for a view, or a message) -> FREE
+ *      +------------- REDIRECT, REFUSED, READ_DONE ends it at once
+ */
+enum rh_subscription_state {
+    RH_SUBSCRIPTION_FREE,        /* in no list of the core */
+    RH_SUBSCRIPTION_CATCHING_UP, /* waits for the view that its URL knows of */
+    RH_SUBSCRIPTION_REPLAYING,   /* gets messages of the log, a batch each DRAINED */
+    RH_SUBSCRIPTION_LIVE,        /* gets every message as it is committed */
+    RH_SUBSCRIPTION_WAITING,     /* a read that waits for the next message */
+    RH_SUBSCRIPTION_MOVED,       /* was told; gets nothing more */
+};
+
+/* Where a request comes from in a chain of redirects. */
+struct rh_hop {
+    uint32_t hops;  /* redirects so far */
+    bool has_epoch; /* the URL names the epoch of who redirected */
+    int64_t epoch;  /* its pzxid */
+};
+
+struct rh_subscription {
+    struct rh_list link;        /* rh_channel::{replaying,live,waiting} or rh_core::catching_up */
+    struct rh_list timer_link;  /* of a waiting read: rh_core::reads */
+    struct rh_channel *channel; /* NULL while in no channel */
+    enum rh_subscription_state state;
+    bool is_read; /* one waiting read; otherwise a stream */
+    bool has_after;
+    struct rh_position after; /* as the client asked; for a read, also where it waits */
+    uint64_t next_seq;        /* next message to deliver */
+    uint64_t deadline_ms;     /* of a waiting read, or of catching up */
+    uint32_t limit;           /* of a read: messages at most */
+    uint32_t wait_ms;         /* of a read */
+    char *key;                /* owned; only while catching up */
+    uint32_t key_size;
+    struct rh_hop hop;
+};
+
+/* Makes |subscription| FREE. */
+void rh_subscription_init(struct rh_subscription *subscription);
+
+enum rh_event_kind {
+    RH_EVENT_TICK,      /* time has passed: rh_core_deadline_ms() was reached */
+    RH_EVENT_VIEW,      /* adopt a view */
+    RH_EVENT_PEER_UP,   /* messages to that node can be sent */
+    RH_EVENT_PEER_DOWN, /* what was sent to it may be lost */
+    RH_EVENT_PEER_MESSAGE,
+    RH_EVENT_SUBSCRIBE,   /* a stream wants a channel */
+    RH_EVENT_READ,        /* a poll, or a long poll */
+    RH_EVENT_UNSUBSCRIBE, /* the connection of a subscription is gone */
+    RH_EVENT_DRAINED,     /* a replaying stream has room for more */
+    RH_EVENT_PUBLISH,
+    RH_EVENT_INSPECT, /* channel info, from whichever node owns it */
+};
+
+struct rh_event {
+    enum rh_event_kind kind;
+    uint64_t now_ms; /* monotonic, never below that of the event before */
+    int64_t time_ms; /* Unix time */
+    union {
+        struct rh_view *view; /* the core takes a reference of its own */
+        struct rh_node_ref peer;
+        struct {
+            struct rh_node_ref from;
+            const struct rh_peer_message *message;
+        } peer_message;
+        struct {
+            struct rh_subscription *subscription; /* FREE */
+            struct rh_bytes key;                  /* valid key */
+            bool has_after;
+            struct rh_position after;
+            struct rh_hop hop;
+            uint32_t limit;                   /* READ: 1 or more */
+            uint32_t wait_ms;                 /* READ: 0 answers at once */
+        } subscribe;                          /* SUBSCRIBE, READ */
+        struct rh_subscription *subscription; /* UNSUBSCRIBE (in any state), DRAINED */
+        struct {
+            uint64_t request; /* the caller's number for the answer */
+            struct rh_bytes key;
+            struct rh_bytes id; /* empty: the core gives one */
+            struct rh_payload payload;
+        } publish;
+        struct {
+            uint64_t request;
+            struct rh_bytes key;
+        } inspect;
+    };
+};
+
+/* Why a request was not served. Each is a stable `code` towards clients. */
+#define RH_REFUSAL_MAP(X)                                                                          \
+    X(RH_REFUSAL_NONE, "none", "")                                                                 \
+    X(RH_REFUSAL_NOT_READY, "not_ready", "this node has no view of the cluster yet")               \
+    X(RH_REFUSAL_NO_OWNER, "no_owner", "no node of the cluster owns any key now")                  \
+    X(RH_REFUSAL_CATCHING_UP, "catching_up", "this node has not caught up with the cluster yet")   \
+    X(RH_REFUSAL_TOO_LARGE, "too_large", "the payload is larger than the limit")                   \
+    X(RH_REFUSAL_CHANNELS_FULL, "channels_full", "this node holds as many channels as it may")     \
+    X(RH_REFUSAL_OVERLOADED, "overloaded", "too many requests wait on this node")                  \
+    X(RH_REFUSAL_NO_MEMORY, "no_memory", "the node is out of memory")                              \
+    X(RH_REFUSAL_UNKNOWN, "unknown_outcome",                                                       \
+      "the owner did not answer in time; the publish may have been accepted: retry with the same " \
+      "id")                                                                                        \
+    X(RH_REFUSAL_UNREACHABLE, "owner_unreachable", "the owner did not answer in time")             \
+    X(RH_REFUSAL_TOO_SLOW, "too_slow", "messages were trimmed before they could be sent; resume")
+
+enum rh_refusal {
+#define RH_REFUSAL_ENUM(name, code, text) name,
+    RH_REFUSAL_MAP(RH_REFUSAL_ENUM)
+#undef RH_REFUSAL_ENUM
+};
+
+const char *rh_refusal_code(enum rh_refusal refusal); /* "not_ready" */
+const char *rh_refusal_text(enum rh_refusal refusal);
+
+enum rh_action_kind {
+    RH_ACTION_WELCOME,     /* a stream is in its channel */
+    RH_ACTION_DELIVER,     /* one entry to one stream (replay) */
+    RH_ACTION_DELIVER_ALL, /* one entry to every live stream of a channel */
+    RH_ACTION_MOVED,       /* a stream's channel has another owner now */
+    RH_ACTION_REDIRECT,  /* a SUBSCRIBE or READ belongs to another node; the subscription is FREE */
+    RH_ACTION_REFUSED,   /* likewise FREE, nobody can serve it now; or a stream fell behind */
+    RH_ACTION_READ_DONE, /* answer of a READ; the subscription is FREE */
+    RH_ACTION_PUBLISHED, /* answer of a PUBLISH */
+    RH_ACTION_INSPECTED, /* answer of an INSPECT */
+    RH_ACTION_SEND,      /* a message to a peer whose link is up */
+    RH_ACTION_CATCH_UP,  /* somebody knows a later epoch: read the membership now */
+    RH_ACTION_SWEPT,     /* all channels were checked against the view: worth a log line */
+};
+
+/* What a publish came to. */
+struct rh_publish_result {
+    enum rh_refusal refusal; /* NONE: acknowledged */
+    uint64_t seq;
+    uint64_t incarnation;
+    char node[RH_NODE_ID_SIZE]; /* the owner */
+    uint32_t connections;
+    bool duplicate; /* a retry: seq is the first one's */
+};
+
+/* What a channel looks like; of a channel that does not exist: incarnation 0, first_seq 1. */
+struct rh_channel_info {
+    uint64_t incarnation;
+    uint64_t first_seq;
+    uint64_t last_seq;
+    uint32_t connections;
+};
+
+struct rh_action {
+    enum rh_action_kind kind;
+    union {
+        struct {
+            struct rh_subscription *subscription;
+            struct rh_bytes key;
+            uint64_t incarnation;
+            uint64_t seq; /* last one that is not replayed: messages start at seq + 1 */
+            bool recovered;
+        } welcome;
+        struct {
+            struct rh_subscription *subscription; /* DELIVER */
+            struct rh_channel *channel;           /* DELIVER_ALL: see rh_channel_live_next() */
+            struct rh_entry *entry;               /* the action holds a reference */
+            uint64_t incarnation;
+        } deliver;
+        struct {
+            struct rh_subscription *subscription;
+            const struct rh_registration *node; /* of the current view */
+            struct rh_bytes key;
+            bool has_position; /* MOVED: where the client is; REDIRECT: false */
+            struct rh_position position;
+        } moved; /* MOVED, REDIRECT */
+        struct {
+            struct rh_subscription *subscription;
+            enum rh_refusal refusal;
+        } refused;
+        struct {
+            struct rh_subscription *subscription;
+            struct rh_channel *channel; /* NULL: no such channel, or no messages */
+            uint64_t incarnation;       /* 0: no such channel */
+            uint64_t first_seq;         /* messages first_seq to first_seq + count - 1 */
+            uint32_t count;             /* see rh_channel_entry() */
+            struct rh_position position;
+            bool recovered;
+            bool more;
+        } read;
+        struct {
+            uint64_t request;
+            struct rh_publish_result result;
+        } published;
+        struct {
+            uint64_t request;
+            enum rh_refusal refusal;
+            struct rh_channel_info info;
+            uint32_t owner; /* index in the view, RH_RING_NONE with a refusal */
+            uint64_t hash;
+        } inspected;
+        struct {
+            struct rh_node_ref to;
+            struct rh_peer_message message; /* its slices are valid until the next step */
+        } send;
+        struct {
+            struct rh_epoch epoch;
+            uint64_t channels;    /* that moved away */
+            uint64_t connections; /* that were told */
+        } swept;
+    };
+};
+
+/* Grows as needed and is emptied by every step; zeroed memory is an empty list. */
+struct rh_actions {
+    struct rh_action *items;
+    size_t count;
+    size_t capacity;
+};
+
+void rh_actions_finish(struct rh_actions *actions);
+
+/* Counters, from the start of the process; and sizes now. */
+struct rh_core_stats {
+    uint64_t publishes;
+    uint64_t duplicates;
+    uint64_t deliveries;
+    uint64_t forwards_sent;
+    uint64_t forwards_received;
+    uint64_t redirects;
+    uint64_t moved_connections;
+    uint64_t moved_channels;
+    uint64_t channels_created;
+    uint64_t channels_reclaimed;
+    uint64_t refusals;
+    uint64_t log_bytes; /* now: ids and payloads in all logs */
+    uint32_t channels;  /* now */
+    uint32_t streams;   /* now: subscriptions of streams in channels */
+    uint32_t reads_waiting;
+    uint32_t pending; /* now: requests that wait for a view, a link or an answer */
+};
+
+RH_MUST_CHECK int rh_core_create(const struct rh_core_options *options, struct rh_core **ret_core);
+
+/* Frees everything; subscriptions that are still linked become FREE. NULL is allowed. */
+void rh_core_destroy(struct rh_core *core);
+
+/*
+ * Takes one event and appends what is to be done to |actions|, which is emptied first.
+ * Cannot fail: when memory is short the request that needs it is refused.
+ */
+void rh_core_step(struct rh_core *core, const struct rh_event *event, struct rh_actions *actions);
+
+/* Monotonic time at which a TICK is wanted; UINT64_MAX for never, 0 for at once. */
+uint64_t rh_core_deadline_ms(const struct rh_core *core);
+
+const struct rh_core_stats *rh_core_stats(const struct rh_core *core);
+
+/* The current view, or NULL before the first. Valid until the next VIEW is stepped. */
+struct rh_view *rh_core_view(const struct rh_core *core);
+
+/* Monotonic time at which the current view was adopted. */
+uint64_t rh_core_view_since_ms(const struct rh_core *core);
+
+/* Walks the live streams of the channel of a DELIVER_ALL: NULL gives the first, the last gives
+ * NULL. No step may happen during the walk. */
+struct rh_subscription *rh_channel_live_next(const struct rh_channel *channel,
+                                             const struct rh_subscription *subscription);
+
+/* An entry of the channel of a READ_DONE, by seq. */
+struct rh_entry *rh_channel_entry(const struct rh_channel *channel, uint64_t seq);
+
+/* The key of a channel; valid as long as the channel. */
+struct rh_bytes rh_channel_key(const struct rh_channel *channel);
+
+#endif
