@@ -67,13 +67,15 @@ struct rh_request {
     char reason[128];
 };
 
-/* Encoders give a terminated string that the caller frees, or NULL when out of memory. */
+/* Encoders give a terminated string that the caller frees, or NULL when out of memory. Equal values
+ * give equal bytes. The fields must be such as the decoders accept. */
 char *rh_registration_encode(const struct rh_registration *registration);
 char *rh_shared_config_encode(const struct rh_shared_config *config);
 char *rh_request_encode(const struct rh_request *request);
 
 /* Decoders check every field. RH_ERR_INVALID with a reason that names the field (znode data may
- * have been written by anyone), RH_ERR_NO_MEMORY. */
+ * have been written by anyone), RH_ERR_NO_MEMORY (where the JSON parser tells: within a token it
+ * calls it a syntax error). */
 RH_MUST_CHECK int rh_registration_decode(struct rh_bytes data,
                                          struct rh_registration *ret_registration,
                                          struct rh_reason *reason);
@@ -81,6 +83,11 @@ RH_MUST_CHECK int rh_shared_config_decode(struct rh_bytes data, struct rh_shared
                                           struct rh_reason *reason);
 RH_MUST_CHECK int rh_request_decode(struct rh_bytes data, struct rh_request *ret_request,
                                     struct rh_reason *reason);
+
+/* A request that does not decode, marked as failed: the same object with `state` and `reason` set.
+ * The caller frees it. NULL: |data| is no JSON object, or out of memory. Refusing the result again
+ * for the same reason gives the same bytes. */
+char *rh_request_refuse(struct rh_bytes data, const char *why);
 
 const char *rh_request_kind_name(enum rh_request_kind kind);    /* "drain" ... */
 const char *rh_request_state_name(enum rh_request_state state); /* "asked" ... */
