@@ -81,7 +81,7 @@ struct rh_peer_publish_answer {
     uint64_t request;
     enum rh_peer_result result;
     char owner[RH_NODE_ID_SIZE]; /* OK: who published; NOT_OWNER: "" when there is none; else "" */
-    struct rh_bytes code;        /* REFUSED: a stable error code, e.g. `too_large`; else empty */
+    struct rh_bytes code;        /* REFUSED: a stable error code, e.g. `too_large` */
     struct rh_bytes detail;      /* a sentence for people, or empty */
     uint64_t seq;                /* OK: 1 to INT64_MAX */
     uint64_t incarnation;        /* OK: not 0 */
