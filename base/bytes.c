@@ -21,7 +21,7 @@ bool rh_bytes_equal_nocase(struct rh_bytes a, struct rh_bytes b)
 
 /* Length of the sequence that |lead| begins and the allowed range of its second byte
  * (RFC 3629, 4); 0 for a byte that begins none. */
-static size_t utf8_sequence(unsigned char lead, unsigned char *ret_low, unsigned char *ret_high)
+static uint8_t utf8_sequence(uint8_t lead, uint8_t *ret_low, uint8_t *ret_high)
 {
     *ret_low = 0x80;
     *ret_high = 0xbf;
@@ -41,31 +41,61 @@ static size_t utf8_sequence(unsigned char lead, unsigned char *ret_low, unsigned
     return 0;
 }
 
-bool rh_bytes_is_utf8(struct rh_bytes bytes)
+/* How many bytes of |text| from its start are ASCII, found eight at a time: a lower bound. */
+static size_t ascii_prefix(const unsigned char *text, size_t size)
 {
-    const unsigned char *at = (const unsigned char *)bytes.data;
-    size_t left = bytes.size;
-    while (left > 0) {
-        if (*at < 0x80) {
-            at++;
-            left--;
-            continue;
+    size_t at = 0;
+    while (size - at >= sizeof(uint64_t)) {
+        uint64_t word;
+        memcpy(&word, text + at, sizeof(word));
+        if ((word & 0x8080808080808080U) != 0) {
+            break;
         }
-        unsigned char low;
-        unsigned char high;
-        size_t length = utf8_sequence(*at, &low, &high);
-        if (length == 0 || length > left || at[1] < low || at[1] > high) {
-            return false;
-        }
-        for (size_t i = 2; i < length; i++) {
-            if (at[i] < 0x80 || at[i] > 0xbf) {
-                return false;
+        at += sizeof(word);
+    }
+    return at;
+}
+
+/* No byte is in an empty range, so a broken text stays broken. */
+static bool utf8_break(struct rh_utf8 *utf8)
+{
+    *utf8 = (struct rh_utf8){.left = 1, .low = 0xff, .high = 0};
+    return false;
+}
+
+bool rh_utf8_feed(struct rh_utf8 *utf8, struct rh_bytes piece)
+{
+    const unsigned char *text = (const unsigned char *)piece.data;
+    size_t at = 0;
+    while (at < piece.size) {
+        uint8_t c = text[at];
+        if (utf8->left > 0) {
+            if (c < utf8->low || c > utf8->high) {
+                return utf8_break(utf8);
             }
+            utf8->left--;
+            utf8->low = 0x80;
+            utf8->high = 0xbf;
+            at++;
+        } else if (c < 0x80) {
+            size_t ascii = ascii_prefix(text + at, piece.size - at);
+            at += ascii > 0 ? ascii : 1;
+        } else {
+            uint8_t length = utf8_sequence(c, &utf8->low, &utf8->high);
+            if (length == 0) {
+                return utf8_break(utf8);
+            }
+            utf8->left = (uint8_t)(length - 1);
+            at++;
         }
-        at += length;
-        left -= length;
     }
     return true;
+}
+
+bool rh_bytes_is_utf8(struct rh_bytes bytes)
+{
+    struct rh_utf8 utf8 = {0};
+    return rh_utf8_feed(&utf8, bytes) && rh_utf8_complete(&utf8);
 }
 
 int rh_bytes_to_u64(struct rh_bytes bytes, uint64_t max, uint64_t *ret_value)

@@ -48,6 +48,22 @@ bool rh_bytes_equal_nocase(struct rh_bytes a, struct rh_bytes b);
 /* Whether the whole slice is well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms). */
 bool rh_bytes_is_utf8(struct rh_bytes bytes);
 
+/* The same question about a text that comes in pieces. A zeroed struct is the start of a text. */
+struct rh_utf8 {
+    uint8_t left; /* bytes that the sequence which has begun still needs */
+    uint8_t low;  /* range of the next one of them */
+    uint8_t high;
+};
+
+/* Takes the next piece. False, for ever: no continuation can make this text well-formed. */
+bool rh_utf8_feed(struct rh_utf8 *utf8, struct rh_bytes piece);
+
+/* Whether the text may end here, i.e. not inside a sequence. */
+static inline bool rh_utf8_complete(const struct rh_utf8 *utf8)
+{
+    return utf8->left == 0;
+}
+
 /* A decimal number without sign, at most |max|. RH_ERR_INVALID: empty, another character, or
  * greater than |max|. */
 RH_MUST_CHECK int rh_bytes_to_u64(struct rh_bytes bytes, uint64_t max, uint64_t *ret_value);

@@ -26,11 +26,13 @@ enum rh_handshake_protocol {
     RH_HANDSHAKE_PROTOCOL_JSON_V1, /* RH_HANDSHAKE_PROTOCOL */
 };
 
-#define RH_HANDSHAKE_ACCEPT_SIZE 29 /* 28 characters of base64 and a terminator */
+#define RH_HANDSHAKE_KEY_SIZE    25 /* 24 characters of base64 and a terminator */
+#define RH_HANDSHAKE_ACCEPT_SIZE 29 /* 28 characters and a terminator */
 
+/* A valid handshake. */
 struct rh_handshake {
     enum rh_handshake_protocol protocol;
-    char accept[RH_HANDSHAKE_ACCEPT_SIZE]; /* value of Sec-WebSocket-Accept */
+    char key[RH_HANDSHAKE_KEY_SIZE]; /* Sec-WebSocket-Key */
 };
 
 /*
@@ -40,7 +42,8 @@ struct rh_handshake {
  * A request is an upgrade when an Upgrade header lists `websocket` (in any case); so clients that
  * merely ask for h2c are PLAIN. An upgrade needs GET, HTTP/1.1, `upgrade` in Connection, exactly
  * one Sec-WebSocket-Version, which is 13, and exactly one Sec-WebSocket-Key of 16 bytes in base64.
- * Offered extensions are declined by silence.
+ * HTTP/1.0 has no upgrades, so such a request is PLAIN (RFC 9110, 7.8). Offered extensions are
+ * declined by silence.
  */
 enum rh_handshake_verdict rh_handshake_judge(const struct rh_http_request *request,
                                              struct rh_handshake *ret_handshake,
@@ -51,9 +54,9 @@ enum rh_handshake_verdict rh_handshake_judge(const struct rh_http_request *reque
 RH_MUST_CHECK int rh_handshake_answer(const struct rh_handshake *handshake,
                                       struct rh_buffer *output);
 
-/* Value of Sec-WebSocket-Accept for the text of a Sec-WebSocket-Key (RFC 6455, 4.2.2, 5.4).
+/* Value of Sec-WebSocket-Accept for a Sec-WebSocket-Key (RFC 6455, 4.2.2, 5.4).
  * RH_ERR_NO_MEMORY. */
-RH_MUST_CHECK int rh_handshake_accept(struct rh_bytes key,
+RH_MUST_CHECK int rh_handshake_accept(const char *key,
                                       char ret_accept[static RH_HANDSHAKE_ACCEPT_SIZE]);
 
 #endif
