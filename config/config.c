@@ -171,13 +171,13 @@ static int check_together(const struct rh_place *file, const struct rh_config *c
     if (config->limits.send_queue_bytes < largest) {
         return rh_place_fail(
             &limits, "send_queue",
-            "must be at least %llu B, so that a message of message_bytes fits in it in its "
+            "must be at least %lluB, so that a message of message_bytes fits in it in its "
             "longest JSON form",
             (unsigned long long)largest);
     }
     if (config->heartbeat.timeout_ms <= config->heartbeat.interval_ms) {
         return rh_place_fail(&heartbeat, "timeout",
-                             "must be longer than interval (%u ms), or idle clients are dropped",
+                             "must be longer than interval (%ums), or idle clients are dropped",
                              config->heartbeat.interval_ms);
     }
     return 0;

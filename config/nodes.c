@@ -48,10 +48,12 @@ static int default_address(const struct rh_place *place, const char *name, const
                              "must be given, since %s is %s, which nobody can connect to",
                              bound_name, bound);
     }
-    char *made;
-    if (asprintf(&made, "%s%s", head, bound) < 0) {
+    size_t size = strlen(head) + strlen(bound) + 1;
+    char *made = malloc(size);
+    if (made == NULL) {
         return rh_place_fail_no_memory(place);
     }
+    (void)snprintf(made, size, "%s%s", head, bound);
     *text = made;
     return 0;
 }

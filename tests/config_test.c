@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config/config.h"
 #include "config/value.h"
+#include "tests/allocation.h"
 #include "tests/test.h"
 
 #include <errno.h>
@@ -9,74 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-/* --- Memory that runs out: the program is linked with --wrap for these. ------------------------ */
-
-static size_t allocations;      /* since the last reset */
-static size_t allocation_fails; /* which one fails; 0: none */
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *memory, size_t size);
-char *__real_strdup(const char *text);
-int __real_vasprintf(char **out, const char *format, va_list args);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *memory, size_t size);
-char *__wrap_strdup(const char *text);
-int __wrap_asprintf(char **out, const char *format, ...) RH_PRINTF(2, 3);
-int __wrap___asprintf_chk(char **out, int flag, const char *format, ...) RH_PRINTF(3, 4);
-
-static bool allocation_fails_now(void)
-{
-    allocations++;
-    return allocations == allocation_fails;
-}
-
-void *__wrap_malloc(size_t size)
-{
-    return allocation_fails_now() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-    return allocation_fails_now() ? NULL : __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *memory, size_t size)
-{
-    return allocation_fails_now() ? NULL : __real_realloc(memory, size);
-}
-
-char *__wrap_strdup(const char *text)
-{
-    return allocation_fails_now() ? NULL : __real_strdup(text);
-}
-
-int __wrap_asprintf(char **out, const char *format, ...)
-{
-    va_list args;
-    if (allocation_fails_now()) {
-        return -1;
-    }
-    va_start(args, format);
-    int length = vasprintf(out, format, args);
-    va_end(args);
-    return length;
-}
-
-/* What asprintf() is called when the build is fortified. */
-int __wrap___asprintf_chk(char **out, int flag RH_UNUSED, const char *format, ...)
-{
-    va_list args;
-    if (allocation_fails_now()) {
-        return -1;
-    }
-    va_start(args, format);
-    int length = vasprintf(out, format, args);
-    va_end(args);
-    return length;
-}
 
 /* --- Helpers ----------------------------------------------------------------------------------- */
 
@@ -295,9 +228,10 @@ static void the_documentation_has_every_field_with_default_and_range(void **stat
         }
     }
     static const char *const others[] = {
-        "cluster",          "zookeeper.servers", "nodes[].id",   "nodes[].listen",
-        "nodes[].peer",     "nodes[].admin",     "nodes[].zone", "nodes[].advertise",
-        "nodes[].peer_advertise", "nodes[].weight"};
+        "cluster",        "zookeeper.servers", "nodes[].id",
+        "nodes[].listen", "nodes[].peer",      "nodes[].admin",
+        "nodes[].zone",   "nodes[].advertise", "nodes[].peer_advertise",
+        "nodes[].weight"};
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
         char row[64];
         (void)snprintf(row, sizeof(row), "| `%s` | ", others[i]);
@@ -310,7 +244,8 @@ static void the_documentation_has_every_field_with_default_and_range(void **stat
 
 /* --- What is refused ---------------------------------------------------------------------------- */
 
-#define NODE(id, port) "{id: " id ", listen: 'a:1" port "', peer: 'a:2" port "', admin: 'a:3" port "'}"
+#define NODE(id, port) \
+    "{id: " id ", listen: 'a:1" port "', peer: 'a:2" port "', admin: 'a:3" port "'}"
 
 static void what_is_wrong_is_named_with_file_line_and_field(void **state RH_UNUSED)
 {
@@ -326,8 +261,8 @@ static void what_is_wrong_is_named_with_file_line_and_field(void **state RH_UNUS
         {"cluster: a\nring: {vnodes: 3\n",
          "c.yaml:3: not valid YAML: did not find expected ',' or '}' while parsing a flow mapping"},
         {"cluster: a\n\tring: 1\n",
-         "c.yaml:2: not valid YAML: found character that cannot start any token while scanning "
-         "for the next token"},
+         "c.yaml:2: not valid YAML: found a tab character that violates indentation while scanning "
+         "a plain scalar"},
         {"cluster: a\n# \xff\n", "c.yaml:2: not valid YAML: invalid leading UTF-8 octet"},
         {"cluster: a\n\x01\n", "c.yaml:2: not valid YAML: control characters are not allowed"},
         {HEAD "---\ncluster: b\n", "c.yaml:3: a second document"},
@@ -409,7 +344,8 @@ static void what_is_wrong_is_named_with_file_line_and_field(void **state RH_UNUS
         {HEAD "nodes: [{advertise: 'http://a:1'}]\n",
          "c.yaml:3: nodes[0].advertise: `http://a:1` is not ws://host:port or wss://host:port"},
         {HEAD "nodes: [{advertise: 'ws://a:1/x'}]\n",
-         "c.yaml:3: nodes[0].advertise: `ws://a:1/x` is not host:port or [v6]:port with a port from "
+         "c.yaml:3: nodes[0].advertise: `ws://a:1/x` is not host:port or [v6]:port with a port "
+         "from "
          "1 to 65535"},
         {HEAD "nodes: [{advertise: 'ws://[::]:1'}]\n",
          "c.yaml:3: nodes[0].advertise: `ws://[::]:1` is no address that others can connect to"},
@@ -420,9 +356,9 @@ static void what_is_wrong_is_named_with_file_line_and_field(void **state RH_UNUS
         {HEAD "limits:\n  message_bytes: 2MiB\n",
          "c.yaml:4: limits.message_bytes: is larger than log_bytes (1048576 bytes), so a message "
          "would not fit in a log"},
-        {HEAD "limits:\n  log_bytes: 2KiB\n",
-         "c.yaml:3: limits.message_bytes: is larger than log_bytes (2048 bytes), so a message would "
-         "not fit in a log"},
+        {HEAD "limits:\n  log_bytes: 2KiB\n", "c.yaml:3: limits.message_bytes: is larger than "
+                                              "log_bytes (2048 bytes), so a message would "
+                                              "not fit in a log"},
         {HEAD "limits: {send_queue: 64KiB}\n",
          "c.yaml:3: limits.send_queue: must be at least 394240B, so that a message of "
          "message_bytes fits in it in its longest JSON form"},
@@ -433,7 +369,8 @@ static void what_is_wrong_is_named_with_file_line_and_field(void **state RH_UNUS
          "c.yaml:5: nodes[1].id: `a` is the id of another node already"},
         {HEAD "ring: {vnodes: 65536}\nnodes: [{id: a, listen: 'a:1', peer: 'a:2', admin: 'a:3', "
               "weight: 200}]\n",
-         "c.yaml:4: nodes: the weights times ring.vnodes make 13107200 points, more than a ring can "
+         "c.yaml:4: nodes: the weights times ring.vnodes make 13107200 points, more than a ring "
+         "can "
          "have (8388608); lower the weights"},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -630,8 +567,8 @@ static void addresses_are_split_at_the_last_colon(void **state RH_UNUSED)
     assert_int_equal(rh_address_split(longest, host, &port), 0);
     assert_int_equal(strlen(host), 255);
     strcpy(longest, "bbb");
-    static const char *const bad[] = {"",     "h",       ":1",   "h:",    "h:0", "h:65536", "h:-1",
-                                      "h:1x", "::1:80", "[]:1", "[::1]", "h:+1"};
+    static const char *const bad[] = {"",     "h",    ":1",     "h:",   "h:0",   "h:65536",
+                                      "h:-1", "h:1x", "::1:80", "[]:1", "[::1]", "h:+1"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         strcpy(host, "same");
         port = 7;
@@ -671,23 +608,21 @@ static void memory_may_run_out_at_any_point(void **state RH_UNUSED)
 {
     struct rh_reason reason = {""};
     size_t failures = 0;
-    for (size_t at = 1;; at++) {
+    for (unsigned nth = 1;; nth++) {
         struct rh_config config = {0};
-        allocations = 0;
-        allocation_fails = at;
-        int rv = parse(whole_file, &config, &reason);
         struct rh_config_node node = node_of("n9", "h:1", "h:2", "h:3");
+        rh_test_allocation_fail(nth);
+        int rv = parse(whole_file, &config, &reason);
         int add_rv = rv != 0 ? 0 : rh_config_node_add(&config, &node, "flags", &reason);
-        bool reached = allocations >= at;
-        allocation_fails = 0;
-        if (!reached) {
+        if (!rh_test_allocation_failed()) {
             assert_int_equal(rv, 0);
             assert_int_equal(add_rv, 0);
             rh_config_finish(&config);
             break;
         }
         assert_int_equal(rv != 0 ? rv : add_rv, RH_ERR_NO_MEMORY);
-        assert_string_equal(reason.text, rv != 0 ? "c.yaml: out of memory" : "flags: out of memory");
+        assert_string_equal(reason.text,
+                            rv != 0 ? "c.yaml: out of memory" : "flags: out of memory");
         rh_config_finish(&config);
         failures++;
     }
@@ -740,7 +675,10 @@ static size_t mutate(char *text, size_t size, size_t room, uint64_t *seed)
 static void no_mutation_of_a_file_does_harm(void **state RH_UNUSED)
 {
     const char *wanted = getenv("RINGHOP_TEST_SEED");
-    uint64_t seed = wanted != NULL ? strtoull(wanted, NULL, 0) : (uint64_t)getpid();
+    uint64_t seed = (uint64_t)getpid();
+    if (wanted != NULL) {
+        seed = strtoull(wanted, NULL, 0);
+    }
     print_message("# RINGHOP_TEST_SEED=%llu\n", (unsigned long long)seed);
     size_t accepted = 0;
     for (size_t round = 0; round < 20000; round++) {
