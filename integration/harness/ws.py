@@ -11,7 +11,7 @@ import time
 
 import websockets
 
-from .http import Raw
+from .http import Raw, quote
 from .wait import wait_for
 
 PROTOCOL = "ringhop.v1"
@@ -32,6 +32,12 @@ def run(coroutine, bound=30.0):
     return asyncio.run_coroutine_threadsafe(coroutine, _loop_start()).result(bound)
 
 
+async def _open(url, protocol, **options):
+    return await websockets.connect(
+        url, subprotocols=[protocol] if protocol else None, max_size=2**24, ping_interval=None,
+        max_queue=None, close_timeout=5, **options)
+
+
 class Client:
     """A connection. What it hears is in `events` (parsed JSON, in order); `close_code` is set when
     it is over."""
@@ -42,11 +48,8 @@ class Client:
         self.close_code = None
         self.close_reason = None
         self.closed_at = None
-        protocols = [protocol] if protocol else None
-        self._socket = run(websockets.connect(
-            url, subprotocols=protocols, max_size=2**24, ping_interval=None, max_queue=None,
-            extra_headers=headers, open_timeout=bound, close_timeout=5, **options).__await_impl__(),
-            bound + 5)
+        self._socket = run(_open(url, protocol, open_timeout=bound, extra_headers=headers,
+                                 **options), bound + 5)
         self._reader = asyncio.run_coroutine_threadsafe(self._read(), _loop_start())
 
     async def _read(self):
@@ -107,35 +110,6 @@ class Client:
         run(self._socket.close())
 
 
-def handshake_refused(url, protocol=None, headers=None, follow=False):
-    """Opens a WebSocket that must be refused; returns (status, headers)."""
-    async def attempt():
-        connect = websockets.connect(url, subprotocols=[protocol] if protocol else None,
-                                     extra_headers=headers)
-        if not follow:
-            connect.MAX_REDIRECTS_ALLOWED = 0
-            connect.handle_redirect = _no_redirect
-        async with connect:
-            raise AssertionError(f"{url} was accepted")
-    try:
-        run(attempt())
-    except websockets.InvalidStatusCode as error:
-        return error.status_code, error.headers
-    except _Redirected as error:
-        return 307, {"Location": error.uri}
-    raise AssertionError("unreachable")
-
-
-class _Redirected(Exception):
-    def __init__(self, uri):
-        super().__init__(uri)
-        self.uri = uri
-
-
-def _no_redirect(uri):
-    raise _Redirected(uri)
-
-
 class Follower:
     """A whole client: follows `moved`, opens the new connection before it lets go of the old one,
     and checks that no message is missing or doubled within an incarnation."""
@@ -157,8 +131,7 @@ class Follower:
         old = None
         try:
             while True:
-                socket = await websockets.connect(
-                    url, subprotocols=[PROTOCOL], ping_interval=None, max_queue=None)
+                socket = await _open(url, PROTOCOL)
                 self._socket = socket
                 if old is not None:
                     await old.close()
@@ -210,7 +183,6 @@ class RawClient:
     """A WebSocket whose every bit the test decides."""
 
     def __init__(self, node, key, query="", protocol=PROTOCOL, extra=(), expect=101, **options):
-        from .http import quote
         self.raw = Raw(node.client_port, **options)
         nonce = base64.b64encode(os.urandom(16)).decode()
         lines = [f"GET /v1/channels/{quote(key)}/ws{query} HTTP/1.1", f"Host: {node.host}",

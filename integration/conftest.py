@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures. Every server that a test starts is gone when it ends, however it ends; when it fails,
+the ends of the nodes' logs are in the report."""
+import resource
+import shutil
+
+import pytest
+
+from harness.node import Cluster
+from harness.npm_ws import NpmWs
+from harness.proxy import Proxy
+from harness.zookeeper import Ensemble, ZooKeeper
+
+_clusters = []
+
+
+@pytest.fixture(scope="session", autouse=True)
+def file_descriptors():
+    """As many as this machine allows: tests with thousands of connections need them."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+@pytest.fixture(scope="session")
+def shared_zookeeper(tmp_path_factory):
+    """One server for all tests that leave ZooKeeper alone; each has its own cluster name."""
+    server = ZooKeeper(tmp_path_factory.mktemp("zookeeper") / "server")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def zookeeper(tmp_path):
+    """A server of the test's own, to stop, wipe and restart."""
+    server = ZooKeeper(tmp_path / "zookeeper").start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def ensemble(tmp_path):
+    servers = Ensemble(tmp_path / "ensemble").start()
+    yield servers
+    servers.stop()
+
+
+def _cluster_maker(folder):
+    made = []
+
+    def make(zookeeper, start=True, **options):
+        cluster = Cluster(zookeeper, folder=folder / f"cluster{len(made) + 1}", **options)
+        made.append(cluster)
+        _clusters.append(cluster)
+        return cluster.start() if start else cluster
+
+    def finish():
+        for cluster in made:
+            cluster.stop()
+            _clusters.remove(cluster)
+    return make, finish
+
+
+@pytest.fixture
+def make_cluster(tmp_path):
+    """make_cluster(zookeeper, nodes=3, ...): a running cluster that ends with the test."""
+    make, finish = _cluster_maker(tmp_path)
+    yield make
+    finish()
+
+
+@pytest.fixture
+def cluster(shared_zookeeper, make_cluster):
+    """Three fresh nodes, for a test that changes them."""
+    return make_cluster(shared_zookeeper)
+
+
+@pytest.fixture(scope="module")
+def steady(shared_zookeeper, tmp_path_factory):
+    """Three nodes for all tests of a file that only talk to them. Use keys of your own."""
+    make, finish = _cluster_maker(tmp_path_factory.mktemp("steady"))
+    yield make(shared_zookeeper)
+    finish()
+
+
+@pytest.fixture
+def key(request):
+    """A channel key that no other test uses."""
+    return f"{request.node.name}"
+
+
+@pytest.fixture
+def npm_ws():
+    if not shutil.which("node"):
+        pytest.fail("nodejs is missing; scripts/test installs it")
+    with NpmWs() as driver:
+        yield driver
+
+
+@pytest.fixture
+def make_proxy():
+    made = []
+
+    def make(port):
+        made.append(Proxy(port))
+        return made[-1]
+    yield make
+    for proxy in made:
+        proxy.close()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    if report.failed:
+        for cluster in _clusters:
+            report.sections.append((f"nodes of cluster {cluster.name}", cluster.report()))
