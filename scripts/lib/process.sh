@@ -4,7 +4,7 @@
 # its start time and the boot it belongs to: a number that the kernel has given to another process
 # since, or before a reboot, is never mistaken for ours. Sourced after common.sh.
 
-run=$root/run
+run=${RINGHOP_RUN:-$root/run}
 readonly run
 
 # process_birth PID: prints what tells this process from a later one with the same pid.
