@@ -33,7 +33,6 @@
 
 #define RH_ZK_PATH_SIZE   1024 /* with terminator */
 #define RH_ZK_OPS_MAX     64   /* operations in one transaction */
-#define RH_ZK_SERVERS_MAX 32   /* addresses after name resolution; more are ignored */
 #define RH_ZK_VERSION_ANY (-1)
 #define RH_ZK_DATA_MAX    (1024 * 1024)
 
@@ -146,7 +145,8 @@ const char *rh_zk_client_reason(const struct rh_zk_client *client);
  * copied. While there is no connection an operation waits for the one being made, and ends with
  * RH_ERR_UNREACHABLE when that attempt fails.
  * They return 0 when the operation was accepted, otherwise |done| is never called:
- * RH_ERR_INVALID (not a path, too large), RH_ERR_AGAIN (no session handle at this moment),
+ * RH_ERR_INVALID (not a path, too large), RH_ERR_AGAIN (the session has just
+ * expired: wait for RH_ZK_SESSION_NEW),
  * RH_ERR_NO_MEMORY.
  *
  * With |watch| the handler's watch callback is called on the next change of what was read: data or
