@@ -34,6 +34,7 @@ enum rh_error {
 };
 
 #define RH_MUST_CHECK       __attribute__((warn_unused_result))
+#define RH_UNUSED           __attribute__((unused))
 #define RH_PRINTF(fmt, arg) __attribute__((format(printf, fmt, arg)))
 
 #define RH_REASON_SIZE 256

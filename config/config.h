@@ -100,6 +100,16 @@ const struct rh_config_node *rh_config_node_find(const struct rh_config *config,
 RH_MUST_CHECK int rh_config_node_add(struct rh_config *config, const struct rh_config_node *node,
                                      const char *origin, struct rh_reason *reason);
 
+/*
+ * Lays flags of `ringhopd` over the entry that has their id: fields of |flags| that are not NULL,
+ * and the weight if |has_weight|. An address without its own `advertise` flag is advertised as it
+ * is bound. Pointers to nodes are invalid afterwards, also on failure, when the entry is as before.
+ * RH_ERR_NOT_FOUND: there is no such entry. RH_ERR_INVALID, RH_ERR_NO_MEMORY.
+ */
+RH_MUST_CHECK int rh_config_node_override(struct rh_config *config,
+                                          const struct rh_config_node *flags, bool has_weight,
+                                          const char *origin, struct rh_reason *reason);
+
 /* Bytes that a message of `message_bytes` can take as a WebSocket or HTTP message: a text of control
  * characters grows sixfold as JSON, and the envelope comes on top. `send_queue` is at least this. */
 uint64_t rh_config_message_size_max(const struct rh_config *config);

@@ -325,3 +325,44 @@ int rh_config_node_add(struct rh_config *config, const struct rh_config_node *no
     }
     return rv;
 }
+
+static char *first_of(char *flag, char *listed)
+{
+    return flag != NULL ? flag : listed;
+}
+
+int rh_config_node_override(struct rh_config *config, const struct rh_config_node *flags,
+                            bool has_weight, const char *origin, struct rh_reason *reason)
+{
+    size_t index = 0;
+    while (index < config->nodes_count && strcmp(config->nodes[index].id, flags->id) != 0) {
+        index++;
+    }
+    if (index == config->nodes_count) {
+        return rh_fail(reason, RH_ERR_NOT_FOUND, "%s: there is no node %s", config->path,
+                       flags->id);
+    }
+    struct rh_config_node listed = config->nodes[index];
+    const struct rh_config_node merged = {
+        .id = listed.id,
+        .listen = first_of(flags->listen, listed.listen),
+        .peer = first_of(flags->peer, listed.peer),
+        .admin = first_of(flags->admin, listed.admin),
+        .zone = first_of(flags->zone, listed.zone),
+        .advertise = first_of(flags->advertise, flags->listen == NULL ? listed.advertise : NULL),
+        .peer_advertise =
+            first_of(flags->peer_advertise, flags->peer == NULL ? listed.peer_advertise : NULL),
+        .weight_milli = has_weight ? flags->weight_milli : listed.weight_milli,
+    };
+    /* The entry steps aside, so that the new one is checked against all others but not it. */
+    config->nodes_count--;
+    config->nodes[index] = config->nodes[config->nodes_count];
+    int rv = rh_config_node_add(config, &merged, origin, reason);
+    if (rv != 0) {
+        config->nodes[config->nodes_count] = listed;
+        config->nodes_count++;
+        return rv;
+    }
+    rh_fields_finish(node_fields, &listed);
+    return 0;
+}

@@ -117,14 +117,14 @@ uint64_t rh_core_random(struct rh_core *core)
 
 struct rh_core_route rh_core_route(const struct rh_core *core, struct rh_bytes key)
 {
-    struct rh_core_route route = {.kind = RH_ROUTE_NONE, .owner = RH_RING_NONE};
+    struct rh_core_route route = {.kind = RH_CORE_ROUTE_NONE, .owner = RH_RING_NONE};
     if (core->view == NULL) {
         return route;
     }
     route.hash = rh_ring_hash(core->view->ring, key.data, key.size);
     route.owner = rh_ring_owner(core->view->ring, route.hash);
     if (route.owner != RH_RING_NONE) {
-        route.kind = route.owner == core->self ? RH_ROUTE_LOCAL : RH_ROUTE_REMOTE;
+        route.kind = route.owner == core->self ? RH_CORE_ROUTE_LOCAL : RH_CORE_ROUTE_REMOTE;
     }
     return route;
 }
@@ -392,4 +392,9 @@ struct rh_view *rh_core_view(const struct rh_core *core)
 uint64_t rh_core_view_since_ms(const struct rh_core *core)
 {
     return core->view_since_ms;
+}
+
+bool rh_core_is_sweeping(const struct rh_core *core)
+{
+    return core->sweeping;
 }

@@ -309,6 +309,9 @@ const struct rh_core_stats *rh_core_stats(const struct rh_core *core);
 /* The current view, or NULL before the first. Valid until the next VIEW is stepped. */
 struct rh_view *rh_core_view(const struct rh_core *core);
 
+/* Whether channels are left that have not been held against the current view. */
+bool rh_core_is_sweeping(const struct rh_core *core);
+
 /* Monotonic time at which the current view was adopted. */
 uint64_t rh_core_view_since_ms(const struct rh_core *core);
 

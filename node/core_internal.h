@@ -70,21 +70,21 @@ struct rh_core {
 };
 
 /* Who serves a key in the current view. */
-enum rh_route_kind {
-    RH_ROUTE_NONE,  /* no view, or no node owns anything */
-    RH_ROUTE_LOCAL, /* this process */
-    RH_ROUTE_REMOTE,
+enum rh_core_route_kind {
+    RH_CORE_ROUTE_NONE,  /* no view, or no node owns anything */
+    RH_CORE_ROUTE_LOCAL, /* this process */
+    RH_CORE_ROUTE_REMOTE,
 };
 
 struct rh_core_route {
-    enum rh_route_kind kind;
+    enum rh_core_route_kind kind;
     uint32_t owner; /* index in the view; of LOCAL and REMOTE */
     uint64_t hash;
 };
 
 struct rh_core_route rh_core_route(const struct rh_core *core, struct rh_bytes key);
 
-/* Why nobody serves a key; of RH_ROUTE_NONE. */
+/* Why nobody serves a key; of RH_CORE_ROUTE_NONE. */
 enum rh_refusal rh_core_route_refusal(const struct rh_core *core);
 
 /* A zeroed action at the end of the list; never NULL: when memory is short the process stops,

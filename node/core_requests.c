@@ -449,14 +449,14 @@ static void dispatch(struct rh_core *core, struct pending *pending)
         return;
     }
     switch (route.kind) {
-    case RH_ROUTE_NONE:
+    case RH_CORE_ROUTE_NONE:
         wait_for_view(core, pending, (struct rh_epoch){0});
         return;
-    case RH_ROUTE_LOCAL:
+    case RH_CORE_ROUTE_LOCAL:
         serve(core, &request, route.hash);
         pending_remove(core, pending);
         return;
-    case RH_ROUTE_REMOTE:
+    case RH_CORE_ROUTE_REMOTE:
         if (request.from_peer) {
             answer_not_owner(core, &request, route.owner);
             pending_remove(core, pending);
@@ -486,11 +486,11 @@ static struct pending *keep(struct rh_core *core, const struct request *request)
 static void begin(struct rh_core *core, const struct request *request)
 {
     struct rh_core_route route = rh_core_route(core, request->key);
-    if (route.kind == RH_ROUTE_LOCAL) {
+    if (route.kind == RH_CORE_ROUTE_LOCAL) {
         serve(core, request, route.hash);
         return;
     }
-    if (route.kind == RH_ROUTE_NONE) {
+    if (route.kind == RH_CORE_ROUTE_NONE) {
         refuse(core, request, rh_core_route_refusal(core));
         return;
     }
@@ -548,7 +548,7 @@ static void serve_peer(struct rh_core *core, const struct request *request, stru
         return;
     }
     struct rh_core_route route = rh_core_route(core, request->key);
-    if (route.kind == RH_ROUTE_LOCAL) {
+    if (route.kind == RH_CORE_ROUTE_LOCAL) {
         serve(core, request, route.hash);
     } else {
         answer_not_owner(core, request, route.owner);

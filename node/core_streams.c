@@ -212,13 +212,13 @@ static void begin(struct rh_core *core, struct rh_subscription *subscription, st
 {
     struct rh_core_route route = rh_core_route(core, key);
     switch (route.kind) {
-    case RH_ROUTE_NONE:
+    case RH_CORE_ROUTE_NONE:
         rh_core_refuse(core, subscription, rh_core_route_refusal(core));
         return;
-    case RH_ROUTE_REMOTE:
+    case RH_CORE_ROUTE_REMOTE:
         redirect(core, subscription, key, route.owner);
         return;
-    case RH_ROUTE_LOCAL:
+    case RH_CORE_ROUTE_LOCAL:
         break;
     }
     if (subscription->is_read) {

@@ -21,6 +21,7 @@
     X(RH_PROBLEM_BAD_POSITION, 400, "bad_position", "The position is not valid")                 \
     X(RH_PROBLEM_BAD_QUERY, 400, "bad_query", "A query parameter is not valid")                  \
     X(RH_PROBLEM_BAD_MESSAGE, 400, "bad_message", "The message is not valid")                    \
+    X(RH_PROBLEM_BAD_PAYLOAD, 400, "bad_payload", "The payload is not valid")                    \
     X(RH_PROBLEM_BAD_MESSAGE_ID, 400, "bad_message_id", "The Idempotency-Key is not valid")      \
     X(RH_PROBLEM_BAD_HANDSHAKE, 400, "bad_handshake", "The WebSocket handshake is not valid")    \
     X(RH_PROBLEM_NOT_ALLOWED, 401, "not_allowed", "Not allowed")                                 \

@@ -11,9 +11,9 @@
 #include <cmocka.h>
 /* clang-format on */
 
+#include "base/error.h"
+
 /* One row of a test table; the name of the function is the sentence. */
 #define RH_TEST(name) cmocka_unit_test(name)
-
-#define RH_UNUSED __attribute__((unused))
 
 #endif

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RH_NODE_DAEMON_CLIENT_H
+#define RH_NODE_DAEMON_CLIENT_H
+
+/*
+ * What the daemon keeps per connection of the client listener while it means something to the
+ * core. Shared by daemon_clients.c (requests and answers) and daemon_streams.c (WebSockets).
+ *
+ * The data pointer of a connection is NULL, or a struct rh_daemon_client (a stream or a waiting
+ * read), or a struct rh_daemon_request (a publish or inspect over HTTP); both begin with a holder.
+ */
+
+#include "node/daemon_internal.h"
+#include "router/redirect.h"
+#include "router/route.h"
+
+/* A send queue at or below this has room for another batch of a replay. */
+#define RH_DAEMON_SEND_QUEUE_LOW (32U * 1024U)
+
+enum rh_daemon_holder {
+    RH_DAEMON_HOLDER_CLIENT,
+    RH_DAEMON_HOLDER_REQUEST,
+};
+
+struct rh_daemon_client {
+    enum rh_daemon_holder holder; /* CLIENT */
+    bool is_read;
+    bool accepted; /* the connection is a WebSocket; before that it is a request */
+    bool offers_ringhop;
+    bool has_user_agent;
+    bool has_limit;
+    bool has_wait;
+    bool is_slow;            /* being closed with 4408 */
+    struct rh_list link;     /* rh_daemon::clients */
+    struct rh_list linger;   /* rh_daemon::lingering */
+    struct rh_list hungry;   /* rh_daemon::hungry */
+    struct rh_list requests; /* rh_daemon_request::link: publishes in flight */
+    uint32_t requests_count;
+    uint64_t linger_ms; /* when to close a stream that was told `moved` */
+    struct rh_http_connection *connection;
+    struct rh_subscription subscription;
+    uint16_t key_size;
+    uint16_t ticket_size; /* these three as they were sent, to be passed on */
+    uint16_t token_size;
+    uint16_t client_size;
+    char data[]; /* key, ticket, token, client */
+};
+
+/* A request that the core has not answered yet. */
+struct rh_daemon_request {
+    enum rh_daemon_holder holder; /* REQUEST */
+    bool is_inspect;
+    struct rh_table_link table_link; /* rh_daemon::requests */
+    uint64_t number;
+    struct rh_list link;             /* rh_daemon_client::requests, of a WebSocket */
+    struct rh_daemon_client *client; /* over a WebSocket, or NULL */
+    struct rh_http_connection *connection;
+    uint32_t text_size;
+    char text[]; /* inspect: the key; publish over a WebSocket: the client's message id */
+};
+
+static inline struct rh_bytes rh_daemon_client_key(const struct rh_daemon_client *client)
+{
+    return rh_bytes(client->data, client->key_size);
+}
+
+/* ---- daemon_clients.c ---- */
+
+/* What a refusal of the core is called towards clients. */
+enum rh_problem rh_daemon_problem(enum rh_refusal refusal);
+
+/* A request, known to the core by its number, with a copy of |text|. NULL when out of memory. */
+struct rh_daemon_request *rh_daemon_request_create(struct rh_daemon *daemon, struct rh_bytes text);
+void rh_daemon_request_destroy(struct rh_daemon *daemon, struct rh_daemon_request *request);
+
+/* Frees a client whose connection is answered or gone; its subscription is FREE. */
+void rh_daemon_client_destroy(struct rh_daemon *daemon, struct rh_daemon_client *client);
+
+/* ---- daemon_streams.c: what a WebSocket says and is told ---- */
+
+void rh_daemon_stream_message(struct rh_daemon *daemon, struct rh_daemon_client *client,
+                              enum rh_websocket_opcode opcode, struct rh_bytes payload);
+void rh_daemon_stream_published(struct rh_daemon *daemon, const struct rh_daemon_request *request,
+                                const struct rh_publish_result *result);
+void rh_daemon_stream_welcome(struct rh_daemon *daemon, const struct rh_action *action);
+void rh_daemon_stream_deliver(struct rh_daemon *daemon, const struct rh_action *action);
+void rh_daemon_stream_moved(struct rh_daemon *daemon, const struct rh_action *action);
+
+/* A client that never was in its channel here: told where it is, and closed. |url| is complete. */
+void rh_daemon_stream_turned_away(struct rh_daemon *daemon, struct rh_daemon_client *client,
+                                  const struct rh_registration *node, const char *url);
+
+/* Tells a WebSocket (accepted first if it is not) why, and closes it with 1013: try again. */
+void rh_daemon_stream_refused(struct rh_daemon *daemon, struct rh_daemon_client *client,
+                              enum rh_refusal refusal);
+
+/* There is room again in the send queue. */
+void rh_daemon_stream_drained(struct rh_daemon *daemon, struct rh_daemon_client *client);
+
+/* The message object of an entry. */
+struct rh_client_message;
+void rh_daemon_entry_message(const struct rh_entry *entry, struct rh_client_message *ret_message);
+
+#endif

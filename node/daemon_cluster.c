@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "node/daemon_internal.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+/* ---- membership ---- */
+
+static void peer_event(struct rh_daemon *daemon, enum rh_event_kind kind,
+                       const struct rh_node_ref *node)
+{
+    struct rh_event event = {.kind = kind, .peer = *node};
+    rh_daemon_step(daemon, &event);
+}
+
+/* The links of members that are gone are closed without a word: the core is told here. */
+static void drop_lost_peers(struct rh_daemon *daemon, const struct rh_view *before,
+                            const struct rh_view *view)
+{
+    for (size_t i = 0; before != NULL && i < before->members_count; i++) {
+        const struct rh_registration *member = &before->members[i];
+        if (!rh_view_has(view, member->id, member->instance)) {
+            struct rh_node_ref node = {.instance = member->instance};
+            memcpy(node.id, member->id, RH_NODE_ID_SIZE);
+            peer_event(daemon, RH_EVENT_PEER_DOWN, &node);
+        }
+    }
+}
+
+static void set_members(struct rh_daemon *daemon, const struct rh_view *view)
+{
+    struct rh_ev_peer_member *members = calloc(view->members_count + 1, sizeof(*members));
+    int rv = members == NULL ? RH_ERR_NO_MEMORY : 0;
+    for (size_t i = 0; members != NULL && i < view->members_count; i++) {
+        members[i].node.instance = view->members[i].instance;
+        memcpy(members[i].node.id, view->members[i].id, RH_NODE_ID_SIZE);
+        members[i].address = view->members[i].peer;
+    }
+    if (rv == 0) {
+        rv = rh_ev_peer_set_members(daemon->peers, members, view->members_count);
+    }
+    free(members);
+    if (rv != 0) {
+        rh_log(daemon->logger, RH_LOG_ERROR, "peers_incomplete reason=\"%s\"", rh_error_text(rv));
+    }
+}
+
+static void on_view(void *context, struct rh_view *view)
+{
+    struct rh_daemon *daemon = context;
+    struct rh_view *before = rh_core_view(daemon->core);
+    if (before != NULL) {
+        before = rh_view_take(before);
+    }
+    daemon->epoch = view->epoch;
+    rh_ev_peer_set_epoch(daemon->peers, view->epoch);
+    set_members(daemon, view);
+    drop_lost_peers(daemon, before, view);
+    rh_view_give(before);
+    rh_daemon_clients_view(daemon);
+    struct rh_event event = {.kind = RH_EVENT_VIEW, .view = view};
+    rh_daemon_step(daemon, &event);
+}
+
+static void on_fatal(void *context, const struct rh_reason *reason)
+{
+    rh_daemon_fail(context, RH_ERR_CONFLICT, reason->text);
+}
+
+static void on_probed(void *context, enum rh_ev_peer_probe_result result, uint64_t instance,
+                      const char *detail)
+{
+    struct rh_daemon *daemon = context;
+    enum rh_membership_probe verdict = RH_MEMBERSHIP_PROBE_UNKNOWN;
+    switch (result) {
+    case RH_EV_PEER_PROBE_ANSWERS:
+        verdict = instance == daemon->probe_node.instance ? RH_MEMBERSHIP_PROBE_ANSWERS
+                                                          : RH_MEMBERSHIP_PROBE_DEAD;
+        break;
+    case RH_EV_PEER_PROBE_GONE:
+        verdict = RH_MEMBERSHIP_PROBE_DEAD;
+        break;
+    case RH_EV_PEER_PROBE_UNKNOWN:
+        break;
+    }
+    rh_log(daemon->logger, RH_LOG_DEBUG, "probe_done peer=%s result=%d detail=\"%s\"",
+           daemon->probe_node.id, (int)verdict, detail);
+    rh_zk_membership_probe_result(daemon->membership, &daemon->probe_node, verdict);
+}
+
+static void on_probe(void *context, const struct rh_node_ref *node, const char *address)
+{
+    struct rh_daemon *daemon = context;
+    daemon->probe_node = *node;
+    int rv = rh_ev_peer_probe(daemon->peers, address, node->id, on_probed, daemon);
+    if (rv != 0) {
+        /* An address that is none can hide nobody who answers. */
+        rh_zk_membership_probe_result(daemon->membership, node,
+                                      rv == RH_ERR_INVALID ? RH_MEMBERSHIP_PROBE_DEAD
+                                                           : RH_MEMBERSHIP_PROBE_UNKNOWN);
+    }
+}
+
+static void on_operator_request(void *context, const struct rh_request *request)
+{
+    struct rh_daemon *daemon = context;
+    daemon->request_active = request != NULL;
+    if (request != NULL) {
+        daemon->request_kind = request->kind;
+    }
+}
+
+static void on_left(void *context)
+{
+    struct rh_daemon *daemon = context;
+    daemon->left = true;
+}
+
+static const struct rh_zk_membership_handler membership_handler = {
+    .view = on_view,
+    .fatal = on_fatal,
+    .probe = on_probe,
+    .request = on_operator_request,
+    .left = on_left,
+};
+
+void rh_daemon_cluster_tick(struct rh_daemon *daemon)
+{
+    if (!daemon->request_active) {
+        return;
+    }
+    const struct rh_core_stats *stats = rh_core_stats(daemon->core);
+    if (daemon->request_kind == RH_REQUEST_DRAIN) {
+        /* Drained means empty: no channel and no client is left. */
+        rh_zk_membership_progress(daemon->membership, stats->channels, daemon->clients_count);
+        return;
+    }
+    bool sweeping = rh_core_is_sweeping(daemon->core);
+    rh_zk_membership_progress(daemon->membership, sweeping ? stats->channels : 0,
+                              daemon->lingering_count);
+}
+
+/* ---- peers ---- */
+
+static void on_message(void *context, const struct rh_node_ref *from,
+                       const struct rh_peer_message *message)
+{
+    struct rh_event event = {
+        .kind = RH_EVENT_PEER_MESSAGE,
+        .peer_message = {.from = *from, .message = message},
+    };
+    rh_daemon_step(context, &event);
+}
+
+static void on_up(void *context, const struct rh_node_ref *node)
+{
+    struct rh_daemon *daemon = context;
+    rh_zk_membership_peer_up(daemon->membership, node);
+    peer_event(daemon, RH_EVENT_PEER_UP, node);
+}
+
+static void on_down(void *context, const struct rh_node_ref *node, const char *reason RH_UNUSED)
+{
+    struct rh_daemon *daemon = context;
+    rh_zk_membership_peer_down(daemon->membership, node);
+    peer_event(daemon, RH_EVENT_PEER_DOWN, node);
+}
+
+static void on_dead(void *context, const struct rh_node_ref *node, const char *reason RH_UNUSED)
+{
+    struct rh_daemon *daemon = context;
+    rh_zk_membership_peer_dead(daemon->membership, node);
+}
+
+static void on_epoch(void *context, const struct rh_node_ref *node RH_UNUSED, struct rh_epoch epoch)
+{
+    struct rh_daemon *daemon = context;
+    rh_zk_membership_peer_epoch(daemon->membership, epoch);
+}
+
+static const struct rh_ev_peer_handler peer_handler = {
+    .message = on_message,
+    .up = on_up,
+    .down = on_down,
+    .dead = on_dead,
+    .epoch = on_epoch,
+};
+
+void rh_daemon_cluster_send(struct rh_daemon *daemon, const struct rh_action *action)
+{
+    int rv = rh_ev_peer_send(daemon->peers, &action->send.to, &action->send.message);
+    if (rv != 0 && rv != RH_ERR_UNREACHABLE) {
+        /* Requests are sent again; an answer that is lost makes the asker send its request again. */
+        rh_log(daemon->logger, RH_LOG_WARN, "peer_send_failed peer=%s message=%s reason=\"%s\"",
+               action->send.to.id, rh_peer_message_name(action->send.message.kind),
+               rh_error_text(rv));
+    }
+}
+
+/* ---- life ---- */
+
+static int start_peers(struct rh_daemon *daemon, struct rh_reason *reason)
+{
+    struct rh_ev_peer_options options = {
+        .cluster = daemon->config->cluster,
+        .self = {.instance = daemon->instance},
+        .listen = daemon->node->peer,
+        .handler = &peer_handler,
+        .context = daemon,
+        .logger = daemon->logger,
+    };
+    (void)snprintf(options.self.id, sizeof(options.self.id), "%s", daemon->node->id);
+    return rh_ev_peer_start(daemon->loop, &options, &daemon->peers, reason);
+}
+
+static void describe(const struct rh_daemon *daemon, struct rh_registration *registration)
+{
+    const struct rh_config_node *node = daemon->node;
+    *registration = (struct rh_registration){
+        .instance = daemon->instance,
+        .weight_milli = node->weight_milli,
+    };
+    (void)snprintf(registration->id, sizeof(registration->id), "%s", node->id);
+    (void)snprintf(registration->zone, sizeof(registration->zone), "%s", node->zone);
+    (void)snprintf(registration->url, sizeof(registration->url), "%s", node->advertise);
+    (void)snprintf(registration->peer, sizeof(registration->peer), "%s", node->peer_advertise);
+    (void)snprintf(registration->admin, sizeof(registration->admin), "%s", node->admin);
+    (void)snprintf(registration->version, sizeof(registration->version), "%s", RH_VERSION);
+}
+
+int rh_daemon_cluster_start(struct rh_daemon *daemon, struct rh_reason *reason)
+{
+    const struct rh_config *config = daemon->config;
+    int rv = start_peers(daemon, reason);
+    if (rv != 0) {
+        return rv;
+    }
+    struct rh_zk_membership_options options = {
+        .cluster = config->cluster,
+        .servers = config->zookeeper.servers,
+        .session_timeout_ms = config->zookeeper.session_timeout_ms,
+        .config = {.format = RH_CONFIG_FORMAT,
+                   .vnodes = config->ring.vnodes,
+                   .replicas = config->ring.replicas,
+                   .seed = config->ring.seed},
+        .config_name = config->path,
+        .logger = daemon->logger,
+        .handler = &membership_handler,
+        .context = daemon,
+    };
+    describe(daemon, &options.registration);
+    return rh_zk_membership_create(daemon->loop, &options, &daemon->membership, reason);
+}
+
+void rh_daemon_cluster_finish(struct rh_daemon *daemon)
+{
+    /* The registration goes first: a link that breaks while it stands looks like a crash. */
+    rh_zk_membership_destroy(daemon->membership);
+    rh_ev_peer_stop(daemon->peers);
+}

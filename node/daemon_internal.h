@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RH_NODE_DAEMON_INTERNAL_H
+#define RH_NODE_DAEMON_INTERNAL_H
+
+/*
+ * What the files of the daemon share. Each translates between one edge and the core and decides
+ * nothing that could be decided elsewhere.
+ *
+ *      client listener   peer links   ZooKeeper        admin listener
+ *            |               |            |                  |
+ *     daemon_clients.c       +--- daemon_cluster.c      daemon_admin.c
+ *            |               |            |                  |
+ *            +------- daemon.c: rh_daemon_step() ----> reads only
+ *                            |
+ *                        node/core.h
+ *
+ * A turn: an edge calls its handler; the handler makes one event and steps the core; the actions
+ * of that step are performed at once, which only queues output. No edge calls a handler from
+ * inside a call of ours, so steps never nest.
+ */
+
+#include "base/machine.h"
+#include "base/table.h"
+#include "node/clock.h"
+#include "node/core.h"
+#include "node/daemon.h"
+#include "node/ev_peer.h"
+#include "node/zk_membership.h"
+#include "router/ev_http_server.h"
+
+#include <ev.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+/*
+ *   RUNNING --SIGTERM--> LEAVING --view without us, or time--> LINGERING --clients gone, or time-->
+ *       CLOSING --listeners closed--> DEREGISTERING --registration gone, or time--> STOPPED
+ *
+ * Any of them goes to STOPPED at a second signal or a fatal error.
+ */
+enum rh_daemon_state {
+    RH_DAEMON_RUNNING,
+    RH_DAEMON_LEAVING,       /* asked for weight 0 */
+    RH_DAEMON_LINGERING,     /* channels are elsewhere, clients are on their way */
+    RH_DAEMON_CLOSING,       /* sockets of clients are being closed */
+    RH_DAEMON_DEREGISTERING, /* the registration is being deleted */
+    RH_DAEMON_STOPPED,
+};
+
+/* A client of the client listener that means something to the core: see daemon_clients.c. */
+struct rh_daemon_client;
+
+struct rh_daemon {
+    const struct rh_config *config;
+    const struct rh_config_node *node;
+    const struct rh_logger *logger;
+    struct rh_machine machine; /* enum rh_daemon_state */
+    int exit_code;
+    struct rh_reason exit_reason;
+
+    struct ev_loop *loop;
+    ev_timer core_timer; /* rh_core_deadline_ms() */
+    ev_timer slow_timer; /* a few times a second: lingering, progress, shutdown */
+    ev_timer hungry_timer;
+    ev_signal sigterm;
+    ev_signal sigint;
+
+    struct rh_core *core;
+    uint64_t instance;         /* random id of this process run */
+    uint64_t core_deadline_ms; /* for which core_timer is armed */
+    struct rh_actions actions;
+    struct rh_epoch epoch; /* of the view that the core has */
+
+    struct rh_http_server *client_server;
+    struct rh_http_server *admin_server;
+    struct rh_ev_peer *peers;
+    struct rh_zk_membership *membership;
+
+    /* clients */
+    struct rh_list clients;   /* rh_daemon_client::link: streams and waiting reads */
+    struct rh_list lingering; /* rh_daemon_client::linger: told `moved`, in order of deadline */
+    struct rh_list hungry;    /* rh_daemon_client::hungry: a replay that can go on */
+    uint32_t clients_count;
+    uint32_t lingering_count;
+    struct rh_table requests; /* by number: what the core has not answered yet */
+    uint64_t request_number;
+    struct rh_buffer scratch; /* for encoding: valid within one callback */
+    struct rh_buffer url;     /* likewise */
+    struct rh_buffer decoded; /* for decoding a client's message */
+    char *ring_body;          /* JSON of /v1/ring for the present view */
+    size_t ring_body_size;
+    uint64_t slow_consumers;  /* closed with 4408 */
+    uint32_t connections_max; /* as the file-descriptor limit allows */
+
+    /* cluster */
+    bool request_active; /* an operator's request wants progress */
+    enum rh_request_kind request_kind;
+    struct rh_node_ref probe_node;
+    uint64_t state_since_ms;
+    bool left;            /* the registration is gone */
+    bool clients_stopped; /* the client listener is closed, its connections gone */
+    uint64_t started_ms;
+};
+
+/* ---- daemon.c ---- */
+
+/* Gives |event| (its times are filled in here) to the core and performs what comes out. */
+void rh_daemon_step(struct rh_daemon *daemon, struct rh_event *event);
+
+/* Ends the loop with an error. */
+void rh_daemon_fail(struct rh_daemon *daemon, int code, const char *text);
+
+static inline enum rh_daemon_state rh_daemon_state(const struct rh_daemon *daemon)
+{
+    return (enum rh_daemon_state)daemon->machine.state;
+}
+
+/* ---- daemon_clients.c ---- */
+
+RH_MUST_CHECK int rh_daemon_clients_start(struct rh_daemon *daemon, struct rh_reason *reason);
+void rh_daemon_clients_finish(struct rh_daemon *daemon);
+
+/* Performs an action that concerns clients. */
+void rh_daemon_clients_perform(struct rh_daemon *daemon, const struct rh_action *action);
+
+/* Closes those whose linger time is over. */
+void rh_daemon_clients_tick(struct rh_daemon *daemon);
+
+/* Replays that can go on. */
+void rh_daemon_clients_feed(struct rh_daemon *daemon);
+
+/* A view was adopted: /v1/ring changes. */
+void rh_daemon_clients_view(struct rh_daemon *daemon);
+
+/* ---- daemon_cluster.c ---- */
+
+RH_MUST_CHECK int rh_daemon_cluster_start(struct rh_daemon *daemon, struct rh_reason *reason);
+void rh_daemon_cluster_finish(struct rh_daemon *daemon);
+void rh_daemon_cluster_send(struct rh_daemon *daemon, const struct rh_action *action);
+
+/* Tells the membership how far an operator's request has come. */
+void rh_daemon_cluster_tick(struct rh_daemon *daemon);
+
+/* ---- daemon_stop.c ---- */
+
+/* SIGTERM or SIGINT: the first one leaves in order, the second at once. */
+void rh_daemon_stop(struct rh_daemon *daemon, int signal_number);
+
+/* Goes on with the shutdown, if one is under way. */
+void rh_daemon_stop_tick(struct rh_daemon *daemon);
+
+/* ---- daemon_admin.c ---- */
+
+RH_MUST_CHECK int rh_daemon_admin_start(struct rh_daemon *daemon, struct rh_reason *reason);
+
+#endif

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "node/daemon_client.h"
+
+#include "router/client_json.h"
+
+#include <assert.h>
+
+/* Publishes of one WebSocket that are not answered yet; more are refused, not queued. */
+#define REQUESTS_MAX 1024U
+
+static struct rh_daemon_client *client_of(struct rh_subscription *subscription)
+{
+    return rh_container_of(subscription, struct rh_daemon_client, subscription);
+}
+
+/* A consumer that cannot follow is told to resume: what it did not get is in the log. */
+static void close_slow(struct rh_daemon *daemon, struct rh_daemon_client *client)
+{
+    if (client->is_slow) {
+        return;
+    }
+    client->is_slow = true;
+    daemon->slow_consumers++;
+    rh_http_connection_drop_send_queue(client->connection);
+    rh_http_connection_close_websocket(client->connection, RH_WEBSOCKET_CODE_TOO_SLOW,
+                                       "too slow: resume from your last message");
+}
+
+/* Queues a frame. Whatever is wrong with the connection, its end follows as closed(). */
+static void send_frame(struct rh_daemon *daemon, struct rh_daemon_client *client,
+                       struct rh_shared *frame)
+{
+    if (frame == NULL) {
+        rh_http_connection_abort(client->connection);
+        return;
+    }
+    int rv = rh_http_connection_send(client->connection, frame);
+    if (rv == RH_ERR_FULL) {
+        close_slow(daemon, client);
+    } else if (rv == RH_ERR_NO_MEMORY) {
+        rh_http_connection_abort(client->connection);
+    }
+}
+
+/* Sends what an encoder left in `scratch`, if it could. */
+static void send_scratch(struct rh_daemon *daemon, struct rh_daemon_client *client, int rv)
+{
+    struct rh_shared *frame =
+        rv == 0 ? rh_websocket_encode(RH_WEBSOCKET_TEXT, rh_buffer_content(&daemon->scratch))
+                : NULL;
+    rh_buffer_clear(&daemon->scratch);
+    send_frame(daemon, client, frame);
+    rh_shared_give(frame);
+}
+
+static void send_error(struct rh_daemon *daemon, struct rh_daemon_client *client, const char *code,
+                       const char *text, struct rh_bytes id)
+{
+    int rv = rh_client_json_error(&daemon->scratch, code, text, id);
+    send_scratch(daemon, client, rv);
+}
+
+/* ---- what a client says ---- */
+
+static void publish(struct rh_daemon *daemon, struct rh_daemon_client *client,
+                    const struct rh_client_request *said)
+{
+    if (client->requests_count >= REQUESTS_MAX) {
+        send_error(daemon, client, rh_problem_code(RH_PROBLEM_LIMIT_REACHED),
+                   "too many publishes of this connection are not answered yet", said->id);
+        return;
+    }
+    struct rh_daemon_request *request = rh_daemon_request_create(daemon, said->id);
+    if (request == NULL) {
+        send_error(daemon, client, rh_problem_code(RH_PROBLEM_NO_MEMORY),
+                   rh_refusal_text(RH_REFUSAL_NO_MEMORY), said->id);
+        return;
+    }
+    request->client = client;
+    request->connection = client->connection;
+    rh_list_push_back(&client->requests, &request->link);
+    client->requests_count++;
+    struct rh_event event = {
+        .kind = RH_EVENT_PUBLISH,
+        .publish = {.request = request->number,
+                    .key = rh_daemon_client_key(client),
+                    .id = said->id,
+                    .payload = said->payload},
+    };
+    rh_daemon_step(daemon, &event);
+}
+
+void rh_daemon_stream_message(struct rh_daemon *daemon, struct rh_daemon_client *client,
+                              enum rh_websocket_opcode opcode, struct rh_bytes payload)
+{
+    struct rh_client_request said;
+    struct rh_client_error error;
+    if (opcode != RH_WEBSOCKET_TEXT) {
+        send_error(daemon, client, rh_problem_code(RH_PROBLEM_BAD_MESSAGE),
+                   "a message is JSON text, not a binary frame", rh_bytes(NULL, 0));
+        return;
+    }
+    int rv = rh_client_json_decode(payload, daemon->config->limits.message_bytes, &daemon->decoded,
+                                   &said, &error);
+    if (rv == RH_ERR_NO_MEMORY) {
+        send_error(daemon, client, rh_problem_code(RH_PROBLEM_NO_MEMORY),
+                   rh_refusal_text(RH_REFUSAL_NO_MEMORY), rh_bytes(NULL, 0));
+        return;
+    }
+    if (rv != 0) {
+        send_error(daemon, client, rh_client_error_name(error.code), error.reason.text,
+                   rh_bytes(error.id, error.id_size));
+        return;
+    }
+    switch (said.type) {
+    case RH_CLIENT_PUBLISH:
+        publish(daemon, client, &said);
+        return;
+    case RH_CLIENT_PING:
+        rv = rh_client_json_pong(&daemon->scratch);
+        send_scratch(daemon, client, rv);
+        return;
+    }
+    assert(false && "unknown message type");
+}
+
+void rh_daemon_stream_published(struct rh_daemon *daemon, const struct rh_daemon_request *request,
+                                const struct rh_publish_result *result)
+{
+    struct rh_bytes id = rh_bytes(request->text, request->text_size);
+    if (result->refusal != RH_REFUSAL_NONE) {
+        send_error(daemon, request->client, rh_problem_code(rh_daemon_problem(result->refusal)),
+                   rh_refusal_text(result->refusal), id);
+        return;
+    }
+    int rv = rh_client_json_ack(&daemon->scratch, id, result->seq);
+    send_scratch(daemon, request->client, rv);
+}
+
+/* ---- what a client is told ---- */
+
+void rh_daemon_stream_welcome(struct rh_daemon *daemon, const struct rh_action *action)
+{
+    struct rh_daemon_client *client = client_of(action->welcome.subscription);
+    const struct rh_client_welcome welcome = {
+        .channel = action->welcome.key,
+        .node = daemon->node->id,
+        .epoch = daemon->epoch.pzxid,
+        .incarnation = action->welcome.incarnation,
+        .seq = action->welcome.seq,
+        .recovered = action->welcome.recovered,
+    };
+    rh_http_connection_accept_websocket(client->connection);
+    client->accepted = true;
+    int rv = rh_client_json_welcome(&daemon->scratch, &welcome);
+    send_scratch(daemon, client, rv);
+}
+
+/* A replay goes on when its last batch is out: by drained(), or soon if there was room anyway. */
+static void feed_again(struct rh_daemon *daemon, struct rh_daemon_client *client)
+{
+    if (client->subscription.state == RH_SUBSCRIPTION_REPLAYING && rh_list_empty(&client->hungry)) {
+        rh_list_push_back(&daemon->hungry, &client->hungry);
+        if (!ev_is_active(&daemon->hungry_timer)) {
+            ev_timer_set(&daemon->hungry_timer, 0.0, 0.0);
+            ev_timer_start(daemon->loop, &daemon->hungry_timer);
+        }
+    }
+}
+
+void rh_daemon_stream_deliver(struct rh_daemon *daemon, const struct rh_action *action)
+{
+    struct rh_client_message message;
+    rh_daemon_entry_message(action->deliver.entry, &message);
+    struct rh_shared *frame = rh_client_json_message_frame(&message);
+    if (action->kind == RH_ACTION_DELIVER) {
+        struct rh_daemon_client *client = client_of(action->deliver.subscription);
+        send_frame(daemon, client, frame);
+        feed_again(daemon, client);
+        rh_shared_give(frame);
+        return;
+    }
+    const struct rh_channel *channel = action->deliver.channel;
+    for (struct rh_subscription *at = rh_channel_live_next(channel, NULL); at != NULL;
+         at = rh_channel_live_next(channel, at)) {
+        send_frame(daemon, client_of(at), frame);
+    }
+    rh_shared_give(frame);
+}
+
+void rh_daemon_stream_drained(struct rh_daemon *daemon, struct rh_daemon_client *client)
+{
+    if (client->subscription.state == RH_SUBSCRIPTION_REPLAYING) {
+        feed_again(daemon, client);
+    }
+}
+
+/* Above the low mark drained() comes later; at or below it, nobody else would ask again. */
+static bool has_room(const struct rh_daemon_client *client)
+{
+    return rh_http_connection_send_queue_bytes(client->connection) <= RH_DAEMON_SEND_QUEUE_LOW;
+}
+
+void rh_daemon_clients_feed(struct rh_daemon *daemon)
+{
+    struct rh_list now;
+    rh_list_init(&now);
+    rh_list_splice(&now, &daemon->hungry);
+    for (struct rh_list *link = rh_list_first(&now); link != NULL; link = rh_list_first(&now)) {
+        struct rh_daemon_client *client = rh_container_of(link, struct rh_daemon_client, hungry);
+        rh_list_remove(link);
+        if (!has_room(client)) {
+            continue; /* drained() comes */
+        }
+        struct rh_event event = {.kind = RH_EVENT_DRAINED, .subscription = &client->subscription};
+        rh_daemon_step(daemon, &event);
+    }
+}
+
+static int encode_moved(struct rh_daemon *daemon, const struct rh_daemon_client *client,
+                        const struct rh_action *action)
+{
+    const char *passed_on = client->data + client->key_size;
+    const struct rh_url url = {
+        .scheme = RH_URL_WS,
+        .node_url = action->moved.node->url,
+        .key = action->moved.key,
+        .endpoint = "ws",
+        .has_after = true,
+        .after = action->moved.position,
+        .has_chain = true,
+        .hops = 1,
+        .epoch = (uint64_t)daemon->epoch.pzxid,
+        .ticket = rh_bytes(passed_on, client->ticket_size),
+        .token = rh_bytes(passed_on + client->ticket_size, client->token_size),
+        .client =
+            rh_bytes(passed_on + client->ticket_size + client->token_size, client->client_size),
+    };
+    rh_buffer_clear(&daemon->url);
+    int rv = rh_url_build(&url, &daemon->url);
+    if (rv == 0) {
+        rv = rh_buffer_append(&daemon->url, "", 1);
+    }
+    if (rv != 0) {
+        return rv;
+    }
+    const struct rh_client_moved moved = {
+        .node = action->moved.node->id,
+        .url = rh_buffer_content(&daemon->url).data,
+        .seq_known = true,
+        .seq = action->moved.position.seq,
+    };
+    return rh_client_json_moved(&daemon->scratch, &moved);
+}
+
+void rh_daemon_stream_moved(struct rh_daemon *daemon, const struct rh_action *action)
+{
+    struct rh_daemon_client *client = client_of(action->moved.subscription);
+    rh_list_remove(&client->hungry);
+    int rv = encode_moved(daemon, client, action);
+    send_scratch(daemon, client, rv);
+    client->linger_ms = rh_clock_monotonic_ms() + daemon->config->rebalance.moved_linger_ms;
+    rh_list_push_back(&daemon->lingering, &client->linger);
+    daemon->lingering_count++;
+}
+
+void rh_daemon_stream_turned_away(struct rh_daemon *daemon, struct rh_daemon_client *client,
+                                  const struct rh_registration *node, const char *url)
+{
+    const struct rh_client_moved moved = {.node = node->id, .url = url};
+    rh_http_connection_accept_websocket(client->connection);
+    client->accepted = true;
+    int rv = rh_client_json_moved(&daemon->scratch, &moved);
+    send_scratch(daemon, client, rv);
+    rh_http_connection_close_websocket(client->connection, RH_WEBSOCKET_CODE_MOVED, "moved");
+}
+
+void rh_daemon_stream_refused(struct rh_daemon *daemon, struct rh_daemon_client *client,
+                              enum rh_refusal refusal)
+{
+    if (refusal == RH_REFUSAL_TOO_SLOW) {
+        close_slow(daemon, client);
+        return;
+    }
+    if (!client->accepted) {
+        rh_http_connection_accept_websocket(client->connection);
+        client->accepted = true;
+    }
+    send_error(daemon, client, rh_problem_code(rh_daemon_problem(refusal)),
+               rh_refusal_text(refusal), rh_bytes(NULL, 0));
+    rh_http_connection_close_websocket(client->connection, RH_WEBSOCKET_CODE_TRY_AGAIN,
+                                       rh_refusal_text(refusal));
+}
