@@ -3,6 +3,7 @@
 import re
 
 from harness.http import request
+from harness.node import ROOT
 from harness.ws import Client
 
 
@@ -40,7 +41,6 @@ def test_metrics_are_well_formed_and_documented(steady, key):
 
 
 def test_every_metric_is_in_the_operations_page(steady):
-    from harness.node import ROOT
     page = (ROOT / "docs" / "operations.md").read_text()
     names = {name.split("{")[0] for name in steady["n1"].metrics()}
     missing = sorted(name for name in names if name not in page)

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Everybody who computes an owner computes the same one."""
 import json
+import os
 import subprocess
 
 import pytest
 
-from harness.node import ROOT
+from harness.node import ROOT, program
+from harness.wait import wait_for
 
 KEYS = ["user:42", "a", "x" * 512, "ü/€", "doc:8f3"] + [f"user:{n}" for n in range(1000)]
 
@@ -56,9 +58,6 @@ def test_check_says_no_when_a_node_does_not_answer(cluster):
 
 
 def test_listen_follows_a_move_and_resumes_after_a_crash(cluster):
-    from harness.node import program
-    from harness.wait import wait_for
-    import os
     key = cluster.key_owned_by(cluster["n3"])
     output = cluster.folder / "listen.out"
     with open(output, "w") as out:

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A node with a bad config says file, line and reason, and does not start."""
+import subprocess
+
 import pytest
 
 from harness.node import program
@@ -25,7 +27,7 @@ def start(tmp_path, text, *flags, node="n1"):
 
 
 @pytest.mark.parametrize("text, line, word", [
-    ("cluster: [demo\n", 2, ""),
+    ("cluster: [demo\n", None, "cluster.yaml:"),
     (GOOD + "nonsense: 1\n", 5, "nonsense"),
     (GOOD.replace("id: n1", "id: n1, colour: red"), 4, "colour"),
     (GOOD.replace("zookeeper: {", "zookeeper: {session_timeout: soon, "), 2, "session_timeout"),
@@ -77,9 +79,9 @@ def test_a_taken_port_is_named(shared_zookeeper, make_cluster):
 def test_a_listener_beyond_loopback_warns(shared_zookeeper, make_cluster):
     cluster = make_cluster(shared_zookeeper, nodes=1)
     node = cluster.add("n2", start=False)
-    text = cluster.config_text() + node.entry().replace(f'listen: "{node.host}"',
-                                                        f'listen: "0.0.0.0:{node.client_port}"')
-    cluster.config_path.write_text(text + "\n")
+    entry = node.entry().replace(f'listen: "{node.host}"',
+                                 f'listen: "0.0.0.0:{node.client_port}", advertise: "{node.ws}"')
+    cluster.config_path.write_text(cluster.config_text() + entry + "\n")
     node.listed = True
     node.start()
     warnings = [line for line in node.log().splitlines() if "warn" in line.lower()]
@@ -93,7 +95,6 @@ def test_no_more_connections_than_descriptors(shared_zookeeper, make_cluster):
 
 
 def test_help_and_version():
-    import subprocess
     for flag in ("--help", "--version"):
         done = subprocess.run([program("ringhopd"), flag], capture_output=True, text=True)
         assert done.returncode == 0 and "ringhopd" in done.stdout

@@ -6,6 +6,8 @@ import time
 
 import pytest
 
+from harness.node import Node, program
+from harness.process import Process
 from harness.wait import stays, wait_for
 from harness.ws import Client, Follower
 
@@ -176,24 +178,15 @@ def test_a_node_restarts_at_once_with_the_same_id(cluster):
 
 
 def test_an_id_whose_holder_still_answers_is_refused(cluster):
-    from harness.node import Node
-    twin = Node(cluster, "n2", listed=False)
-    # Another process with the id of a running node: the file's addresses are taken, flags are not.
-    cluster.nodes["twin"] = twin
-    twin.listed = True
-    text = cluster.config_text()
-    twin.listed = False
+    # Another process with the id of a running node, on addresses of its own.
+    twin = Node(cluster, "n2")
     path = cluster.folder / "twin.yaml"
-    path.write_text("\n".join(line for line in text.splitlines()
-                              if cluster["n2"].host not in line) + "\n")
-    from harness.node import program
-    from harness.process import Process
+    path.write_text(cluster.config_text().replace(cluster["n2"].entry(), twin.entry()))
     twin.process = Process([program("ringhopd"), "--config", path, "--node", "n2"],
                            cluster.folder / "twin.log")
     code = twin.process.wait(20)
     assert code not in (0, None)
     assert "n2" in twin.process.log()
-    del cluster.nodes["twin"]
     assert cluster["n2"].running()
     assert cluster.cli_json("check")["ok"] is True
 

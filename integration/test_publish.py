@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from harness.wait import wait_for
 from harness.ws import Client, Follower, RawClient
 
 
@@ -43,7 +44,6 @@ def test_many_publishers_at_all_nodes_leave_no_gap_and_no_double(steady, key):
     with ThreadPoolExecutor(8) as pool:
         seqs = list(pool.map(publish, range(120)))
     assert sorted(seqs) == list(range(1, 121))
-    from harness.wait import wait_for
     wait_for(lambda: len(client.messages) == 120, what="120 messages")
     assert {int(m["data"]): m["seq"] for m in client.messages} == dict(enumerate(seqs))
     assert client.problems == []

@@ -6,15 +6,17 @@ import time
 import pytest
 
 from harness.http import quote
+from harness.node import Cluster
+from harness.wait import wait_for
 from harness.ws import Client
 
 
 @pytest.fixture(scope="module")
 def small(shared_zookeeper, tmp_path_factory):
     """One node whose logs are short."""
-    from harness.node import Cluster
     cluster = Cluster(shared_zookeeper, tmp_path_factory.mktemp("small"), nodes=1, settings={
-        "limits": "{log_messages: 10, log_bytes: 4KiB, log_age: 2s, channel_idle: 2s}"})
+        "limits": "{log_messages: 10, log_bytes: 4KiB, message_bytes: 2KiB, log_age: 2s, "
+                  "channel_idle: 2s}"})
     yield cluster.start()
     cluster.stop()
 
@@ -241,7 +243,6 @@ def test_the_log_keeps_to_its_bytes(small, key):
 
 
 def test_the_log_keeps_to_its_age_and_seq_goes_on(small, key):
-    from harness.wait import wait_for
     node = small["n1"]
     client = Client(node.ws_url(key))     # keeps the channel from being reclaimed
     client.welcome()
@@ -253,7 +254,6 @@ def test_the_log_keeps_to_its_age_and_seq_goes_on(small, key):
 
 
 def test_an_idle_channel_is_reclaimed_and_comes_back_as_another(small, key):
-    from harness.wait import wait_for
     node = small["n1"]
     first = publish(node, key, 1)[0]
     wait_for(lambda: node.channel(key)["incarnation"] is None, 10, "channel reclaimed")

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """A client that does not read holds up nobody, is told to resume, and misses nothing."""
+import json
 import socket
+import struct
 
 from harness.ws import Client, RawClient
 
 
 def test_is_closed_with_4408_and_resumes_without_gap(shared_zookeeper, make_cluster, key):
     cluster = make_cluster(shared_zookeeper, nodes=1, settings={
-        "limits": "{send_queue: 64KiB, log_messages: 5000, log_bytes: 64MiB}"})
+        "limits": "{message_bytes: 16KiB, send_queue: 128KiB, log_messages: 5000, log_bytes: 64MiB}"})
     node = cluster["n1"]
     quick = Client(node.ws_url(key))
     slow = RawClient(node, key, timeout=20)
@@ -20,8 +22,6 @@ def test_is_closed_with_4408_and_resumes_without_gap(shared_zookeeper, make_clus
     assert len(quick.wait_messages(count, bound=30)) == count
 
     seen, code = [], None
-    import json
-    import struct
     while code is None:
         opcode, payload, _ = slow.take_frame()
         if opcode == 1:
@@ -44,7 +44,7 @@ def test_is_closed_with_4408_and_resumes_without_gap(shared_zookeeper, make_clus
 def test_a_replay_to_a_slow_reader_needs_no_memory(shared_zookeeper, make_cluster, key):
     """The whole log is larger than the send queue: it is replayed in batches."""
     cluster = make_cluster(shared_zookeeper, nodes=1, settings={
-        "limits": "{send_queue: 64KiB, log_messages: 5000, log_bytes: 64MiB}"})
+        "limits": "{message_bytes: 16KiB, send_queue: 128KiB, log_messages: 5000, log_bytes: 64MiB}"})
     node = cluster["n1"]
     for number in range(300):
         node.publish(key, f"{number}:" + "x" * 16000)
