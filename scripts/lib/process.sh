@@ -20,7 +20,8 @@ process_birth() {
 # process_pid NAME: prints the pid of our running process, or fails.
 process_pid() {
     local pid birth
-    read -r pid birth <"$run/pids/$1" 2>/dev/null || return 1
+    [[ -f $run/pids/$1 ]] || return 1
+    read -r pid birth <"$run/pids/$1" || return 1
     [[ $pid =~ ^[0-9]+$ && $(process_birth "$pid") == "$birth" && -n $birth ]] || return 1
     printf '%s\n' "$pid"
 }
