@@ -51,6 +51,7 @@ struct rh_http_server_options {
     uint32_t heartbeat_interval_ms; /* ping a WebSocket that was silent so long; 0: never */
     uint32_t heartbeat_timeout_ms;  /* close one that was silent so long; more than the interval */
     uint32_t close_timeout_ms;      /* for the answer to our close frame */
+    bool cors; /* let pages of any origin read responses: the client listener does */
     const struct rh_logger *logger; /* may be NULL; else outlives the server */
     const char *name;               /* in log lines: "client", "admin"; outlives the server */
 };

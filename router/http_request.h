@@ -50,8 +50,8 @@ struct rh_http_request {
     size_t fields_count;
     struct rh_bytes body;
     bool http_1_0;
-    bool keep_alive;        /* the client wants the connection to stay open */
-    bool upgrade_websocket; /* HTTP/1.1 with `Connection: upgrade` and `Upgrade: websocket` */
+    bool keep_alive; /* the client wants the connection to stay open */
+    bool upgrade;    /* HTTP/1.1 with an Upgrade header: router/handshake.h judges it */
 };
 
 struct rh_http_limits {

@@ -3,9 +3,9 @@
 #define RH_ROUTER_HTTP_RESPONSE_H
 
 /*
- * Writes HTTP/1.1 responses of known length. Every response carries the CORS headers that let a
- * page of any origin read it, the 307 included (an EventSource follows a redirect across origins
- * only if the redirect itself allows it).
+ * Writes HTTP/1.1 responses of known length. On the client listener every response carries the CORS
+ * headers that let a page of any origin read it, the 307 included (an EventSource follows a redirect
+ * across origins only if the redirect itself allows it). No response may be stored by a cache.
  */
 
 #include "base/bytes.h"
@@ -32,6 +32,7 @@ struct rh_http_response_context {
     bool keep_alive; /* false: says `Connection: close` */
     bool http_1_0;   /* the client's version: keep-alive must then be said */
     bool head;       /* the request was a HEAD: no body, but its length */
+    bool cors;       /* let pages of any origin read it */
 };
 
 /*

@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "router/route.h"
+
+#include <assert.h>
+
+enum endpoint {
+    ENDPOINT_WHERE,
+    ENDPOINT_RING,
+    ENDPOINT_CHANNEL,
+    ENDPOINT_WEBSOCKET,
+    ENDPOINT_EVENTS,
+    ENDPOINT_MESSAGES,
+    ENDPOINT_STATE,
+};
+
+/* The path of an endpoint of a channel, after the key. */
+static const struct {
+    const char *name;
+    enum endpoint endpoint;
+} channel_endpoints[] = {
+    {"ws", ENDPOINT_WEBSOCKET},
+    {"events", ENDPOINT_EVENTS},
+    {"messages", ENDPOINT_MESSAGES},
+    {"state", ENDPOINT_STATE},
+};
+
+static const struct {
+    enum endpoint endpoint;
+    enum rh_http_method method;
+    enum rh_route_kind kind;
+} methods[] = {
+    {ENDPOINT_WHERE, RH_HTTP_GET, RH_ROUTE_WHERE},
+    {ENDPOINT_WHERE, RH_HTTP_HEAD, RH_ROUTE_WHERE},
+    {ENDPOINT_RING, RH_HTTP_GET, RH_ROUTE_RING},
+    {ENDPOINT_RING, RH_HTTP_HEAD, RH_ROUTE_RING},
+    {ENDPOINT_CHANNEL, RH_HTTP_GET, RH_ROUTE_CHANNEL},
+    {ENDPOINT_CHANNEL, RH_HTTP_HEAD, RH_ROUTE_CHANNEL},
+    {ENDPOINT_WEBSOCKET, RH_HTTP_GET, RH_ROUTE_WEBSOCKET},
+    {ENDPOINT_EVENTS, RH_HTTP_GET, RH_ROUTE_EVENTS},
+    {ENDPOINT_MESSAGES, RH_HTTP_GET, RH_ROUTE_MESSAGES_GET},
+    {ENDPOINT_MESSAGES, RH_HTTP_HEAD, RH_ROUTE_MESSAGES_GET},
+    {ENDPOINT_MESSAGES, RH_HTTP_POST, RH_ROUTE_MESSAGES_POST},
+    {ENDPOINT_STATE, RH_HTTP_GET, RH_ROUTE_STATE_GET},
+    {ENDPOINT_STATE, RH_HTTP_HEAD, RH_ROUTE_STATE_GET},
+    {ENDPOINT_STATE, RH_HTTP_PUT, RH_ROUTE_STATE_PUT},
+    {ENDPOINT_STATE, RH_HTTP_DELETE, RH_ROUTE_STATE_DELETE},
+};
+
+const char *rh_route_kind_name(enum rh_route_kind kind)
+{
+    static const char *const names[] = {
+        [RH_ROUTE_WHERE] = "where",
+        [RH_ROUTE_RING] = "ring",
+        [RH_ROUTE_CHANNEL] = "channel",
+        [RH_ROUTE_WEBSOCKET] = "websocket",
+        [RH_ROUTE_EVENTS] = "events",
+        [RH_ROUTE_MESSAGES_GET] = "messages_get",
+        [RH_ROUTE_MESSAGES_POST] = "messages_post",
+        [RH_ROUTE_STATE_GET] = "state_get",
+        [RH_ROUTE_STATE_PUT] = "state_put",
+        [RH_ROUTE_STATE_DELETE] = "state_delete",
+        [RH_ROUTE_PREFLIGHT] = "preflight",
+    };
+    return names[kind];
+}
+
+static const char *allow_of(enum endpoint endpoint)
+{
+    switch (endpoint) {
+    case ENDPOINT_WEBSOCKET:
+    case ENDPOINT_EVENTS:
+        return "GET, OPTIONS";
+    case ENDPOINT_MESSAGES:
+        return "GET, HEAD, POST, OPTIONS";
+    case ENDPOINT_STATE:
+        return "GET, HEAD, PUT, DELETE, OPTIONS";
+    case ENDPOINT_WHERE:
+    case ENDPOINT_RING:
+    case ENDPOINT_CHANNEL:
+    default:
+        return "GET, HEAD, OPTIONS";
+    }
+}
+
+/* ---- Percent-encoding ---- */
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    if (c >= 'a' && c <= 'f') {
+        return c - 'a' + 10;
+    }
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+int rh_percent_decode(struct rh_bytes text, bool plus, char *out, size_t out_size, size_t *ret_size)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < text.size; i++) {
+        char c = text.data[i];
+        if (c == '%') {
+            int high = text.size - i < 3 ? -1 : hex_digit(text.data[i + 1]);
+            int low = text.size - i < 3 ? -1 : hex_digit(text.data[i + 2]);
+            if (high < 0 || low < 0) {
+                return RH_ERR_INVALID;
+            }
+            c = (char)(high * 16 + low);
+            i += 2;
+        } else if (c == '+' && plus) {
+            c = ' ';
+        }
+        if (size == out_size) {
+            return RH_ERR_TOO_LARGE;
+        }
+        out[size++] = c;
+    }
+    *ret_size = size;
+    return 0;
+}
+
+static bool is_unreserved(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '.' || c == '_' || c == '~';
+}
+
+int rh_percent_encode(struct rh_bytes bytes, struct rh_buffer *buffer)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    bool dots = rh_bytes_equal_text(bytes, ".") || rh_bytes_equal_text(bytes, "..");
+    char *room = rh_buffer_reserve(buffer, bytes.size * 3);
+    if (room == NULL) {
+        return RH_ERR_NO_MEMORY;
+    }
+    size_t size = 0;
+    for (size_t i = 0; i < bytes.size; i++) {
+        unsigned char c = (unsigned char)bytes.data[i];
+        if (is_unreserved((char)c) && !dots) {
+            room[size++] = (char)c;
+            continue;
+        }
+        room[size++] = '%';
+        room[size++] = digits[c >> 4];
+        room[size++] = digits[c & 15];
+    }
+    rh_buffer_commit(buffer, size);
+    return 0;
+}
+
+/* ---- Query ---- */
+
+enum name {
+    NAME_AFTER,
+    NAME_LIMIT,
+    NAME_WAIT,
+    NAME_HOPS,
+    NAME_EPOCH,
+    NAME_TICKET,
+    NAME_TOKEN,
+    NAME_ROUTE,
+    NAME_CLIENT,
+    NAME_KEY,
+    NAMES_COUNT,
+};
+
+static const char *const names[NAMES_COUNT] = {
+    [NAME_AFTER] = "after", [NAME_LIMIT] = "limit", [NAME_WAIT] = "wait",
+    [NAME_HOPS] = "hops",   [NAME_EPOCH] = "epoch", [NAME_TICKET] = "ticket",
+    [NAME_TOKEN] = "token", [NAME_ROUTE] = "route", [NAME_CLIENT] = "client",
+    [NAME_KEY] = "key",
+};
+
+static enum rh_problem set_key(struct rh_bytes text, bool plus, struct rh_route *route,
+                               struct rh_reason *reason)
+{
+    size_t size;
+    int rv = rh_percent_decode(text, plus, route->key_data, sizeof(route->key_data), &size);
+    if (rv == 0 && rh_key_valid(rh_bytes(route->key_data, size))) {
+        route->key_size = size;
+        return RH_PROBLEM_NONE;
+    }
+    (void)rh_fail(reason, RH_ERR_INVALID,
+                  "a key is 1 to %d bytes of UTF-8 without control characters, percent-encoded",
+                  RH_KEY_SIZE_MAX);
+    return RH_PROBLEM_BAD_KEY;
+}
+
+/* A number parameter; on failure the reason names it. */
+static enum rh_problem get_number(enum name name, struct rh_bytes value, uint64_t min, uint64_t max,
+                                  uint64_t *ret_number, struct rh_reason *reason)
+{
+    uint64_t number;
+    if (rh_bytes_to_u64(value, max, &number) != 0 || number < min) {
+        (void)rh_fail(reason, RH_ERR_INVALID, "%s must be a number from %llu to %llu", names[name],
+                      (unsigned long long)min, (unsigned long long)max);
+        return RH_PROBLEM_BAD_QUERY;
+    }
+    *ret_number = number;
+    return RH_PROBLEM_NONE;
+}
+
+static enum rh_problem set_after(struct rh_bytes value, struct rh_route *route,
+                                 struct rh_reason *reason)
+{
+    char text[RH_POSITION_TEXT_SIZE];
+    size_t size;
+    if (rh_percent_decode(value, true, text, sizeof(text), &size) != 0 ||
+        rh_position_parse(rh_bytes(text, size), &route->after) != 0) {
+        (void)rh_fail(reason, RH_ERR_INVALID,
+                      "after must be 0 or incarnation:seq, 16 hex digits and a number");
+        return RH_PROBLEM_BAD_POSITION;
+    }
+    route->has_after = true;
+    return RH_PROBLEM_NONE;
+}
+
+static enum rh_problem set_way(struct rh_bytes value, struct rh_route *route,
+                               struct rh_reason *reason)
+{
+    if (!rh_bytes_equal_text(value, "relay")) {
+        (void)rh_fail(reason, RH_ERR_INVALID, "route can only be relay");
+        return RH_PROBLEM_BAD_QUERY;
+    }
+    route->relay = true;
+    return RH_PROBLEM_NONE;
+}
+
+/* What is passed on in URLs must be a valid query value of moderate size. */
+static enum rh_problem set_text(enum name name, struct rh_bytes value, struct rh_bytes *ret_text,
+                                struct rh_reason *reason)
+{
+    for (size_t i = 0; i < value.size; i++) {
+        bool broken =
+            value.data[i] == '%' && (value.size - i < 3 || hex_digit(value.data[i + 1]) < 0 ||
+                                     hex_digit(value.data[i + 2]) < 0);
+        if (broken || (!is_unreserved(value.data[i]) &&
+                       memchr("%!$'()*+,;:@/?=", value.data[i], 15) == NULL)) {
+            (void)rh_fail(reason, RH_ERR_INVALID, "%s is not percent-encoded", names[name]);
+            return RH_PROBLEM_BAD_QUERY;
+        }
+    }
+    *ret_text = value;
+    return RH_PROBLEM_NONE;
+}
+
+static enum rh_problem set_parameter(enum name name, struct rh_bytes value, struct rh_route *route,
+                                     struct rh_reason *reason)
+{
+    uint64_t number = 0;
+    enum rh_problem problem;
+    switch (name) {
+    case NAME_AFTER:
+        return set_after(value, route, reason);
+    case NAME_LIMIT:
+        problem = get_number(name, value, 1, RH_ROUTE_LIMIT_MAX, &number, reason);
+        route->has_limit = true;
+        route->limit = (uint32_t)number;
+        return problem;
+    case NAME_WAIT:
+        problem = get_number(name, value, 0, RH_ROUTE_WAIT_S_MAX, &number, reason);
+        route->has_wait = true;
+        route->wait_s = (uint32_t)number;
+        return problem;
+    case NAME_HOPS:
+        problem = get_number(name, value, 0, RH_ROUTE_HOPS_MAX, &number, reason);
+        route->hops = (uint32_t)number;
+        return problem;
+    case NAME_EPOCH:
+        route->has_epoch = true;
+        return get_number(name, value, 0, INT64_MAX, &route->epoch, reason);
+    case NAME_TICKET:
+        return set_text(name, value, &route->ticket, reason);
+    case NAME_TOKEN:
+        return set_text(name, value, &route->token, reason);
+    case NAME_CLIENT:
+        return set_text(name, value, &route->client, reason);
+    case NAME_ROUTE:
+        return set_way(value, route, reason);
+    case NAME_KEY:
+    case NAMES_COUNT:
+    default:
+        return set_key(value, true, route, reason);
+    }
+}
+
+/* Cuts the next `name=value` off |query|; false at the end. */
+static bool next_parameter(struct rh_bytes *query, struct rh_bytes *ret_name,
+                           struct rh_bytes *ret_value)
+{
+    if (query->size == 0) {
+        return false;
+    }
+    const char *end = memchr(query->data, '&', query->size);
+    size_t size = end == NULL ? query->size : (size_t)(end - query->data);
+    const char *equals = memchr(query->data, '=', size);
+    size_t name_size = equals == NULL ? size : (size_t)(equals - query->data);
+    *ret_name = rh_bytes(query->data, name_size);
+    *ret_value = equals == NULL ? rh_bytes(NULL, 0) : rh_bytes(equals + 1, size - name_size - 1);
+    size_t used = end == NULL ? size : size + 1;
+    *query = rh_bytes(query->data + used, query->size - used);
+    return true;
+}
+
+/* |names_count| says how many of the list are known here: `key` is one of where's alone. */
+static enum rh_problem parse_query(struct rh_bytes query, unsigned names_count,
+                                   struct rh_route *route, struct rh_reason *reason)
+{
+    unsigned seen = 0;
+    struct rh_bytes name;
+    struct rh_bytes value;
+    while (next_parameter(&query, &name, &value)) {
+        unsigned i = 0;
+        while (i < names_count && !rh_bytes_equal_text(name, names[i])) {
+            i++;
+        }
+        if (i == names_count) {
+            continue;
+        }
+        if ((seen & 1U << i) != 0) {
+            (void)rh_fail(reason, RH_ERR_INVALID, "%s is given twice", names[i]);
+            return RH_PROBLEM_BAD_QUERY;
+        }
+        seen |= 1U << i;
+        enum rh_problem problem = set_parameter((enum name)i, value, route, reason);
+        if (problem != RH_PROBLEM_NONE) {
+            return problem;
+        }
+    }
+    return RH_PROBLEM_NONE;
+}
+
+/* ---- Path ---- */
+
+/* Takes |prefix| off the front of |path|. */
+static bool skip(struct rh_bytes *path, const char *prefix)
+{
+    size_t size = strlen(prefix);
+    if (path->size < size || memcmp(path->data, prefix, size) != 0) {
+        return false;
+    }
+    *path = rh_bytes(path->data + size, path->size - size);
+    return true;
+}
+
+/* Which endpoint the path names, and the segment that holds the key (of a channel). */
+static bool find_endpoint(struct rh_bytes path, enum endpoint *ret_endpoint,
+                          struct rh_bytes *ret_key)
+{
+    if (rh_bytes_equal_text(path, "/v1/where")) {
+        *ret_endpoint = ENDPOINT_WHERE;
+        return true;
+    }
+    if (rh_bytes_equal_text(path, "/v1/ring")) {
+        *ret_endpoint = ENDPOINT_RING;
+        return true;
+    }
+    if (!skip(&path, "/v1/channels/")) {
+        return false;
+    }
+    const char *slash = path.size == 0 ? NULL : memchr(path.data, '/', path.size);
+    if (slash == NULL) {
+        *ret_endpoint = ENDPOINT_CHANNEL;
+        *ret_key = path;
+        return true;
+    }
+    size_t key_size = (size_t)(slash - path.data);
+    struct rh_bytes rest = rh_bytes(slash + 1, path.size - key_size - 1);
+    for (size_t i = 0; i < sizeof(channel_endpoints) / sizeof(channel_endpoints[0]); i++) {
+        if (rh_bytes_equal_text(rest, channel_endpoints[i].name)) {
+            *ret_endpoint = channel_endpoints[i].endpoint;
+            *ret_key = rh_bytes(path.data, key_size);
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool find_kind(enum endpoint endpoint, enum rh_http_method method,
+                      enum rh_route_kind *ret_kind)
+{
+    if (method == RH_HTTP_OPTIONS) {
+        *ret_kind = RH_ROUTE_PREFLIGHT;
+        return true;
+    }
+    for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
+        if (methods[i].endpoint == endpoint && methods[i].method == method) {
+            *ret_kind = methods[i].kind;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* All but the key, which is written only where there is one: a route is not small. */
+static void init_route(struct rh_route *route)
+{
+    memset(route, 0, offsetof(struct rh_route, key_data));
+    route->limit = RH_ROUTE_LIMIT_DEFAULT;
+}
+
+enum rh_problem rh_route_parse(const struct rh_http_request *request, struct rh_route *ret_route,
+                               struct rh_reason *reason)
+{
+    enum endpoint endpoint;
+    struct rh_bytes key = rh_bytes(NULL, 0);
+    init_route(ret_route);
+    if (rh_bytes_equal_text(request->path, "*")) {
+        ret_route->kind = RH_ROUTE_PREFLIGHT;
+        ret_route->allow = "GET, HEAD, POST, PUT, DELETE, OPTIONS";
+        return RH_PROBLEM_NONE;
+    }
+    if (!find_endpoint(request->path, &endpoint, &key)) {
+        (void)rh_fail(reason, RH_ERR_NOT_FOUND, "there is nothing at this path");
+        return RH_PROBLEM_NOT_FOUND;
+    }
+    ret_route->allow = allow_of(endpoint);
+    if (!find_kind(endpoint, request->method, &ret_route->kind)) {
+        (void)rh_fail(reason, RH_ERR_INVALID, "this path has %s only", ret_route->allow);
+        return RH_PROBLEM_METHOD_NOT_ALLOWED;
+    }
+    if (ret_route->kind == RH_ROUTE_PREFLIGHT) {
+        return RH_PROBLEM_NONE;
+    }
+    if (endpoint != ENDPOINT_WHERE && endpoint != ENDPOINT_RING) {
+        enum rh_problem problem = set_key(key, false, ret_route, reason);
+        if (problem != RH_PROBLEM_NONE) {
+            return problem;
+        }
+    }
+    unsigned names_count = endpoint == ENDPOINT_WHERE ? NAMES_COUNT : NAME_KEY;
+    enum rh_problem problem = parse_query(request->query, names_count, ret_route, reason);
+    if (problem != RH_PROBLEM_NONE) {
+        return problem;
+    }
+    if (endpoint == ENDPOINT_WHERE && ret_route->key_size == 0) {
+        (void)rh_fail(reason, RH_ERR_INVALID, "the parameter key is missing");
+        return RH_PROBLEM_BAD_KEY;
+    }
+    return RH_PROBLEM_NONE;
+}
