@@ -164,7 +164,7 @@ void rh_ev_peer_set_epoch(struct rh_ev_peer *peers, struct rh_epoch epoch);
 RH_MUST_CHECK int rh_ev_peer_send(struct rh_ev_peer *peers, const struct rh_node_ref *to,
                                   const struct rh_peer_message *message);
 
-/* Whether the link to exactly this process is up: as of the events delivered so far. */
+/* Whether the link to exactly this process is up, so that something can be sent. */
 bool rh_ev_peer_is_up(const struct rh_ev_peer *peers, const struct rh_node_ref *node);
 
 enum rh_ev_peer_probe_result {

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "node/ev_peer_internal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define OUTPUT_KEPT_SIZE (1024U * 1024) /* output memory that a stream without output may hold */
+
+static void watch(struct rh_peer_stream *stream, int events)
+{
+    struct ev_loop *loop = stream->peers->loop;
+    if (ev_is_active(&stream->io) && (stream->io.events & (EV_READ | EV_WRITE)) == events) {
+        return;
+    }
+    ev_io_stop(loop, &stream->io);
+    ev_io_set(&stream->io, stream->fd, events);
+    ev_io_start(loop, &stream->io);
+}
+
+static bool waits_for_room(const struct rh_peer_stream *stream)
+{
+    return (stream->io.events & EV_WRITE) != 0;
+}
+
+/* An error of the socket. Only a reset tells of the process at the other end. */
+static void fail_with(struct rh_peer_stream *stream, int error)
+{
+    bool remote = error == ECONNRESET || error == EPIPE;
+    stream->owner->ended(stream, remote ? RH_PEER_END_REMOTE : RH_PEER_END_NETWORK,
+                         strerror(error));
+}
+
+/* Hands on all complete messages. */
+static void drain(struct rh_peer_stream *stream)
+{
+    struct rh_peer_message message;
+    struct rh_reason reason;
+    int rv = 0;
+    while ((rv = rh_peer_decoder_next(stream->decoder, &message, &reason)) == 0) {
+        stream->owner->message(stream, &message);
+        if (stream->fd < 0) {
+            return;
+        }
+    }
+    if (rv != RH_ERR_AGAIN) {
+        bool ours = rv == RH_ERR_NO_MEMORY;
+        stream->owner->ended(stream, ours ? RH_PEER_END_LOCAL : RH_PEER_END_FRAME, reason.text);
+    }
+}
+
+static void on_readable(struct rh_peer_stream *stream)
+{
+    struct rh_ev_peer *peers = stream->peers;
+    ssize_t size = recv(stream->fd, peers->scratch, RH_PEER_SCRATCH_SIZE, 0);
+    if (size == 0) {
+        stream->owner->ended(stream, RH_PEER_END_REMOTE,
+                             rh_peer_decoder_partial(stream->decoder)
+                                 ? "closed by the other side in the middle of a message"
+                                 : "closed by the other side");
+        return;
+    }
+    if (size < 0) {
+        if (errno != EAGAIN && errno != EINTR) {
+            fail_with(stream, errno);
+        }
+        return;
+    }
+    peers->stats.bytes_received += (uint64_t)size;
+    int rv = rh_peer_decoder_feed(stream->decoder, peers->scratch, (size_t)size);
+    if (rv != 0) {
+        stream->owner->ended(stream, RH_PEER_END_LOCAL, rh_error_text(rv));
+        return;
+    }
+    drain(stream);
+}
+
+static void on_io(struct ev_loop *loop, ev_io *watcher, int events)
+{
+    (void)loop;
+    struct rh_peer_stream *stream = watcher->data;
+    if ((events & EV_READ) != 0) {
+        on_readable(stream);
+    }
+    if ((events & EV_WRITE) != 0 && stream->fd >= 0) {
+        rh_peer_stream_flush(stream);
+    }
+}
+
+void rh_peer_stream_init(struct rh_peer_stream *stream, struct rh_ev_peer *peers,
+                         const struct rh_peer_stream_owner *owner)
+{
+    *stream = (struct rh_peer_stream){.peers = peers, .owner = owner, .fd = -1};
+    ev_init(&stream->io, on_io);
+    stream->io.data = stream;
+    rh_list_init(&stream->dirty_link);
+}
+
+int rh_peer_stream_open(struct rh_peer_stream *stream, int fd, size_t frame_size_max)
+{
+    const int yes = 1;
+    assert(stream->fd < 0);
+    rh_peer_decoder_destroy(stream->decoder);
+    stream->decoder = NULL;
+    int rv = rh_peer_decoder_create(frame_size_max, &stream->decoder);
+    if (rv != 0) {
+        (void)close(fd);
+        return rv;
+    }
+    /* Messages are batched here, once per turn; the kernel need not wait for more. */
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
+    stream->fd = fd;
+    stream->finishing = false;
+    watch(stream, EV_READ);
+    return 0;
+}
+
+static void mark_dirty(struct rh_peer_stream *stream)
+{
+    if (rh_list_empty(&stream->dirty_link) && !waits_for_room(stream)) {
+        rh_list_push_back(&stream->peers->dirty, &stream->dirty_link);
+    }
+}
+
+int rh_peer_stream_send(struct rh_peer_stream *stream, const struct rh_peer_message *message)
+{
+    const struct rh_ev_peer_options *options = &stream->peers->options;
+    assert(stream->fd >= 0 && !stream->finishing);
+    int rv = rh_peer_encode(message, options->frame_size_max, &stream->output);
+    if (rv != 0) {
+        return rv;
+    }
+    if (rh_buffer_size(&stream->output) > options->queue_size_max) {
+        return RH_ERR_FULL;
+    }
+    mark_dirty(stream);
+    return 0;
+}
+
+void rh_peer_stream_send_number(struct rh_peer_stream *stream, enum rh_peer_message_kind kind,
+                                uint64_t number)
+{
+    struct rh_peer_message message = {.kind = kind, .epoch = stream->peers->epoch};
+    if (kind == RH_PEER_PING) {
+        message.ping.number = number;
+    } else {
+        assert(kind == RH_PEER_PONG);
+        message.pong.number = number;
+    }
+    /* What is in the way already also shows that it cannot be written. */
+    if (rh_buffer_size(&stream->output) < stream->peers->options.queue_size_max) {
+        int rv = rh_peer_stream_send(stream, &message);
+        (void)rv;
+    }
+}
+
+void rh_peer_stream_flush(struct rh_peer_stream *stream)
+{
+    rh_list_remove(&stream->dirty_link);
+    while (rh_buffer_size(&stream->output) > 0) {
+        struct rh_bytes bytes = rh_buffer_content(&stream->output);
+        ssize_t size = send(stream->fd, bytes.data, bytes.size, MSG_NOSIGNAL);
+        if (size < 0 && errno == EINTR) {
+            continue;
+        }
+        if (size < 0 && errno == EAGAIN) {
+            watch(stream, EV_READ | EV_WRITE);
+            return;
+        }
+        if (size < 0) {
+            fail_with(stream, errno);
+            return;
+        }
+        stream->peers->stats.bytes_sent += (uint64_t)size;
+        rh_buffer_consume(&stream->output, (size_t)size);
+    }
+    if (stream->output.capacity > OUTPUT_KEPT_SIZE) {
+        rh_buffer_finish(&stream->output);
+    }
+    watch(stream, EV_READ);
+    if (stream->finishing) {
+        (void)shutdown(stream->fd, SHUT_WR);
+    }
+}
+
+void rh_peer_stream_finish(struct rh_peer_stream *stream)
+{
+    stream->finishing = true;
+    mark_dirty(stream);
+}
+
+void rh_peer_stream_close(struct rh_peer_stream *stream)
+{
+    ev_io_stop(stream->peers->loop, &stream->io);
+    rh_list_remove(&stream->dirty_link);
+    rh_buffer_finish(&stream->output);
+    if (stream->fd >= 0) {
+        (void)close(stream->fd);
+        stream->fd = -1;
+    }
+}
+
+void rh_peer_stream_free(struct rh_peer_stream *stream)
+{
+    rh_peer_stream_close(stream);
+    rh_peer_decoder_destroy(stream->decoder);
+    stream->decoder = NULL;
+}
