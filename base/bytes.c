@@ -56,7 +56,7 @@ static size_t ascii_prefix(const unsigned char *text, size_t size)
     return at;
 }
 
-/* No byte is in an empty range, so a broken text stays broken. */
+/* An empty range for the next byte marks a text that is broken for ever. */
 static bool utf8_break(struct rh_utf8 *utf8)
 {
     *utf8 = (struct rh_utf8){.left = 1, .low = 0xff, .high = 0};
@@ -67,6 +67,9 @@ bool rh_utf8_feed(struct rh_utf8 *utf8, struct rh_bytes piece)
 {
     const unsigned char *text = (const unsigned char *)piece.data;
     size_t at = 0;
+    if (utf8->low > utf8->high) {
+        return false;
+    }
     while (at < piece.size) {
         uint8_t c = text[at];
         if (utf8->left > 0) {

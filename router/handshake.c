@@ -62,13 +62,18 @@ static bool lists(const struct rh_http_request *request, const char *name, const
     return false;
 }
 
-static size_t count_fields(const struct rh_http_request *request, const char *name)
+/* The value of the only field of that name. False: there is none, or more than one. */
+static bool single_field(const struct rh_http_request *request, const char *name,
+                         struct rh_bytes *ret_value)
 {
     size_t count = 0;
     for (size_t i = 0; i < request->fields_count; i++) {
-        count += field_is(&request->fields[i], name);
+        if (field_is(&request->fields[i], name)) {
+            *ret_value = request->fields[i].value;
+            count++;
+        }
     }
-    return count;
+    return count == 1;
 }
 
 static bool is_base64(char c)
@@ -110,15 +115,16 @@ enum rh_handshake_verdict rh_handshake_judge(const struct rh_http_request *reque
     if (!lists(request, "connection", "upgrade", rh_bytes_equal_nocase)) {
         return bad(reason, "the Connection header of a WebSocket handshake lists upgrade");
     }
-    if (count_fields(request, "sec-websocket-version") != 1) {
+    struct rh_bytes version;
+    if (!single_field(request, "sec-websocket-version", &version)) {
         return bad(reason, "a WebSocket handshake has exactly one Sec-WebSocket-Version header");
     }
-    if (!rh_bytes_equal_text(rh_http_request_field(request, "sec-websocket-version"), VERSION)) {
+    if (!rh_bytes_equal_text(version, VERSION)) {
         (void)rh_fail(reason, RH_ERR_INVALID, "only WebSocket version " VERSION " is spoken here");
         return RH_HANDSHAKE_VERSION;
     }
-    struct rh_bytes key = rh_http_request_field(request, "sec-websocket-key");
-    if (count_fields(request, "sec-websocket-key") != 1 || !key_valid(key)) {
+    struct rh_bytes key;
+    if (!single_field(request, "sec-websocket-key", &key) || !key_valid(key)) {
         return bad(reason, "a WebSocket handshake has exactly one Sec-WebSocket-Key header, "
                            "16 bytes in base64");
     }

@@ -36,6 +36,20 @@ static void a_reason_that_is_too_long_is_cut_with_dots(void **state RH_UNUSED)
     assert_int_equal(rh_fail(NULL, RH_ERR_IO, "nobody listens"), RH_ERR_IO);
 }
 
+/* The answer for a text that comes in two pieces, wherever it is cut: always the same. */
+static bool utf8_in_pieces(const char *text)
+{
+    bool answer = rh_bytes_is_utf8(rh_bytes_text(text));
+    for (size_t cut = 0; cut <= strlen(text); cut++) {
+        struct rh_utf8 utf8 = {0};
+        bool first = rh_utf8_feed(&utf8, rh_bytes(text, cut));
+        bool second = rh_utf8_feed(&utf8, rh_bytes_text(text + cut));
+        assert_true(first || !second); /* what is broken stays broken */
+        assert_int_equal(second && rh_utf8_complete(&utf8), answer);
+    }
+    return answer;
+}
+
 static void utf8_is_accepted_and_its_broken_forms_are_not(void **state RH_UNUSED)
 {
     static const char *const good[] = {"",
@@ -53,9 +67,11 @@ static void utf8_is_accepted_and_its_broken_forms_are_not(void **state RH_UNUSED
         "\xc3("};
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
         assert_true(rh_bytes_is_utf8(rh_bytes_text(good[i])));
+        assert_true(utf8_in_pieces(good[i]));
     }
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         assert_false(rh_bytes_is_utf8(rh_bytes_text(bad[i])));
+        assert_false(utf8_in_pieces(bad[i]));
     }
 }
 

@@ -2,6 +2,7 @@
 #include "router/websocket.h"
 
 #include "tests/allocation.h"
+#include "tests/random.h"
 #include "tests/test.h"
 
 #include <malloc.h>
@@ -442,28 +443,6 @@ static void an_announced_size_alone_takes_no_memory(void **state RH_UNUSED)
 
 /* ---- Long and random ---- */
 
-/* xorshift64*; |*seed| is not 0. */
-static uint64_t next_random(uint64_t *seed)
-{
-    *seed ^= *seed >> 12;
-    *seed ^= *seed << 25;
-    *seed ^= *seed >> 27;
-    return *seed * 2685821657736338717U;
-}
-
-static size_t below(uint64_t *seed, size_t limit)
-{
-    return (size_t)(next_random(seed) % limit);
-}
-
-static uint64_t test_seed(void)
-{
-    const char *text = getenv("RINGHOP_TEST_SEED");
-    uint64_t seed = text == NULL ? 20231 : strtoull(text, NULL, 10);
-    print_message("# RINGHOP_TEST_SEED=%llu\n", (unsigned long long)seed);
-    return seed == 0 ? 1 : seed;
-}
-
 struct expected_message {
     struct rh_bytes payload;
     unsigned seen;
@@ -489,7 +468,7 @@ static void a_million_bytes_arrive_whole_in_pieces_of_any_size(void **state RH_U
 {
     static const struct rh_websocket_handler expecting = {.message = expect_message};
     static const char euro[] = "\xe2\x82\xac.";
-    uint64_t seed = test_seed();
+    uint64_t seed = rh_test_seed(20231);
     struct rh_buffer text = {0};
     struct rh_buffer stream = {0};
     struct rh_buffer output = {0};
@@ -501,7 +480,7 @@ static void a_million_bytes_arrive_whole_in_pieces_of_any_size(void **state RH_U
     struct expected_message expected = {.payload = rh_buffer_content(&text)};
     add_frame(&stream, TEXT, expected.payload);
     for (size_t at = 0, size; at < expected.payload.size; at += size) {
-        size = 1 + below(&seed, 20000);
+        size = 1 + rh_test_below(&seed, 20000);
         size = size < expected.payload.size - at ? size : expected.payload.size - at;
         unsigned first =
             (at == 0 ? RH_WEBSOCKET_TEXT : 0) | (at + size == expected.payload.size ? FIN : 0);
@@ -511,7 +490,7 @@ static void a_million_bytes_arrive_whole_in_pieces_of_any_size(void **state RH_U
     size_t heap = heap_size();
     rh_websocket_init(&websocket, expected.payload.size);
     for (struct rh_bytes rest = rh_buffer_content(&stream); rest.size > 0;) {
-        size_t size = 1 + below(&seed, below(&seed, 2) == 0 ? 10 : 70000);
+        size_t size = 1 + rh_test_below(&seed, rh_test_below(&seed, 2) == 0 ? 10 : 70000);
         size = size < rest.size ? size : rest.size;
         assert_int_equal(rh_websocket_feed(&websocket, &pool, rh_bytes(rest.data, size), &output,
                                            &expecting, &expected),
@@ -531,7 +510,7 @@ static void a_million_bytes_arrive_whole_in_pieces_of_any_size(void **state RH_U
 /* Streams that are nearly right: valid frames with some bytes changed. */
 static void broken_streams_end_alike_in_whatever_pieces_they_come(void **state RH_UNUSED)
 {
-    uint64_t seed = test_seed();
+    uint64_t seed = rh_test_seed(20231);
     unsigned failed = 0;
     for (unsigned round = 0; round < 300; round++) {
         struct rh_buffer stream = {0};
@@ -539,14 +518,14 @@ static void broken_streams_end_alike_in_whatever_pieces_they_come(void **state R
             static const unsigned firsts[] = {TEXT, BINARY, PING, PONG,  RH_WEBSOCKET_TEXT,
                                               FIN,  0,      TEXT, BINARY};
             char payload[140];
-            size_t size = below(&seed, below(&seed, 8) == 0 ? sizeof(payload) : 12);
+            size_t size = rh_test_below(&seed, rh_test_below(&seed, 8) == 0 ? sizeof(payload) : 12);
             memset(payload, 'a', sizeof(payload));
-            add_frame(&stream, firsts[below(&seed, sizeof(firsts) / sizeof(firsts[0]))],
+            add_frame(&stream, firsts[rh_test_below(&seed, sizeof(firsts) / sizeof(firsts[0]))],
                       rh_bytes(payload, size));
         }
-        for (size_t changes = below(&seed, 3); changes > 0; changes--) {
-            stream.data[stream.start + below(&seed, rh_buffer_size(&stream))] =
-                (char)next_random(&seed);
+        for (size_t changes = rh_test_below(&seed, 3); changes > 0; changes--) {
+            stream.data[stream.start + rh_test_below(&seed, rh_buffer_size(&stream))] =
+                (char)rh_test_random(&seed);
         }
         struct server server;
         feed_in_all_ways(rh_buffer_content(&stream), 100, &server);

@@ -1,0 +1,576 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "router/base64.h"
+#include "router/client_json.h"
+#include "router/websocket.h"
+
+#include "tests/allocation.h"
+#include "tests/random.h"
+#include "tests/test.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MESSAGE_BYTES 20
+
+static void assert_bytes(struct rh_bytes bytes, const char *expected)
+{
+    if (!rh_bytes_equal_text(bytes, expected)) {
+        fail_msg("<%.*s>, expected <%s>", RH_BYTES_ARG(bytes), expected);
+    }
+}
+
+/* ---- base64 ---- */
+
+static void base64_is_written_as_rfc_4648_shows(void **state RH_UNUSED)
+{
+    static const char *const rows[][2] = {{"", ""},
+                                          {"f", "Zg=="},
+                                          {"fo", "Zm8="},
+                                          {"foo", "Zm9v"},
+                                          {"foob", "Zm9vYg=="},
+                                          {"fooba", "Zm9vYmE="},
+                                          {"foobar", "Zm9vYmFy"}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char out[16];
+        size_t size = 99;
+        assert_int_equal(rh_base64_size(strlen(rows[i][0])), strlen(rows[i][1]));
+        char *end = rh_base64_write(out, rh_bytes_text(rows[i][0]));
+        assert_bytes(rh_bytes(out, (size_t)(end - out)), rows[i][1]);
+        assert_int_equal(rh_base64_decode(rh_bytes_text(rows[i][1]), out, &size), 0);
+        assert_bytes(rh_bytes(out, size), rows[i][0]);
+    }
+    static const char *const bad[] = {
+        "Z",     "Zg",       "Zg=",  "Z===",     "====", "Zg==Zg==", "Zm9v\n",
+        " Zm9v", "Zm9v    ", "Zm_v", "Zm9v====", "Zm=v", "=m9v",     "Zm9vYmF"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        char out[16];
+        size_t size = 99;
+        assert_int_equal(rh_base64_decode(rh_bytes_text(bad[i]), out, &size), RH_ERR_INVALID);
+        assert_int_equal(size, 99);
+    }
+}
+
+static void long_base64_is_read_back_as_it_was_written(void **state RH_UNUSED)
+{
+    size_t size = 3 * (1 << 20) + 12345; /* more than one piece */
+    char *bytes = malloc(size);
+    char *text = malloc(rh_base64_size(size) + 1);
+    char *back = malloc(rh_base64_size(size) / 4 * 3);
+    size_t back_size = 0;
+    for (size_t i = 0; i < size; i++) {
+        bytes[i] = (char)(i * 2654435761U >> 13);
+    }
+    assert_ptr_equal(rh_base64_write(text, rh_bytes(bytes, size)), text + rh_base64_size(size));
+    assert_int_equal(rh_base64_decode(rh_bytes(text, rh_base64_size(size)), back, &back_size), 0);
+    assert_int_equal(back_size, size);
+    assert_memory_equal(back, bytes, size);
+    free(bytes);
+    free(text);
+    free(back);
+}
+
+/* ---- Client to server ---- */
+
+static void requests_are_decoded(void **state RH_UNUSED)
+{
+    static const struct {
+        const char *text;
+        enum rh_client_request_type type;
+        const char *id;
+        enum rh_payload_kind kind;
+        const char *payload;
+    } rows[] = {
+        {"{\"type\":\"ping\"}", RH_CLIENT_PING, "", 0, ""},
+        {" {\"x\":[1,{}],\"type\":\"p\\u0069ng\",\"data\":5} ", RH_CLIENT_PING, "", 0, ""},
+        {"{\"type\":\"publish\",\"data\":\"hi\"}", RH_CLIENT_PUBLISH, "", RH_PAYLOAD_TEXT, "hi"},
+        {"{\"data\":\"\",\"id\":\"a\",\"type\":\"publish\"}", RH_CLIENT_PUBLISH, "a",
+         RH_PAYLOAD_TEXT, ""},
+        {"{\"type\":\"publish\",\"id\":\"\\u0061-\\\"\",\"data\":\"\\u20ac\\n\xe2\x82\xac\"}",
+         RH_CLIENT_PUBLISH, "a-\"", RH_PAYLOAD_TEXT, "\xe2\x82\xac\n\xe2\x82\xac"},
+        {"{\"type\":\"publish\",\"json\": {\"a\" : [1, 2]} }", RH_CLIENT_PUBLISH, "",
+         RH_PAYLOAD_JSON, "{\"a\" : [1, 2]}"},
+        {"{\"type\":\"publish\",\"json\":null}", RH_CLIENT_PUBLISH, "", RH_PAYLOAD_JSON, "null"},
+        {"{\"type\":\"publish\",\"json\":\"\\u0041\"}", RH_CLIENT_PUBLISH, "", RH_PAYLOAD_JSON,
+         "\"\\u0041\""},
+        {"{\"type\":\"publish\",\"base64\":\"Zm9vYg==\",\"id\":\"0\"}", RH_CLIENT_PUBLISH, "0",
+         RH_PAYLOAD_BINARY, "foob"},
+        {"{\"type\":\"publish\",\"base64\":\"\",\"id\":\"\\u0030\"}", RH_CLIENT_PUBLISH, "0",
+         RH_PAYLOAD_BINARY, ""},
+        {"{\"\\u0069d\":\"\\u0030\",\"type\":\"publish\",\"base64\":\"Pz8\\/Pz8\\/Pz8\\/Pz8\\/\"}",
+         RH_CLIENT_PUBLISH, "0", RH_PAYLOAD_BINARY, "????????????"},
+        {"{\"type\":\"publish\",\"data\":\"exactly twenty bytes\"}", RH_CLIENT_PUBLISH, "",
+         RH_PAYLOAD_TEXT, "exactly twenty bytes"},
+    };
+    struct rh_buffer scratch = {0};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct rh_client_request request;
+        struct rh_client_error error;
+        assert_int_equal(rh_client_json_decode(rh_bytes_text(rows[i].text), MESSAGE_BYTES, &scratch,
+                                               &request, &error),
+                         0);
+        assert_int_equal(request.type, rows[i].type);
+        assert_bytes(request.id, rows[i].id);
+        assert_int_equal(request.payload.kind, rows[i].kind);
+        assert_bytes(request.payload.bytes, rows[i].payload);
+    }
+    rh_buffer_finish(&scratch);
+}
+
+static void what_is_wrong_gets_a_code_a_sentence_and_the_id(void **state RH_UNUSED)
+{
+#define PUBLISH "{\"type\":\"publish\","
+    static const struct {
+        const char *text;
+        const char *code;
+        const char *reason;
+        const char *id;
+    } rows[] = {
+        {"", "bad_message", "not JSON: empty", ""},
+        {"hello", "bad_message", "not JSON at byte 0: value expected", ""},
+        {"[]", "bad_message", "a message is a JSON object", ""},
+        {"{}", "bad_message", "a message has a type, which is a string", ""},
+        {"{\"type\":1}", "bad_message", "a message has a type, which is a string", ""},
+        {"{\"type\":\"subscribe\",\"id\":\"a\"}", "bad_message",
+         "unknown type: send publish or ping", ""},
+        {"{\"type\":\"Ping\"}", "bad_message", "unknown type: send publish or ping", ""},
+        {"{\"type\":\"ping\",\"type\":\"ping\"}", "bad_message", "type occurs twice", ""},
+        {PUBLISH "\"data\":\"a\",\"dat\\u0061\":\"b\"}", "bad_message", "data occurs twice", ""},
+        {PUBLISH "\"id\":5,\"data\":\"\"}", "bad_message_id", "id must be a string", ""},
+        {PUBLISH "\"id\":\"\",\"data\":\"\"}", "bad_message_id",
+         "id must be 1 to 128 characters of printable ASCII", ""},
+        {PUBLISH "\"id\":\"\\n\",\"data\":\"\"}", "bad_message_id",
+         "id must be 1 to 128 characters of printable ASCII", ""},
+        {PUBLISH "\"id\":\"\xc3\xa9\",\"data\":\"\"}", "bad_message_id",
+         "id must be 1 to 128 characters of printable ASCII", ""},
+        {PUBLISH "\"id\":\"a\"}", "bad_payload",
+         "a publish has exactly one of json, data and base64", "a"},
+        {PUBLISH "\"json\":null,\"data\":\"\",\"id\":\"a\"}", "bad_payload",
+         "a publish has exactly one of json, data and base64", "a"},
+        {PUBLISH "\"data\":null}", "bad_payload", "data and base64 must be strings", ""},
+        {PUBLISH "\"base64\":1}", "bad_payload", "data and base64 must be strings", ""},
+        {PUBLISH "\"base64\":\"Zg\",\"id\":\"b\"}", "bad_payload", "base64 is not valid base64",
+         "b"},
+        {PUBLISH "\"data\":\"one byte over twenty.\",\"id\":\"c\"}", "too_large",
+         "the payload is larger than 20 bytes", "c"},
+        {PUBLISH "\"json\":[1,2,3,4,5,6,7,8,9,0]}", "too_large",
+         "the payload is larger than 20 bytes", ""},
+        {PUBLISH "\"base64\":\"b25lIGJ5dGUgb3ZlciB0d2VudHku\"}", "too_large",
+         "the payload is larger than 20 bytes", ""},
+    };
+    struct rh_buffer scratch = {0};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct rh_client_request request;
+        struct rh_client_error error;
+        assert_int_equal(rh_client_json_decode(rh_bytes_text(rows[i].text), MESSAGE_BYTES, &scratch,
+                                               &request, &error),
+                         RH_ERR_INVALID);
+        assert_string_equal(rh_client_error_name(error.code), rows[i].code);
+        assert_string_equal(error.reason.text, rows[i].reason);
+        assert_bytes(rh_bytes(error.id, error.id_size), rows[i].id);
+    }
+    rh_buffer_finish(&scratch);
+}
+
+static void a_published_value_may_nest_so_deep_and_no_deeper(void **state RH_UNUSED)
+{
+    struct rh_buffer scratch = {0};
+    for (size_t depth = RH_CLIENT_JSON_DEPTH_MAX; depth <= RH_CLIENT_JSON_DEPTH_MAX + 1; depth++) {
+        struct rh_buffer text = {0};
+        struct rh_client_request request;
+        struct rh_client_error error = {0};
+        struct rh_payload payload;
+        char brackets[2 * (RH_CLIENT_JSON_DEPTH_MAX + 1)];
+        memset(brackets, '[', depth);
+        memset(brackets + depth, ']', depth);
+        int expected = depth <= RH_CLIENT_JSON_DEPTH_MAX ? 0 : RH_ERR_INVALID;
+        assert_int_equal(rh_buffer_append_text(&text, PUBLISH "\"json\":"), 0);
+        assert_int_equal(rh_buffer_append(&text, brackets, 2 * depth), 0);
+        assert_int_equal(rh_buffer_append_text(&text, "}"), 0);
+        assert_int_equal(
+            rh_client_json_decode(rh_buffer_content(&text), 1000, &scratch, &request, &error),
+            expected);
+        assert_string_equal(error.reason.text, expected == 0 ? "" : "JSON nested deeper than 129");
+        assert_int_equal(rh_client_payload_from_body(rh_bytes_text("application/json"),
+                                                     rh_bytes(brackets, 2 * depth), 1000, &payload,
+                                                     &error),
+                         expected);
+        rh_buffer_finish(&text);
+    }
+    rh_buffer_finish(&scratch);
+}
+
+static void the_largest_payload_fits_into_the_largest_text(void **state RH_UNUSED)
+{
+    enum { PAYLOAD = 65536 };
+    struct rh_buffer text = {0};
+    struct rh_buffer scratch = {0};
+    struct rh_client_request request;
+    struct rh_client_error error;
+    assert_int_equal(rh_buffer_append_text(&text, PUBLISH "\"data\":\""), 0);
+    for (size_t i = 0; i < PAYLOAD; i++) {
+        assert_int_equal(rh_buffer_append_text(&text, "\\u0001"), 0);
+    }
+    assert_int_equal(rh_buffer_append_text(&text, "\"}"), 0);
+    assert_true(rh_buffer_size(&text) <= rh_client_json_text_max(PAYLOAD));
+    assert_int_equal(
+        rh_client_json_decode(rh_buffer_content(&text), PAYLOAD, &scratch, &request, &error), 0);
+    assert_int_equal(request.payload.bytes.size, PAYLOAD);
+    assert_true(rh_client_json_text_max(UINT64_MAX) == SIZE_MAX);
+    rh_buffer_finish(&text);
+    rh_buffer_finish(&scratch);
+}
+
+static void a_body_is_read_as_its_content_type_says(void **state RH_UNUSED)
+{
+    static const struct {
+        const char *type;
+        const char *body;
+        enum rh_payload_kind kind;
+        const char *payload;
+    } rows[] = {
+        {"application/json", " {\"a\": 1}\n", RH_PAYLOAD_JSON, "{\"a\": 1}"},
+        {"Application/JSON ; charset=utf-8", "[]", RH_PAYLOAD_JSON, "[]"},
+        {"text/plain", " hi ", RH_PAYLOAD_TEXT, " hi "},
+        {"text/html; charset=utf-8", "<p>", RH_PAYLOAD_TEXT, "<p>"},
+        {"application/octet-stream", "hi", RH_PAYLOAD_BINARY, "hi"},
+        {"application/x-www-form-urlencoded", "hi", RH_PAYLOAD_TEXT, "hi"},
+        {"image/png", "\x89PNG", RH_PAYLOAD_BINARY, "\x89PNG"},
+        {"", "hi", RH_PAYLOAD_TEXT, "hi"},
+        {"", "", RH_PAYLOAD_TEXT, ""},
+        {"", "\xff", RH_PAYLOAD_BINARY, "\xff"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct rh_payload payload;
+        struct rh_client_error error;
+        assert_int_equal(rh_client_payload_from_body(rh_bytes_text(rows[i].type),
+                                                     rh_bytes_text(rows[i].body), MESSAGE_BYTES,
+                                                     &payload, &error),
+                         0);
+        assert_int_equal(payload.kind, rows[i].kind);
+        assert_bytes(payload.bytes, rows[i].payload);
+    }
+    static const char *const bad[][3] = {
+        {"application/json", "", "bad_payload"},
+        {"application/json", "{", "bad_payload"},
+        {"text/plain", "\xff", "bad_payload"},
+        {"text/plain", "one byte over twenty.", "too_large"},
+        {"application/json", "\"one byte over 20..\"", "too_large"},
+        {"application/octet-stream", "one byte over twenty.", "too_large"},
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct rh_payload payload;
+        struct rh_client_error error;
+        size_t limit = i == 4 ? MESSAGE_BYTES - 1 : MESSAGE_BYTES;
+        assert_int_equal(rh_client_payload_from_body(rh_bytes_text(bad[i][0]),
+                                                     rh_bytes_text(bad[i][1]), limit, &payload,
+                                                     &error),
+                         RH_ERR_INVALID);
+        assert_string_equal(rh_client_error_name(error.code), bad[i][2]);
+        assert_true(error.reason.text[0] != '\0');
+        assert_int_equal(error.id_size, 0);
+    }
+}
+
+/* ---- Server to client ---- */
+
+static void assert_content(struct rh_buffer *buffer, const char *expected)
+{
+    assert_bytes(rh_buffer_content(buffer), expected);
+    json_t *tree = json_loadb(expected, strlen(expected), JSON_REJECT_DUPLICATES, NULL);
+    assert_non_null(tree);
+    json_decref(tree);
+    rh_buffer_clear(buffer);
+}
+
+static const struct rh_client_message hello = {
+    .seq = 10,
+    .id = {.data = "a", .size = 1},
+    .time_ms = 1764000000123,
+    .payload = {.kind = RH_PAYLOAD_TEXT, .bytes = {.data = "hi", .size = 2}},
+};
+
+static void messages_to_clients_have_their_exact_shapes(void **state RH_UNUSED)
+{
+    struct rh_buffer out = {0};
+    const struct rh_client_welcome welcome = {.channel = rh_bytes_text("user:\"42\""),
+                                              .node = "n1",
+                                              .epoch = 57,
+                                              .incarnation = 0x0123456789abcdef,
+                                              .seq = 9,
+                                              .recovered = true};
+    assert_int_equal(rh_client_json_welcome(&out, &welcome), 0);
+    assert_content(&out, "{\"type\":\"welcome\",\"channel\":\"user:\\\"42\\\"\",\"node\":\"n1\","
+                         "\"epoch\":57,\"incarnation\":\"0123456789abcdef\",\"seq\":9,"
+                         "\"recovered\":true}");
+    assert_int_equal(rh_client_json_ack(&out, rh_bytes_text("a"), 10), 0);
+    assert_content(&out, "{\"type\":\"ack\",\"id\":\"a\",\"seq\":10}");
+    assert_int_equal(rh_client_json_pong(&out), 0);
+    assert_content(&out, "{\"type\":\"pong\"}");
+    struct rh_client_moved moved = {.node = "n4",
+                                    .url = "ws://h:1/v1/channels/k/ws?after=0&hops=1",
+                                    .seq_known = true,
+                                    .seq = 9};
+    assert_int_equal(rh_client_json_moved(&out, &moved), 0);
+    assert_content(&out, "{\"type\":\"moved\",\"node\":\"n4\","
+                         "\"url\":\"ws://h:1/v1/channels/k/ws?after=0&hops=1\",\"seq\":9}");
+    moved.seq_known = false;
+    assert_int_equal(rh_client_json_moved(&out, &moved), 0);
+    assert_content(&out, "{\"type\":\"moved\",\"node\":\"n4\","
+                         "\"url\":\"ws://h:1/v1/channels/k/ws?after=0&hops=1\"}");
+    assert_int_equal(rh_client_json_error(&out, "bad_message", "no \"type\"", rh_bytes_text("a")),
+                     0);
+    assert_content(&out, "{\"type\":\"error\",\"code\":\"bad_message\","
+                         "\"message\":\"no \\\"type\\\"\",\"id\":\"a\"}");
+    assert_int_equal(rh_client_json_error(&out, "x", "y", rh_bytes(NULL, 0)), 0);
+    assert_content(&out, "{\"type\":\"error\",\"code\":\"x\",\"message\":\"y\"}");
+    rh_buffer_finish(&out);
+}
+
+static void a_message_carries_its_payload_in_the_form_it_has(void **state RH_UNUSED)
+{
+    struct rh_buffer out = {0};
+    struct rh_client_message message = hello;
+    assert_int_equal(rh_client_json_message(&out, &message), 0);
+    assert_content(&out, "{\"type\":\"message\",\"seq\":10,\"id\":\"a\",\"time\":1764000000123,"
+                         "\"data\":\"hi\"}");
+    message.payload =
+        (struct rh_payload){.kind = RH_PAYLOAD_JSON, .bytes = rh_bytes_text("{\"a\" : 1.50}")};
+    message.id = rh_bytes(NULL, 0);
+    assert_int_equal(rh_client_json_message(&out, &message), 0);
+    assert_content(&out, "{\"type\":\"message\",\"seq\":10,\"time\":1764000000123,"
+                         "\"json\":{\"a\" : 1.50}}");
+    message.payload =
+        (struct rh_payload){.kind = RH_PAYLOAD_BINARY, .bytes = rh_bytes("\0\xff\x10z", 4)};
+    message.id = rh_bytes_text("\"\\");
+    message.seq = 0;
+    message.time_ms = 0;
+    assert_int_equal(rh_client_json_message(&out, &message), 0);
+    assert_content(&out, "{\"type\":\"message\",\"seq\":0,\"id\":\"\\\"\\\\\",\"time\":0,"
+                         "\"base64\":\"AP8Qeg==\"}");
+    message.payload = (struct rh_payload){.kind = RH_PAYLOAD_TEXT};
+    message.seq = UINT64_MAX;
+    message.time_ms = UINT64_MAX;
+    assert_int_equal(rh_client_json_message(&out, &message), 0);
+    assert_bytes(rh_buffer_content(&out),
+                 "{\"type\":\"message\",\"seq\":18446744073709551615,\"id\":\"\\\"\\\\\","
+                 "\"time\":18446744073709551615,\"data\":\"\"}");
+    rh_buffer_finish(&out);
+}
+
+/* Random payloads: the frame is what the two steps give, and jansson reads back what went in. */
+static void a_message_frame_is_the_frame_of_the_message(void **state RH_UNUSED)
+{
+    uint64_t seed = rh_test_seed(815);
+    for (unsigned round = 0; round < 400; round++) {
+        char bytes[400];
+        size_t size = rh_test_below(&seed, round % 2 == 0 ? 40 : sizeof(bytes));
+        enum rh_payload_kind kind = round % 3 == 0 ? RH_PAYLOAD_BINARY : RH_PAYLOAD_TEXT;
+        for (size_t i = 0; i < size; i++) {
+            bytes[i] = (char)(rh_test_random(&seed) & (kind == RH_PAYLOAD_BINARY ? 0xff : 0x7f));
+        }
+        struct rh_client_message message = hello;
+        message.payload = (struct rh_payload){.kind = kind, .bytes = rh_bytes(bytes, size)};
+        struct rh_buffer out = {0};
+        assert_int_equal(rh_client_json_message(&out, &message), 0);
+        struct rh_shared *frame = rh_client_json_message_frame(&message);
+        struct rh_shared *expected =
+            rh_websocket_encode(RH_WEBSOCKET_TEXT, rh_buffer_content(&out));
+        assert_true(rh_bytes_equal(rh_shared_bytes(frame), rh_shared_bytes(expected)));
+        json_t *tree = json_loadb(out.data + out.start, rh_buffer_size(&out),
+                                  JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, NULL);
+        json_t *payload = json_object_get(tree, kind == RH_PAYLOAD_BINARY ? "base64" : "data");
+        struct rh_bytes text = rh_bytes(json_string_value(payload), json_string_length(payload));
+        char decoded[sizeof(bytes) + 3];
+        if (kind == RH_PAYLOAD_BINARY) {
+            size_t decoded_size = 0;
+            assert_int_equal(rh_base64_decode(text, decoded, &decoded_size), 0);
+            text = rh_bytes(decoded, decoded_size);
+        }
+        assert_true(rh_bytes_equal(text, message.payload.bytes));
+        json_decref(tree);
+        rh_shared_give(frame);
+        rh_shared_give(expected);
+        rh_buffer_finish(&out);
+    }
+}
+
+static void a_frame_takes_one_allocation(void **state RH_UNUSED)
+{
+    rh_test_allocation_fail(2);
+    struct rh_shared *frame = rh_client_json_message_frame(&hello);
+    assert_false(rh_test_allocation_failed());
+    rh_shared_give(frame);
+    rh_test_allocation_fail(1);
+    assert_null(rh_client_json_message_frame(&hello));
+    assert_true(rh_test_allocation_failed());
+}
+
+static void bodies_of_answers_have_their_exact_shapes(void **state RH_UNUSED)
+{
+    struct rh_buffer out = {0};
+    const struct rh_client_published published = {
+        .seq = 9, .incarnation = 0xabc, .node = "n1", .connections = 3, .duplicate = false};
+    assert_int_equal(rh_client_json_published(&out, &published), 0);
+    assert_content(&out, "{\"seq\":9,\"incarnation\":\"0000000000000abc\",\"node\":\"n1\","
+                         "\"connections\":3,\"duplicate\":false}");
+    static const char *const replicas[] = {"n2", "n3"};
+    struct rh_client_channel channel = {.key = rh_bytes_text("k"),
+                                        .epoch = 57,
+                                        .owner = "n1",
+                                        .replicas = replicas,
+                                        .replicas_count = 2,
+                                        .incarnation = 1,
+                                        .first_seq = 1,
+                                        .last_seq = 9,
+                                        .connections = 3};
+    assert_int_equal(rh_client_json_channel(&out, &channel), 0);
+    assert_content(&out,
+                   "{\"key\":\"k\",\"epoch\":57,\"owner\":\"n1\",\"replicas\":[\"n2\",\"n3\"],"
+                   "\"incarnation\":\"0000000000000001\",\"first_seq\":1,\"last_seq\":9,"
+                   "\"connections\":3}");
+    channel = (struct rh_client_channel){.key = rh_bytes_text("k"), .epoch = -1, .first_seq = 1};
+    assert_int_equal(rh_client_json_channel(&out, &channel), 0);
+    assert_content(&out, "{\"key\":\"k\",\"epoch\":-1,\"owner\":null,\"replicas\":[],"
+                         "\"incarnation\":null,\"first_seq\":1,\"last_seq\":0,\"connections\":0}");
+    const struct rh_client_where where = {.key = rh_bytes_text("user:42"),
+                                          .node = "n1",
+                                          .epoch = INT64_MAX,
+                                          .ws = "ws://h:1/w",
+                                          .events = "http://h:1/e",
+                                          .messages = "http://h:1/m"};
+    assert_int_equal(rh_client_json_where(&out, &where), 0);
+    assert_content(&out, "{\"key\":\"user:42\",\"node\":\"n1\",\"epoch\":9223372036854775807,"
+                         "\"ws\":\"ws://h:1/w\",\"events\":\"http://h:1/e\","
+                         "\"messages\":\"http://h:1/m\"}");
+    rh_buffer_finish(&out);
+}
+
+static void the_ring_is_told_with_decimal_weights_and_shares(void **state RH_UNUSED)
+{
+    struct rh_buffer out = {0};
+    const struct rh_client_ring_member members[] = {
+        {"n1", 0x1f, 1000, "a", 1.0 / 3, "http://h:1"},
+        {"n2", 0x2f, 500, "", 0.25, "http://h:2"},
+        {"n3", 0x3f, 0, "b", 0.0, "http://h:3"},
+        {"n4", 0x4f, 2125, "b", 1.0, "http://h:4"},
+    };
+    struct rh_client_ring ring = {.cluster = "demo",
+                                  .generation = 1,
+                                  .epoch = 57,
+                                  .digest = 0x9f00000000000001,
+                                  .vnodes = 512,
+                                  .replicas = 2,
+                                  .members = members,
+                                  .members_count = 4};
+    assert_int_equal(rh_client_json_ring(&out, &ring), 0);
+    assert_content(
+        &out, "{\"cluster\":\"demo\",\"generation\":1,\"epoch\":57,"
+              "\"digest\":\"9f00000000000001\",\"vnodes\":512,\"replicas\":2,\"members\":["
+              "{\"node\":\"n1\",\"instance\":\"000000000000001f\",\"weight\":1,\"zone\":\"a\","
+              "\"share\":0.333333,\"url\":\"http://h:1\"},"
+              "{\"node\":\"n2\",\"instance\":\"000000000000002f\",\"weight\":0.5,\"zone\":\"\","
+              "\"share\":0.25,\"url\":\"http://h:2\"},"
+              "{\"node\":\"n3\",\"instance\":\"000000000000003f\",\"weight\":0,\"zone\":\"b\","
+              "\"share\":0,\"url\":\"http://h:3\"},"
+              "{\"node\":\"n4\",\"instance\":\"000000000000004f\",\"weight\":2.125,"
+              "\"zone\":\"b\",\"share\":1,\"url\":\"http://h:4\"}]}");
+    ring.members_count = 0;
+    assert_int_equal(rh_client_json_ring(&out, &ring), 0);
+    assert_content(&out, "{\"cluster\":\"demo\",\"generation\":1,\"epoch\":57,"
+                         "\"digest\":\"9f00000000000001\",\"vnodes\":512,\"replicas\":2,"
+                         "\"members\":[]}");
+    rh_buffer_finish(&out);
+}
+
+static int poll(struct rh_buffer *out, unsigned messages_count)
+{
+    int rv = rh_client_json_poll_begin(out, rh_bytes_text("k"), 0x1f, true);
+    for (unsigned i = 0; rv == 0 && i < messages_count; i++) {
+        rv = rh_client_json_poll_message(out, i == 0, &hello);
+    }
+    if (rv == 0) {
+        rv = rh_client_json_poll_end(out, (struct rh_position){.incarnation = 0x1f, .seq = 10},
+                                     false);
+    }
+    return rv;
+}
+
+static void a_poll_answer_is_put_together_from_messages(void **state RH_UNUSED)
+{
+#define POLL_HEAD \
+    "{\"channel\":\"k\",\"incarnation\":\"000000000000001f\",\"recovered\":true,\"messages\":["
+#define POLL_TAIL    "],\"position\":\"000000000000001f:10\",\"more\":false}"
+#define POLL_MESSAGE "{\"seq\":10,\"id\":\"a\",\"time\":1764000000123,\"data\":\"hi\"}"
+    struct rh_buffer out = {0};
+    assert_int_equal(poll(&out, 0), 0);
+    assert_content(&out, POLL_HEAD POLL_TAIL);
+    assert_int_equal(poll(&out, 1), 0);
+    assert_content(&out, POLL_HEAD POLL_MESSAGE POLL_TAIL);
+    assert_int_equal(poll(&out, 3), 0);
+    assert_content(&out, POLL_HEAD POLL_MESSAGE "," POLL_MESSAGE "," POLL_MESSAGE POLL_TAIL);
+    assert_int_equal(rh_client_json_poll_begin(&out, rh_bytes_text("k"), 0, true), 0);
+    assert_int_equal(rh_client_json_poll_end(&out, (struct rh_position){0}, true), 0);
+    assert_content(&out, "{\"channel\":\"k\",\"incarnation\":null,\"recovered\":true,"
+                         "\"messages\":[],\"position\":\"0\",\"more\":true}");
+    rh_buffer_finish(&out);
+}
+
+static void want_of_memory_leaves_the_output_as_it_was(void **state RH_UNUSED)
+{
+    char *url = malloc(3000);
+    memset(url, 'u', 2999);
+    url[2999] = '\0';
+    const struct rh_client_where where = {
+        .key = rh_bytes_text("k"), .node = "n1", .ws = url, .events = url, .messages = url};
+    unsigned failures = 0;
+    for (unsigned nth = 1;; nth++) {
+        struct rh_buffer out = {0};
+        assert_int_equal(rh_buffer_append_text(&out, "before"), 0);
+        rh_test_allocation_fail(nth);
+        int rv = rh_client_json_where(&out, &where);
+        bool failed = rh_test_allocation_failed();
+        assert_int_equal(rv, failed ? RH_ERR_NO_MEMORY : 0);
+        if (failed) {
+            assert_bytes(rh_buffer_content(&out), "before");
+        }
+        failures += failed;
+        rh_buffer_finish(&out);
+        if (!failed) {
+            break;
+        }
+    }
+    assert_true(failures > 2);
+    struct rh_buffer scratch = {0};
+    struct rh_client_request request;
+    struct rh_client_error error;
+    rh_test_allocation_fail(1);
+    assert_int_equal(
+        rh_client_json_decode(rh_bytes_text("{\"type\":\"ping\"}"), 1, &scratch, &request, &error),
+        RH_ERR_NO_MEMORY);
+    assert_true(rh_test_allocation_failed());
+    free(url);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        RH_TEST(base64_is_written_as_rfc_4648_shows),
+        RH_TEST(long_base64_is_read_back_as_it_was_written),
+        RH_TEST(requests_are_decoded),
+        RH_TEST(what_is_wrong_gets_a_code_a_sentence_and_the_id),
+        RH_TEST(a_published_value_may_nest_so_deep_and_no_deeper),
+        RH_TEST(the_largest_payload_fits_into_the_largest_text),
+        RH_TEST(a_body_is_read_as_its_content_type_says),
+        RH_TEST(messages_to_clients_have_their_exact_shapes),
+        RH_TEST(a_message_carries_its_payload_in_the_form_it_has),
+        RH_TEST(a_message_frame_is_the_frame_of_the_message),
+        RH_TEST(a_frame_takes_one_allocation),
+        RH_TEST(bodies_of_answers_have_their_exact_shapes),
+        RH_TEST(the_ring_is_told_with_decimal_weights_and_shares),
+        RH_TEST(a_poll_answer_is_put_together_from_messages),
+        RH_TEST(want_of_memory_leaves_the_output_as_it_was),
+    };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
