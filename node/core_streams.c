@@ -367,7 +367,7 @@ void rh_core_streams_retry(struct rh_core *core)
 static void expire_reads(struct rh_core *core)
 {
     uint64_t now_slot = core->now_ms / RH_READ_SLOT_MS;
-    if (now_slot - core->reads_slot >= RH_READ_SLOTS) {
+    if (core->reads_slot + RH_READ_SLOTS <= now_slot) {
         core->reads_slot = now_slot - RH_READ_SLOTS + 1;
     }
     for (; core->reads_slot <= now_slot; core->reads_slot++) {
