@@ -184,13 +184,10 @@ def test_a_long_poll_wakes_up_with_the_next_message(steady, key, exists):
     if exists:
         query["after"] = "{incarnation}:{seq}".format(**publish(owner, key, 1)[0])
     answer = []
-    waiting = owner.metrics().get("ringhop_long_polls", None)
+    before = owner.metrics()["ringhop_reads_waiting"]
     thread = threading.Thread(target=lambda: answer.append(owner.poll(key, **query)))
     thread.start()
-    # The poll waits when the node says so; publishing before that would be answered at once, and
-    # would prove less but break nothing.
-    del waiting
-    time.sleep(0.2)
+    wait_for(lambda: owner.metrics()["ringhop_reads_waiting"] == before + 1, 5, "the poll waits")
     steady.wrong_node(key).publish(key, "wake")
     thread.join(10)
     assert not thread.is_alive()
