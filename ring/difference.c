@@ -36,16 +36,17 @@ static int arcs_add(struct arcs *arcs, struct rh_ring_arc arc)
     return 0;
 }
 
-/*
- * For each member of |from| its index in |to|. A member that is not there gets a number that no
- * owner in |to| has; so does the owner of an empty ring, one past the last member.
- */
-static uint32_t *map_members(const struct rh_ring *from, const struct rh_ring *to)
+/* Stands for a member that is not in the other ring: no owner there has this number. */
+#define ABSENT UINT32_MAX
+
+/* Owners of |from| to owners of |to|; the one that is nobody included. */
+static uint32_t *map_owners(const struct rh_ring *from, const struct rh_ring *to)
 {
-    uint32_t *map = malloc((from->members_count + 1) * sizeof(*map));
+    uint32_t *map = malloc((RH_POINTS_NOBODY + 1) * sizeof(*map));
     if (map == NULL) {
         return NULL;
     }
+    map[RH_POINTS_NOBODY] = RH_POINTS_NOBODY;
     size_t k = 0;
     for (size_t i = 0; i < from->members_count; i++) {
         int order = 1;
@@ -53,9 +54,14 @@ static uint32_t *map_members(const struct rh_ring *from, const struct rh_ring *t
                (order = strcmp(to->members[k].id, from->members[i].id)) < 0) {
             k++;
         }
-        map[i] = k < to->members_count && order == 0 ? (uint32_t)k : (uint32_t)to->members_count;
+        map[i] = k < to->members_count && order == 0 ? (uint32_t)k : ABSENT;
     }
     return map;
+}
+
+static uint32_t index_of(uint16_t owner)
+{
+    return owner == RH_POINTS_NOBODY ? RH_RING_NONE : owner;
 }
 
 /*
@@ -70,10 +76,10 @@ static int compare(const struct rh_points *before, const struct rh_points *after
     uint64_t first = 0;
     for (;;) {
         uint64_t last = before->hashes[i] < after->hashes[k] ? before->hashes[i] : after->hashes[k];
-        struct rh_ring_arc arc = {first, last, before->owners[i], after->owners[k]};
-        bool same =
-            arc.before == RH_RING_NONE ? arc.after == RH_RING_NONE : map[arc.before] == arc.after;
-        if (!same) {
+        uint16_t owner = before->owners[i];
+        uint16_t heir = after->owners[k];
+        if (map[owner] != heir) {
+            const struct rh_ring_arc arc = {first, last, index_of(owner), index_of(heir)};
             int rv = arcs_add(arcs, arc);
             if (rv != 0) {
                 return rv;
@@ -99,7 +105,7 @@ int rh_ring_difference(const struct rh_ring *before, const struct rh_ring *after
         before->options.vnodes != after->options.vnodes) {
         return RH_RING_ERR_INVALID;
     }
-    uint32_t *map = map_members(before, after);
+    uint32_t *map = map_owners(before, after);
     if (map == NULL) {
         return RH_RING_ERR_NO_MEMORY;
     }

@@ -1,142 +1,40 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ring/points.h"
 
-#include "ring/hash.h"
 #include "ring/ring.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define NUMBER_SIZE_MAX 10 /* digits of a 32-bit number */
+#define CACHE_LINE        64
+#define POINTS_PER_BUCKET 8  /* at most, on average */
+#define DIGIT_BITS_MAX    12 /* two digits cover RH_RING_POINTS_MAX */
 
-/* Buckets of the index: at least twice as many as points, so that a scan is short. */
-static unsigned index_shift(size_t points_count)
+_Static_assert(sizeof(struct rh_points_bucket) == CACHE_LINE, "a bucket is a cache line");
+_Static_assert(RH_RING_POINTS_MAX <= 1 << (2 * DIGIT_BITS_MAX), "two digits cover all points");
+
+/* At least one bit, so that shifts stay below 64. */
+static unsigned bucket_bits(size_t points_count)
 {
     unsigned bits = 1;
-    while (((size_t)1 << bits) < 2 * points_count) {
+    while (((size_t)POINTS_PER_BUCKET << bits) < points_count) {
         bits++;
     }
-    return 64 - bits;
+    return bits;
 }
 
-/* Adds one to the decimal number |digits| in place; returns its size. */
-static size_t number_increment(char *digits, size_t size)
+int rh_points_init(struct rh_points *points, size_t count)
 {
-    for (size_t i = size; i > 0; i--) {
-        if (digits[i - 1] != '9') {
-            digits[i - 1]++;
-            return size;
-        }
-        digits[i - 1] = '0';
-    }
-    digits[0] = '1';
-    digits[size] = '0';
-    return size + 1;
-}
-
-/* Writes the hashes of a member's points, "id#0", "id#1", ..., in that order. */
-static void hash_member(const struct rh_points_member *member, uint64_t seed, uint64_t *hashes)
-{
-    char text[RH_RING_ID_SIZE_MAX + 1 + NUMBER_SIZE_MAX];
-    size_t id_size = strlen(member->id);
-    memcpy(text, member->id, id_size);
-    text[id_size] = '#';
-    char *digits = text + id_size + 1;
-    digits[0] = '0';
-    size_t digits_size = 1;
-    for (uint32_t i = 0; i < member->points_count; i++) {
-        hashes[i] = XXH3_64bits_withSeed(text, id_size + 1 + digits_size, seed);
-        digits_size = number_increment(digits, digits_size);
-    }
-}
-
-/* Turns the number of points per bucket into the place of each bucket's first point. */
-static void index_sum(struct rh_points *points)
-{
-    size_t buckets_count = (size_t)1 << (64 - points->shift);
-    uint32_t sum = 0;
-    for (size_t i = 0; i < buckets_count; i++) {
-        uint32_t bucket_count = points->index[i];
-        points->index[i] = sum;
-        sum += bucket_count;
-    }
-}
-
-/*
- * Puts every point into its bucket. Each entry of the index is moved past the points put there, and
- * so ends as the start of the next bucket; it is moved back one bucket afterwards.
- */
-static void scatter(struct rh_points *points, const uint64_t *unsorted,
-                    const struct rh_points_member *members, size_t members_count)
-{
-    for (size_t i = 0; i < members_count; i++) {
-        for (uint32_t k = 0; k < members[i].points_count; k++) {
-            uint64_t hash = *unsorted++;
-            uint32_t at = points->index[hash >> points->shift]++;
-            points->hashes[at] = hash;
-            points->owners[at] = (uint32_t)i;
-        }
-    }
-    size_t buckets_count = (size_t)1 << (64 - points->shift);
-    memmove(points->index + 1, points->index, (buckets_count - 1) * sizeof(points->index[0]));
-    points->index[0] = 0;
-}
-
-/*
- * Insertion sort: after scatter() a point is at most a few places away from its own. It is stable,
- * and points came in order of their members, so equal hashes end in order of member id.
- */
-static void sort_buckets(struct rh_points *points)
-{
-    for (size_t i = 1; i < points->count; i++) {
-        uint64_t hash = points->hashes[i];
-        uint32_t owner = points->owners[i];
-        size_t at = i;
-        while (at > 0 && points->hashes[at - 1] > hash) {
-            points->hashes[at] = points->hashes[at - 1];
-            points->owners[at] = points->owners[at - 1];
-            at--;
-        }
-        points->hashes[at] = hash;
-        points->owners[at] = owner;
-    }
-}
-
-int rh_points_init(struct rh_points *points, uint64_t seed, const struct rh_points_member *members,
-                   size_t members_count)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < members_count; i++) {
-        count += members[i].points_count;
-    }
-    *points = (struct rh_points){.count = count, .shift = index_shift(count)};
-    size_t buckets_count = (size_t)1 << (64 - points->shift);
-    uint64_t *unsorted = malloc((count + 1) * sizeof(*unsorted));
-    points->hashes = malloc((count + RH_POINTS_PAD) * sizeof(points->hashes[0]));
+    unsigned bits = bucket_bits(count);
+    *points = (struct rh_points){.count = count, .shift = 64 - bits};
+    points->hashes = malloc((count + 1) * sizeof(points->hashes[0]));
     points->owners = malloc((count + 1) * sizeof(points->owners[0]));
-    points->index = calloc(buckets_count, sizeof(points->index[0]));
-    if (unsorted == NULL || points->hashes == NULL || points->owners == NULL ||
-        points->index == NULL) {
-        free(unsorted);
+    points->buckets = aligned_alloc(CACHE_LINE, sizeof(points->buckets[0]) << bits);
+    if (points->hashes == NULL || points->owners == NULL || points->buckets == NULL) {
         rh_points_finish(points);
         return RH_RING_ERR_NO_MEMORY;
     }
-    uint64_t *hashes = unsorted;
-    for (size_t i = 0; i < members_count; i++) {
-        hash_member(&members[i], seed, hashes);
-        hashes += members[i].points_count;
-    }
-    for (size_t i = 0; i < count; i++) {
-        points->index[unsorted[i] >> points->shift]++;
-    }
-    index_sum(points);
-    scatter(points, unsorted, members, members_count);
-    free(unsorted);
-    sort_buckets(points);
-    for (size_t i = 0; i < RH_POINTS_PAD; i++) {
-        points->hashes[count + i] = UINT64_MAX;
-    }
-    points->owners[count] = count == 0 ? RH_RING_NONE : points->owners[0];
     return 0;
 }
 
@@ -144,6 +42,114 @@ void rh_points_finish(struct rh_points *points)
 {
     free(points->hashes);
     free(points->owners);
-    free(points->index);
+    free(points->buckets);
     *points = (struct rh_points){0};
+}
+
+/* Points on their way from one order to the next. */
+struct run {
+    uint64_t *hashes;
+    uint16_t *owners;
+};
+
+/* One pass of a radix sort: orders by the |bits| bits of the hash above |shift|, else as it was. */
+static void sort_by_digit(struct run from, struct run to, size_t count, unsigned shift,
+                          unsigned bits)
+{
+    uint32_t places[1 << DIGIT_BITS_MAX] = {0};
+    const uint64_t mask = ((uint64_t)1 << bits) - 1;
+    for (size_t i = 0; i < count; i++) {
+        places[(from.hashes[i] >> shift) & mask]++;
+    }
+    uint32_t sum = 0;
+    for (size_t digit = 0; digit <= mask; digit++) {
+        uint32_t digit_count = places[digit];
+        places[digit] = sum;
+        sum += digit_count;
+    }
+    for (size_t i = 0; i < count; i++) {
+        uint32_t place = places[(from.hashes[i] >> shift) & mask]++;
+        to.hashes[place] = from.hashes[i];
+        to.owners[place] = from.owners[i];
+    }
+}
+
+/* Insertion sort: after the digits a point is hardly ever more than a place away from its own. */
+static void sort_rest(struct run run, size_t count)
+{
+    for (size_t i = 1; i < count; i++) {
+        uint64_t hash = run.hashes[i];
+        uint16_t owner = run.owners[i];
+        size_t at = i;
+        while (at > 0 && run.hashes[at - 1] > hash) {
+            run.hashes[at] = run.hashes[at - 1];
+            run.owners[at] = run.owners[at - 1];
+            at--;
+        }
+        run.hashes[at] = hash;
+        run.owners[at] = owner;
+    }
+}
+
+/* Fills the buckets in one walk over the sorted points. */
+static void index_points(struct rh_points *points)
+{
+    size_t buckets_count = (size_t)1 << (64 - points->shift);
+    size_t at = 0;
+    for (size_t i = 0; i < buckets_count; i++) {
+        struct rh_points_bucket *bucket = &points->buckets[i];
+        bucket->first = (uint32_t)at;
+        unsigned slot = 0;
+        for (; at < points->count && points->hashes[at] >> points->shift == i; at++) {
+            if (slot < RH_POINTS_SLOTS) {
+                bucket->fragments[slot] = rh_points_fragment(points, points->hashes[at]);
+                bucket->owners[slot] = points->owners[at];
+                slot++;
+            }
+        }
+        for (; slot < RH_POINTS_SLOTS; slot++) {
+            bucket->fragments[slot] = UINT16_MAX;
+            bucket->owners[slot] = points->owners[at];
+        }
+        for (; slot < RH_POINTS_FRAGMENTS; slot++) {
+            bucket->fragments[slot] = UINT16_MAX;
+        }
+    }
+    assert(at == points->count);
+}
+
+int rh_points_sort(struct rh_points *points)
+{
+    size_t count = points->count;
+    struct run run = {points->hashes, points->owners};
+    struct run scratch = {malloc((count + 1) * sizeof(uint64_t)),
+                          malloc((count + 1) * sizeof(uint16_t))};
+    if (scratch.hashes == NULL || scratch.owners == NULL) {
+        free(scratch.hashes);
+        free(scratch.owners);
+        return RH_RING_ERR_NO_MEMORY;
+    }
+    /* All passes are stable: equal hashes stay in order of their owners. */
+    unsigned bits = 1;
+    while (((size_t)1 << (2 * bits)) < count) {
+        bits++;
+    }
+    sort_by_digit(run, scratch, count, 64 - 2 * bits, bits);
+    sort_by_digit(scratch, run, count, 64 - bits, bits);
+    sort_rest(run, count);
+    free(scratch.hashes);
+    free(scratch.owners);
+    points->hashes[count] = UINT64_MAX;
+    points->owners[count] = count == 0 ? RH_POINTS_NOBODY : points->owners[0];
+    index_points(points);
+    return 0;
+}
+
+size_t rh_points_scan(const struct rh_points *points, uint64_t hash)
+{
+    size_t at = rh_points_bucket(points, hash)->first;
+    while (points->hashes[at] < hash) {
+        at++;
+    }
+    return at;
 }

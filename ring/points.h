@@ -3,61 +3,103 @@
 #define RH_RING_POINTS_H
 
 /*
- * The points of a ring, sorted, with an index over the top bits of their hashes. Internal to ring/.
+ * The points of a ring in order, and an index that finds a point within one cache line. Internal
+ * to ring/.
  *
- *   index    [ 0 | 1 | 1 | 3 | 4 ]          one entry per bucket: its first point, or the next one
- *              |   |       |   |
- *   hashes   [ a   b   c   d | max max ..]  ascending, then padding that ends every scan
- *   owners   [ 7   2   7   0 | 7 ]          the entry past the last point is that of the first one:
- *                                           so the walk around the end needs no branch
+ *   hash of a key  | bucket number | fragment, 16 bits | rest |
+ *                          |
+ *   buckets     [     ][   v ][     ]...   up to 8 points in each on average; a bucket is a cache
+ *                  |                       line: fragments of its points, their owners, and the
+ *                  v                       place of its first point
+ *   hashes      [ a  b  c  d  e  f ... max ]
+ *   owners      [ 7  2  7  0  4  1 ... 7   ]
  *
- * Hashes are uniform, so a bucket holds less than one point on average. A lookup reads one entry
- * of the index, then compares a fixed number of neighbouring hashes without branching.
+ * A lookup counts the fragments of the bucket that are below the key's, without branching, and has
+ * the owner. Only if a fragment is equal, or the bucket holds more points than its line, are the
+ * hashes themselves looked at. Past the last point stands the owner of the first one, so the walk
+ * around the end is no special case.
  */
 
 #include <stddef.h>
 #include <stdint.h>
 
-#define RH_POINTS_PAD 4 /* hashes a lookup compares at once */
+#define RH_POINTS_NOBODY    UINT16_MAX /* owner when there is no point */
+#define RH_POINTS_SLOTS     14         /* points that a bucket can show */
+#define RH_POINTS_FRAGMENTS 16         /* slots, made up to a whole number of vector registers */
+
+/* Slots that are not taken have the greatest fragment, and the owner of the next point. */
+struct rh_points_bucket {
+    uint16_t fragments[RH_POINTS_FRAGMENTS];
+    uint16_t owners[RH_POINTS_SLOTS];
+    uint32_t first; /* place of the first point in this bucket, or after it */
+};
 
 struct rh_points {
     size_t count;
-    uint64_t *hashes; /* count + RH_POINTS_PAD; the padding is UINT64_MAX */
-    uint32_t *owners; /* count + 1; RH_RING_NONE alone when there is no point */
-    uint32_t *index;  /* 2^(64 - shift) */
-    unsigned shift;   /* 32 to 63 */
-};
-
-/* What a source of points says of one member. */
-struct rh_points_member {
-    const char *id;
-    uint32_t points_count;
+    uint64_t *hashes; /* count + 1; the last one is UINT64_MAX and ends every scan */
+    uint16_t *owners; /* count + 1 */
+    struct rh_points_bucket *buckets;
+    unsigned shift; /* from a hash to its bucket */
 };
 
 /*
- * Builds the points of |members|, which are sorted by id; owners are places in that order.
- * The sum of their counts must be at most RH_RING_POINTS_MAX. RH_RING_ERR_NO_MEMORY: |points| then
- * holds nothing.
+ * Makes room for |count| points. The caller then writes hashes and owners, in ascending order of
+ * owners, and calls rh_points_sort(). RH_RING_ERR_NO_MEMORY: |points| then holds nothing.
  */
-int rh_points_init(struct rh_points *points, uint64_t seed, const struct rh_points_member *members,
-                   size_t members_count);
+int rh_points_init(struct rh_points *points, size_t count);
+
+/*
+ * Orders the points by (hash, owner) and builds the index. RH_RING_ERR_NO_MEMORY: all that is left
+ * to do with |points| is rh_points_finish().
+ */
+int rh_points_sort(struct rh_points *points);
 
 void rh_points_finish(struct rh_points *points);
+
+/* What rh_points_find() does when the bucket alone does not tell. */
+size_t rh_points_scan(const struct rh_points *points, uint64_t hash);
+
+static inline const struct rh_points_bucket *rh_points_bucket(const struct rh_points *points,
+                                                              uint64_t hash)
+{
+    return &points->buckets[hash >> points->shift];
+}
+
+static inline uint16_t rh_points_fragment(const struct rh_points *points, uint64_t hash)
+{
+    return (uint16_t)(hash >> (points->shift - 16));
+}
+
+/* Slot of the first point with a fragment >= |fragment|, RH_POINTS_SLOTS when that is not sure. */
+static inline unsigned rh_points_slot(const struct rh_points_bucket *bucket, uint16_t fragment)
+{
+    uint16_t below = 0;
+    for (unsigned i = 0; i < RH_POINTS_FRAGMENTS; i++) {
+        below = (uint16_t)(below + (bucket->fragments[i] < fragment));
+    }
+    return bucket->fragments[below] == fragment ? RH_POINTS_SLOTS : below;
+}
 
 /* Place of the first point whose hash is >= |hash|; |count| when there is none. */
 static inline size_t rh_points_find(const struct rh_points *points, uint64_t hash)
 {
-    size_t at = points->index[hash >> points->shift];
-    const uint64_t *hashes = points->hashes + at;
-    size_t below = (size_t)(hashes[0] < hash) + (size_t)(hashes[1] < hash) +
-                   (size_t)(hashes[2] < hash) + (size_t)(hashes[3] < hash);
-    at += below;
-    if (__builtin_expect(below == RH_POINTS_PAD, 0)) {
-        while (points->hashes[at] < hash) {
-            at++;
-        }
+    const struct rh_points_bucket *bucket = rh_points_bucket(points, hash);
+    unsigned slot = rh_points_slot(bucket, rh_points_fragment(points, hash));
+    if (__builtin_expect(slot == RH_POINTS_SLOTS, 0)) {
+        return rh_points_scan(points, hash);
     }
-    return at;
+    return bucket->first + slot;
+}
+
+/* Owner of the first point whose hash is >= |hash|; RH_POINTS_NOBODY when there is no point. */
+static inline uint16_t rh_points_owner(const struct rh_points *points, uint64_t hash)
+{
+    const struct rh_points_bucket *bucket = rh_points_bucket(points, hash);
+    unsigned slot = rh_points_slot(bucket, rh_points_fragment(points, hash));
+    if (__builtin_expect(slot == RH_POINTS_SLOTS, 0)) {
+        return points->owners[rh_points_scan(points, hash)];
+    }
+    return bucket->owners[slot];
 }
 
 #endif

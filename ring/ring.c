@@ -12,6 +12,11 @@
 /* First field of the digest: raise the number when a placement rule changes. */
 #define DIGEST_NAME "ringhop-ring-1"
 
+#define NUMBER_SIZE_MAX 20 /* decimal digits of a 64-bit number */
+
+_Static_assert(RH_RING_MEMBERS_MAX <= RH_POINTS_NOBODY,
+               "an owner fits beside the one that is none");
+
 static bool id_is_valid(const char *id)
 {
     size_t size = 0;
@@ -149,21 +154,56 @@ static int number_zones(struct rh_ring *ring)
     return 0;
 }
 
+/* Adds one to the decimal number |digits| in place; returns its size. */
+static size_t number_increment(char *digits, size_t size)
+{
+    for (size_t i = size; i > 0; i--) {
+        if (digits[i - 1] != '9') {
+            digits[i - 1]++;
+            return size;
+        }
+        digits[i - 1] = '0';
+    }
+    digits[0] = '1';
+    digits[size] = '0';
+    return size + 1;
+}
+
+/* Writes the hashes of a member's points: those of "id#0", "id#1" and so on. */
+static void hash_points(const char *id, uint64_t seed, uint64_t *hashes, size_t count)
+{
+    char text[RH_RING_ID_SIZE_MAX + 1 + NUMBER_SIZE_MAX];
+    size_t prefix_size = strlen(id) + 1;
+    memcpy(text, id, prefix_size - 1);
+    text[prefix_size - 1] = '#';
+    text[prefix_size] = '0';
+    size_t digits_size = 1;
+    for (size_t i = 0; i < count; i++) {
+        hashes[i] = XXH3_64bits_withSeed(text, prefix_size + digits_size, seed);
+        digits_size = number_increment(text + prefix_size, digits_size);
+    }
+}
+
 static int make_points(struct rh_ring *ring)
 {
-    struct rh_points_member *sources = malloc((ring->members_count + 1) * sizeof(*sources));
-    if (sources == NULL) {
-        return RH_RING_ERR_NO_MEMORY;
-    }
+    size_t count = 0;
     for (size_t i = 0; i < ring->members_count; i++) {
-        sources[i] = (struct rh_points_member){
-            .id = ring->members[i].id,
-            .points_count = (uint32_t)points_of(&ring->members[i], ring->options.vnodes),
-        };
+        count += points_of(&ring->members[i], ring->options.vnodes);
     }
-    int rv = rh_points_init(&ring->points, ring->options.seed, sources, ring->members_count);
-    free(sources);
-    return rv;
+    int rv = rh_points_init(&ring->points, count);
+    if (rv != 0) {
+        return rv;
+    }
+    size_t at = 0;
+    for (size_t i = 0; i < ring->members_count; i++) {
+        size_t member_count = points_of(&ring->members[i], ring->options.vnodes);
+        hash_points(ring->members[i].id, ring->options.seed, &ring->points.hashes[at],
+                    member_count);
+        for (size_t end = at + member_count; at < end; at++) {
+            ring->points.owners[at] = (uint16_t)i;
+        }
+    }
+    return rh_points_sort(&ring->points);
 }
 
 /* A point owns what lies between the point before it and itself, itself included. */
@@ -190,7 +230,7 @@ static void digest_field(XXH3_state_t *state, const char *text)
 
 static void digest_number(XXH3_state_t *state, uint64_t number)
 {
-    char text[24];
+    char text[NUMBER_SIZE_MAX + 1];
     (void)snprintf(text, sizeof(text), "%llu", (unsigned long long)number);
     digest_field(state, text);
 }
@@ -291,7 +331,8 @@ uint64_t rh_ring_hash(const struct rh_ring *ring, const void *key, size_t key_si
 
 uint32_t rh_ring_owner(const struct rh_ring *ring, uint64_t hash)
 {
-    return ring->points.owners[rh_points_find(&ring->points, hash)];
+    uint16_t owner = rh_points_owner(&ring->points, hash);
+    return owner == RH_POINTS_NOBODY ? RH_RING_NONE : owner;
 }
 
 /* The members that a walk has picked, and those it has passed over because of their zone. */

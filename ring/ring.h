@@ -23,6 +23,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #if defined(__GNUC__)
 #define RH_RING_PUBLIC     __attribute__((visibility("default")))
 #define RH_RING_MUST_CHECK __attribute__((warn_unused_result))
@@ -33,7 +37,7 @@
 
 #define RH_RING_ID_SIZE_MAX  64      /* bytes of a member id, without terminator */
 #define RH_RING_VNODES_MAX   65536   /* points of a member of weight 1 */
-#define RH_RING_MEMBERS_MAX  65536   /* members, those of weight 0 included */
+#define RH_RING_MEMBERS_MAX  65535   /* members, those of weight 0 included */
 #define RH_RING_POINTS_MAX   8388608 /* points of all members: 16,384 members of 512 */
 #define RH_RING_WEIGHT_ONE   1000    /* weights are in thousandths */
 #define RH_RING_REPLICAS_MAX 16      /* longest preference list */
@@ -142,5 +146,9 @@ RH_RING_PUBLIC RH_RING_MUST_CHECK int rh_ring_difference(const struct rh_ring *b
  * that one member gains and loses are exactly the difference of its two shares.
  */
 RH_RING_PUBLIC double rh_ring_arcs_share(const struct rh_ring_arc *arcs, size_t arcs_count);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
