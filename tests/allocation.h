@@ -4,8 +4,8 @@
 
 /*
  * Makes one allocation of the code under test fail, and counts them. A test that wants this names
- * allocation_dep in meson.build, which wraps malloc, calloc, realloc, strdup and strndup at link
- * time.
+ * allocation_dep in meson.build, which wraps malloc, calloc, realloc, aligned_alloc, strdup and
+ * strndup at link time.
  *
  *     for (unsigned nth = 1; ; nth++) {
  *         rh_test_allocation_fail(nth);
