@@ -144,9 +144,10 @@ uint16_t rh_ev_peer_port(const struct rh_ev_peer *peers);
 
 /*
  * Makes |members| (each id once) the ones to have links to. A member with the same instance and
- * address keeps its link; one that changed gets a new link; links to those who are gone deliver what is
- * queued, for at most `pong_timeout_ms`, and are closed. Our own ref is passed over. Dialling begins
- * in the next loop turn. RH_ERR_NO_MEMORY: some may have no link yet; call again.
+ * address keeps its link; one that changed gets a new link, without a `down` for the old one;
+ * links to those who are gone deliver what is queued, for at most `pong_timeout_ms`, and are
+ * closed. Our own ref is passed over. Dialling begins in the next loop turn.
+ * RH_ERR_NO_MEMORY: some may have no link yet; call again.
  */
 RH_MUST_CHECK int rh_ev_peer_set_members(struct rh_ev_peer *peers,
                                          const struct rh_ev_peer_member *members,

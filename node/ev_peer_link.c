@@ -18,9 +18,9 @@
  *   BROKEN       at once: its queue ran over inside a call of the daemon, who is told from the loop
  *   LEAVING      pong_timeout_ms: what is not written by then is lost
  *
- * Evidence. A refusal says that no process listens, and members listen. One alone could be a
- * restarting listener or a slip of the network, so it counts only beside a connection that the other side ended, or
- * when there is nothing but refusals for a while. Everything that is not a refusal breaks the row.
+ * Evidence. A refusal says that no process listens, and members listen. One alone could be a slip
+ * of the network, so it counts only beside a connection that the other side ended, or when there is
+ * nothing but refusals for a while. Everything that is not a refusal breaks the row.
  */
 
 #define REFUSALS_MIN 3    /* in a row, over refused_span_ms, where no connection was lost */

@@ -17,8 +17,8 @@
 
 /*
  * Nodes in one process, on one loop, over real sockets on loopback; and strangers, which are plain
- * sockets that say what the test wants. Nothing waits for a time to pass: WAIT runs the loop until a
- * condition holds, and fails after a bound that is far away.
+ * sockets that say what the test wants. Nothing waits for a time to pass: WAIT runs the loop until
+ * a condition holds, and fails after a bound that is far away.
  */
 
 #define BOUND_MS 20000
