@@ -279,17 +279,28 @@ static void serve_where(struct rh_daemon *daemon, struct rh_http_connection *con
     respond_scratch(daemon, connection, 200, rv);
 }
 
+/* "ws://h:p" as "http://h:p", "wss://" as "https://". */
+static void http_url(const char *node_url, char out[static RH_URL_SIZE + 2])
+{
+    (void)snprintf(out, RH_URL_SIZE + 2, "http%s", node_url + strlen("ws"));
+}
+
+struct ring_urls {
+    char text[RH_URL_SIZE + 2];
+};
+
 static int encode_ring(struct rh_daemon *daemon, const struct rh_view *view,
-                       struct rh_client_ring_member *members)
+                       struct rh_client_ring_member *members, struct ring_urls *urls)
 {
     for (size_t i = 0; i < view->members_count; i++) {
+        http_url(view->members[i].url, urls[i].text);
         members[i] = (struct rh_client_ring_member){
             .node = view->members[i].id,
             .instance = view->members[i].instance,
             .weight_milli = view->members[i].weight_milli,
             .zone = view->members[i].zone,
             .share = rh_ring_share(view->ring, (uint32_t)i),
-            .url = view->members[i].url,
+            .url = urls[i].text,
         };
     }
     const struct rh_client_ring ring = {
@@ -320,7 +331,10 @@ static void serve_ring(struct rh_daemon *daemon, struct rh_http_connection *conn
     }
     if (daemon->ring_body == NULL) {
         struct rh_client_ring_member *members = calloc(view->members_count + 1, sizeof(*members));
-        int rv = members == NULL ? RH_ERR_NO_MEMORY : encode_ring(daemon, view, members);
+        struct ring_urls *urls = calloc(view->members_count + 1, sizeof(*urls));
+        bool memory = members != NULL && urls != NULL;
+        int rv = memory ? encode_ring(daemon, view, members, urls) : RH_ERR_NO_MEMORY;
+        free(urls);
         free(members);
         if (rv == 0) {
             daemon->ring_body_size = rh_buffer_size(&daemon->scratch);
@@ -544,7 +558,6 @@ static void respond_307(struct rh_daemon *daemon, struct rh_http_connection *con
         {.name = "Location", .value = rh_buffer_content(&daemon->url)},
         {.name = "Ringhop-Node", .value = rh_bytes_text(node->id)},
         {.name = "Ringhop-Epoch", .value = rh_bytes_text(epoch)},
-        {.name = "Cache-Control", .value = rh_bytes_text("no-store")},
     };
     const struct rh_http_response response = {
         .status = 307,
