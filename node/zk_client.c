@@ -16,12 +16,13 @@
 #include "node/zk_servers.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define PAUSE_MIN_S 0.1
-#define PAUSE_MAX_S 1.0
+#define PAUSE_MAX_S 0.5
 
 /* A handle remembers the last transaction it saw, and a server that has less of a history closes
  * the connection at the handshake. If that goes on for this long, the servers will not catch up:
@@ -55,7 +56,8 @@ void rh_zk_library_leave(struct rh_zk_client *before)
 }
 
 /* "Socket 127.0.0.1:2181 zk retcode=-4, errno=111(Connection refused): ..." becomes
- * "127.0.0.1:2181: Connection refused". False when |text| is another line. */
+ * "127.0.0.1:2181: Connection refused". An end of file is the library's EHOSTDOWN. False when
+ * |text| is another line. */
 static bool note_socket_error(struct rh_zk_client *client, const char *text)
 {
     struct rh_bytes line = rh_bytes_text(text);
@@ -70,8 +72,12 @@ static bool note_socket_error(struct rh_zk_client *client, const char *text)
     if (close == NULL) {
         return false;
     }
+    struct rh_bytes what = rh_bytes(open + 1, (size_t)(close - open - 1));
+    if (rh_bytes_equal_text(what, strerror(EHOSTDOWN))) {
+        what = rh_bytes_text("connection closed");
+    }
     (void)rh_fail(&client->reason, RH_ERR_UNREACHABLE, "%.*s: %.*s", (int)strcspn(server, " "),
-                  server, (int)(close - open - 1), open + 1);
+                  server, RH_BYTES_ARG(what));
     return true;
 }
 

@@ -18,6 +18,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "node/membership.h"
 #include "node/view.h"
 #include "node/zk_client.h"
 #include "proto/identity.h"
@@ -48,18 +49,18 @@ struct rh_zk_membership_handler {
      */
     void (*probe)(void *context, const struct rh_node_ref *node, const char *address);
 
-    /* Something that the getters below tell has changed. */
+    /* Something that the getters below tell has changed. May be NULL. */
     void (*changed)(void *context);
 
     /*
      * An operator's request is being worked on: rh_zk_membership_progress() is wanted, once when a
      * view was adopted and whenever the numbers change, at most every second is enough. NULL: no
-     * more (it is done, failed or was replaced). |request| is valid during the call.
+     * more (it is done, failed or was replaced). |request| is valid during the call. May be NULL.
      */
     void (*request)(void *context, const struct rh_request *request);
 
     /* The end of rh_zk_membership_leave_finish(): the registration is deleted, or could not be
-     * because ZooKeeper is away (it goes with the session). */
+     * because ZooKeeper is away (it goes with the session). May be NULL. */
     void (*left)(void *context);
 };
 
@@ -112,12 +113,6 @@ void rh_zk_membership_peer_epoch(struct rh_zk_membership *membership, struct rh_
 
 /* Reads the membership again at once, through the leader. */
 void rh_zk_membership_catch_up(struct rh_zk_membership *membership);
-
-enum rh_membership_probe {
-    RH_MEMBERSHIP_PROBE_ANSWERS, /* exactly that instance answers */
-    RH_MEMBERSHIP_PROBE_DEAD,    /* nobody listens there, or another instance */
-    RH_MEMBERSHIP_PROBE_UNKNOWN, /* no answer in time */
-};
 
 /* Answer to the handler's `probe`; an answer about another |node| than the last is ignored. */
 void rh_zk_membership_probe_result(struct rh_zk_membership *membership,

@@ -340,6 +340,9 @@ static int read_request(const json_t *object, struct rh_request *request, struct
     if (rv != 0) {
         return rv;
     }
+    if (request->number == 0) {
+        return rh_fail(reason, RH_ERR_INVALID, "number: is 0");
+    }
     unsigned kind = 0;
     rv = read_name(object, "kind", kind_names, COUNT(kind_names), &kind, reason);
     if (rv != 0) {

@@ -58,7 +58,7 @@ enum rh_request_state {
 
 /* Data of requests/<id>. It stays: a node that restarts starts as the last request left it. */
 struct rh_request {
-    uint64_t number; /* random: tells one request from the next */
+    uint64_t number; /* random, never 0: tells one request from the next */
     enum rh_request_kind kind;
     uint32_t weight_milli; /* of RH_REQUEST_WEIGHT */
     enum rh_request_state state;

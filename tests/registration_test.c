@@ -245,6 +245,7 @@ static void a_malformed_request_is_refused_and_the_field_named(void **state RH_U
 {
     static const struct edit edits[] = {
         {"\"00000000000000ff\"", "255", "number: not a string"},
+        {"00000000000000ff", "0000000000000000", "number: is 0"},
         {"\"weight\",", "\"halt\",", "kind: \"halt\" is unknown"},
         {"\"weight\",", "\"weight weight weight\",", "kind: longer than 15 bytes"},
         {"2.125", "2.1255", "weight: 2.1255 is not within"},
