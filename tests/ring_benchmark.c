@@ -5,8 +5,8 @@
  *
  * Every figure is taken in rounds, the candidates one after the other within a round, so that a
  * noisy machine disturbs all of them alike; printed are the median and the minimum of the rounds.
- * Lookups go through all keys once while the caches still hold what the last candidate needed
- * ("cold"), then several times more ("median" and "min" are of these).
+ * Lookups go through all keys once after the caches were filled with something else ("cold"), then
+ * several times more ("median" and "min" are of these).
  * The yardstick is the textbook lookup: a binary search over an array of points.
  */
 
@@ -23,6 +23,7 @@ enum {
     KEYS_COUNT = 65536,
     ROUNDS = 15,
     WARM_PASSES = 8,
+    CHILL_SIZE = 64 << 20, /* more than the caches of the machines we know */
     VNODES = 512,
     NAME_SETS = 20,
     ID_SIZE = 24,
@@ -249,6 +250,16 @@ static double time_passes(const struct subject *subject, unsigned pass, unsigned
     return (now_ns() - start) / times / KEYS_COUNT;
 }
 
+/* Fills the caches with something else. */
+static void chill(void)
+{
+    static unsigned char other[CHILL_SIZE];
+    for (size_t i = 0; i < CHILL_SIZE; i += 64) {
+        other[i]++;
+    }
+    __asm__ volatile("" : : "r"(other) : "memory");
+}
+
 static void measure_lookups(const struct subject *subject)
 {
     static double cold[PASSES_COUNT][ROUNDS];
@@ -256,6 +267,7 @@ static void measure_lookups(const struct subject *subject)
     double middle[PASSES_COUNT];
     for (unsigned round = 0; round < ROUNDS; round++) {
         for (unsigned i = 0; i < PASSES_COUNT; i++) {
+            chill();
             cold[i][round] = time_passes(subject, i, 1);
             warm[i][round] = time_passes(subject, i, WARM_PASSES);
         }
