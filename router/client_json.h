@@ -124,6 +124,7 @@ RH_MUST_CHECK int rh_client_json_message(struct rh_buffer *output,
  * the payload to measure and one to write. NULL when out of memory. */
 struct rh_shared *rh_client_json_message_frame(const struct rh_client_message *message);
 
+/* |id| of size 0, when the publish had none, is left out. */
 RH_MUST_CHECK int rh_client_json_ack(struct rh_buffer *output, struct rh_bytes id, uint64_t seq);
 RH_MUST_CHECK int rh_client_json_pong(struct rh_buffer *output);
 RH_MUST_CHECK int rh_client_json_moved(struct rh_buffer *output,

@@ -248,7 +248,10 @@ int rh_client_json_welcome(struct rh_buffer *output, const struct rh_client_welc
 int rh_client_json_ack(struct rh_buffer *output, struct rh_bytes id, uint64_t seq)
 {
     struct writer writer = begin(output);
-    put_string(&writer, "{\"type\":\"ack\",\"id\":", id);
+    put(&writer, "{\"type\":\"ack\"");
+    if (id.size > 0) {
+        put_string(&writer, ID_KEY, id);
+    }
     put_u64(&writer, ",\"seq\":", seq);
     put(&writer, "}");
     return end(&writer);

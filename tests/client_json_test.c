@@ -305,6 +305,8 @@ static void messages_to_clients_have_their_exact_shapes(void **state RH_UNUSED)
                          "\"recovered\":true}");
     assert_int_equal(rh_client_json_ack(&out, rh_bytes_text("a"), 10), 0);
     assert_content(&out, "{\"type\":\"ack\",\"id\":\"a\",\"seq\":10}");
+    assert_int_equal(rh_client_json_ack(&out, rh_bytes(NULL, 0), 10), 0);
+    assert_content(&out, "{\"type\":\"ack\",\"seq\":10}");
     assert_int_equal(rh_client_json_pong(&out), 0);
     assert_content(&out, "{\"type\":\"pong\"}");
     struct rh_client_moved moved = {.node = "n4",
