@@ -435,7 +435,7 @@ int rh_websocket_feed(struct rh_websocket *websocket, struct rh_websocket_pool *
                       const struct rh_websocket_handler *handler, void *context)
 {
     if (input.size == 0 || !reading(websocket)) {
-        return websocket->state;
+        return 0;
     }
     int rv = parser_acquire(websocket, pool);
     if (rv == 0) {
@@ -458,7 +458,7 @@ int rh_websocket_feed(struct rh_websocket *websocket, struct rh_websocket_pool *
     } else if (parser_idle(websocket->context)) {
         parser_release(websocket, pool, true);
     }
-    return websocket->state;
+    return 0;
 }
 
 /* ---- Encoding ---- */

@@ -111,13 +111,13 @@ void rh_websocket_pool_finish(struct rh_websocket_pool *pool);
 
 /*
  * Takes all of |input|, calls |handler| with |context| for what is complete in it, and appends the
- * answers that the protocol asks for to |output|. Returns the state after that (enum
- * rh_websocket_state); in every state but OPEN no message is delivered any more, and in CLOSED,
- * FAILED and STOPPED input is discarded: flush |output| and close the connection.
+ * answers that the protocol asks for to |output|. Then look at rh_websocket_state(): in every state
+ * but OPEN no message is delivered any more, and in CLOSED, FAILED and STOPPED input is discarded:
+ * flush |output| and close the connection.
  *
- * A client that breaks the protocol: 1002, text that is not UTF-8 (as soon as seen): 1007, a
- * message above the limit (as soon as announced): 1009; the close frame is in |output| unless one
- * was sent before.
+ * A client that breaks the protocol is no error of this function, but leads to FAILED: 1002, text
+ * that is not UTF-8 (as soon as seen) 1007, a message above the limit (as soon as announced) 1009;
+ * the close frame is in |output| unless one was sent before.
  *
  * RH_ERR_NO_MEMORY: the codec is FAILED with 1011, no close frame in |output|; drop the connection.
  */
