@@ -34,6 +34,9 @@
 
 #include <stdint.h>
 
+/* There was no closing handshake, or it was not answered (RFC 6455, 7.4.1: never sent). */
+#define RH_HTTP_CLOSE_BROKEN 1006U
+
 struct ev_loop;
 struct rh_http_server;
 struct rh_http_connection;
@@ -78,8 +81,9 @@ struct rh_http_handler {
 
     /*
      * The connection is gone: called once if a request was not answered yet, and once for every
-     * accepted WebSocket, whoever closed it. For a WebSocket |code| is the close code that the
-     * client sent, or ours if it sent none; 1006 if the connection just broke. 0 for a request.
+     * accepted WebSocket, whoever closed it. Its data is still there. |code| is 0 for a request;
+     * for a WebSocket the one in the client's close frame (1005 if that had none), the one that we
+     * answered a broken protocol with, or RH_HTTP_CLOSE_BROKEN.
      */
     void (*closed)(void *context, struct rh_http_connection *connection, uint16_t code);
 

@@ -98,13 +98,17 @@ void rh_send_queue_consume(struct rh_send_queue *queue, size_t size)
         queue->first_sent = 0;
         queue->first = (queue->first + 1) & (capacity_of(queue) - 1);
         queue->count--;
+        queue->kept -= queue->kept > 0;
     }
     release_if_empty(queue);
 }
 
 void rh_send_queue_drop_unsent(struct rh_send_queue *queue)
 {
-    uint32_t kept = queue->first_sent > 0 ? 1 : 0;
+    uint32_t kept = queue->kept;
+    if (kept == 0 && queue->first_sent > 0) {
+        kept = 1;
+    }
     while (queue->count > kept) {
         struct rh_shared *item = *slot(queue, queue->count - 1);
         queue->bytes -= item->size;

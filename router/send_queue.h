@@ -17,6 +17,7 @@ struct rh_send_queue {
     uint32_t capacity;       /* of heap, a power of two */
     uint32_t first;
     uint32_t count;
+    uint32_t kept;     /* items from the front that may not be dropped */
     size_t first_sent; /* bytes of the first item that are gone already */
     size_t bytes;      /* that are not */
     struct rh_shared *inplace[RH_SEND_QUEUE_INLINE];
@@ -37,7 +38,13 @@ size_t rh_send_queue_peek(const struct rh_send_queue *queue, struct rh_bytes *re
 /* |size| bytes from the front were sent; at most queue->bytes. */
 void rh_send_queue_consume(struct rh_send_queue *queue, size_t size);
 
-/* Gives back all items of which no byte was sent. */
+/* What is in the queue now will be sent whatever is dropped. */
+static inline void rh_send_queue_keep(struct rh_send_queue *queue)
+{
+    queue->kept = queue->count;
+}
+
+/* Gives back all items of which no byte was sent and that need not be kept. */
 void rh_send_queue_drop_unsent(struct rh_send_queue *queue);
 
 #endif

@@ -91,6 +91,27 @@ static void dropping_keeps_what_was_begun(void **state RH_UNUSED)
     rh_shared_give(item);
 }
 
+static void dropping_keeps_what_must_be_kept(void **state RH_UNUSED)
+{
+    struct rh_send_queue queue = {0};
+    struct rh_shared *item = rh_shared_copy(rh_bytes_text("0123456789"));
+    for (size_t i = 0; i < 6; i++) {
+        assert_int_equal(rh_send_queue_push(&queue, item), 0);
+        if (i == 2) {
+            rh_send_queue_keep(&queue);
+        }
+    }
+    rh_send_queue_consume(&queue, 15);
+    rh_send_queue_drop_unsent(&queue);
+    assert_int_equal(queue.bytes, 15);
+    rh_send_queue_consume(&queue, 15);
+    assert_int_equal(rh_send_queue_push(&queue, item), 0);
+    rh_send_queue_drop_unsent(&queue);
+    assert_int_equal(queue.bytes, 0);
+    assert_int_equal(item->references, 1);
+    rh_shared_give(item);
+}
+
 static void a_push_that_fails_takes_nothing(void **state RH_UNUSED)
 {
     struct rh_send_queue queue = {0};
@@ -114,6 +135,7 @@ int main(void)
         RH_TEST(bytes_come_out_in_order_however_they_are_taken),
         RH_TEST(one_item_waits_in_many_queues),
         RH_TEST(dropping_keeps_what_was_begun),
+        RH_TEST(dropping_keeps_what_must_be_kept),
         RH_TEST(a_push_that_fails_takes_nothing),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

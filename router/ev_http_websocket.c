@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "router/ev_http_private.h"
+
+#include <assert.h>
+
+/* Queues what is in the scratch buffer, if anything. Whether the connection still lives. */
+static bool push_scratch(struct rh_http_connection *connection)
+{
+    struct rh_buffer *scratch = &connection->server->scratch;
+    if (rh_buffer_size(scratch) == 0) {
+        return true;
+    }
+    struct rh_shared *shared = rh_shared_copy(rh_buffer_content(scratch));
+    bool queued = rh_http_connection_push(connection, shared);
+    rh_shared_give(shared);
+    rh_buffer_clear(scratch);
+    return queued;
+}
+
+void rh_http_connection_accept_websocket(struct rh_http_connection *connection)
+{
+    struct rh_http_server *server = connection->server;
+    assert(!connection->accepted && connection->has_handshake);
+    const struct rh_handshake handshake = connection->http.handshake;
+    rh_http_exchange_release(connection);
+    connection->accepted = true;
+    rh_websocket_init(&connection->websocket, server->options.message_bytes);
+    if (rh_http_state(connection) == CONNECTION_DEAD) {
+        /* The client went away in this very turn. */
+        rh_http_connection_notify(connection, RH_HTTP_CLOSE_BROKEN);
+        return;
+    }
+    assert(rh_http_state(connection) == CONNECTION_WAITING);
+    rh_http_set_state(connection, CONNECTION_WEBSOCKET);
+    server->stats.websockets_accepted++;
+    rh_buffer_clear(&server->scratch);
+    if (rh_handshake_answer(&handshake, &server->scratch) != 0) {
+        rh_http_connection_break(connection, RH_HTTP_CLOSE_BROKEN);
+        return;
+    }
+    if (push_scratch(connection)) {
+        rh_send_queue_keep(&connection->queue);
+        rh_http_set_deadline(connection, DEADLINE_PING);
+    }
+}
+
+void rh_http_websocket_release(struct rh_http_connection *connection)
+{
+    rh_websocket_finish(&connection->websocket, &connection->server->websocket_pool);
+}
+
+/* ---- Sending ---- */
+
+int rh_http_connection_send(struct rh_http_connection *connection, struct rh_shared *frame)
+{
+    struct rh_http_server *server = connection->server;
+    assert(connection->accepted);
+    if (rh_http_state(connection) != CONNECTION_WEBSOCKET) {
+        return RH_ERR_CLOSED;
+    }
+    size_t queued = connection->queue.bytes;
+    if (queued > 0 && (queued > server->options.send_queue_bytes ||
+                       frame->size > server->options.send_queue_bytes - queued)) {
+        server->stats.send_queue_full++;
+        return RH_ERR_FULL;
+    }
+    int rv = rh_send_queue_push(&connection->queue, frame);
+    if (rv != 0) {
+        return rv;
+    }
+    connection->above_low |= connection->queue.bytes > server->options.send_queue_low_bytes;
+    rh_http_schedule_turn(connection);
+    return 0;
+}
+
+size_t rh_http_connection_send_queue_bytes(const struct rh_http_connection *connection)
+{
+    return connection->queue.bytes;
+}
+
+void rh_http_connection_drop_send_queue(struct rh_http_connection *connection)
+{
+    assert(connection->accepted);
+    rh_send_queue_drop_unsent(&connection->queue);
+}
+
+void rh_http_connection_close_websocket(struct rh_http_connection *connection, uint16_t code,
+                                        const char *reason)
+{
+    assert(connection->accepted);
+    if (rh_http_state(connection) != CONNECTION_WEBSOCKET) {
+        return;
+    }
+    struct rh_shared *frame = rh_websocket_encode_close(code, rh_bytes_text(reason));
+    bool queued = rh_http_connection_push(connection, frame);
+    rh_shared_give(frame);
+    if (queued) {
+        rh_websocket_closing(&connection->websocket);
+        rh_http_set_state(connection, CONNECTION_CLOSING);
+        rh_http_set_deadline(connection, DEADLINE_CLOSE);
+    }
+}
+
+bool rh_http_connection_is_closing(const struct rh_http_connection *connection)
+{
+    return connection->accepted && rh_http_state(connection) != CONNECTION_WEBSOCKET;
+}
+
+void rh_http_websocket_ping(struct rh_http_connection *connection)
+{
+    if (rh_http_connection_push(connection, connection->server->ping_frame)) {
+        connection->server->stats.pings_sent++;
+        rh_http_set_deadline(connection, DEADLINE_PONG);
+    }
+}
+
+/* ---- Receiving ---- */
+
+static int on_message(void *context, enum rh_websocket_opcode opcode, struct rh_bytes payload)
+{
+    struct rh_http_connection *connection = context;
+    struct rh_http_server *server = connection->server;
+    /* The codec's answers to what came before go first: the handler may close in here, and nothing
+     * goes after a close frame. */
+    if (!push_scratch(connection)) {
+        return -1;
+    }
+    server->stats.messages_in++;
+    if (server->handler->message != NULL) {
+        server->handler->message(server->handler_context, connection, opcode, payload);
+    }
+    rh_buffer_clear(&server->scratch);
+    return rh_http_state(connection) == CONNECTION_DEAD ? -1 : 0;
+}
+
+/* What the codec came to. */
+static void follow_codec(struct rh_http_connection *connection)
+{
+    uint16_t code = rh_websocket_code(&connection->websocket);
+    switch (rh_websocket_state(&connection->websocket)) {
+    case RH_WEBSOCKET_STATE_OPEN:
+        rh_http_set_deadline(connection, DEADLINE_PING);
+        break;
+    case RH_WEBSOCKET_STATE_CLOSED:
+        rh_http_connection_notify(connection, code);
+        rh_http_connection_flush_and_end(connection, false);
+        break;
+    case RH_WEBSOCKET_STATE_FAILED:
+        connection->server->stats.protocol_errors++;
+        rh_http_connection_notify(connection, code);
+        rh_http_connection_flush_and_end(connection, true);
+        break;
+    case RH_WEBSOCKET_STATE_CLOSING:
+    case RH_WEBSOCKET_STATE_STOPPED:
+    default:
+        break;
+    }
+}
+
+void rh_http_websocket_read(struct rh_http_connection *connection, struct rh_bytes bytes)
+{
+    static const struct rh_websocket_handler codec_handler = {.message = on_message};
+    struct rh_http_server *server = connection->server;
+    rh_buffer_clear(&server->scratch);
+    int rv = rh_websocket_feed(&connection->websocket, &server->websocket_pool, bytes,
+                               &server->scratch, &codec_handler, connection);
+    if (rh_http_state(connection) == CONNECTION_DEAD) {
+        return;
+    }
+    /* A client that pings and does not read would fill the queue with pongs. */
+    bool flood = rh_buffer_size(&server->scratch) > 0 &&
+                 connection->queue.bytes > server->options.send_queue_bytes;
+    if (rv != 0 || flood) {
+        rh_http_connection_break(connection, RH_HTTP_CLOSE_BROKEN);
+        return;
+    }
+    if (push_scratch(connection)) {
+        follow_codec(connection);
+    }
+}
