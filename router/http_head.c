@@ -20,11 +20,15 @@ static bool is_hex(char c)
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 }
 
-/* tchar of RFC 9110, 5.6.2. */
+bool rh_http_token_char(char c)
+{
+    return is_alnum(c) || (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
+}
+
 static bool is_token(struct rh_bytes text)
 {
     for (size_t i = 0; i < text.size; i++) {
-        if (!is_alnum(text.data[i]) && memchr("!#$%&'*+-.^_`|~", text.data[i], 15) == NULL) {
+        if (!rh_http_token_char(text.data[i])) {
             return false;
         }
     }

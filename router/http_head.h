@@ -28,4 +28,7 @@ enum rh_problem rh_http_head_check(struct rh_http_request *request,
  * without userinfo, path or list. */
 bool rh_http_host_valid(struct rh_bytes host);
 
+/* Whether |c| may stand in a token, such as a method or a field's name (RFC 9110, 5.6.2). */
+bool rh_http_token_char(char c);
+
 #endif

@@ -250,6 +250,10 @@ static enum rh_http_feed execute(struct rh_http_parser *parser, const char *data
     if (parser->problem != RH_PROBLEM_NONE) {
         return fail(parser, parser->problem, parser->detail);
     }
+    /* RFC 9110, 9.1: 501 for a method that we do not know; what is no method at all is a bad line. */
+    if (error == HPE_INVALID_METHOD && rh_http_token_char(*llhttp_get_error_pos(&parser->llhttp))) {
+        return fail(parser, RH_PROBLEM_NOT_IMPLEMENTED, "this method is not known here");
+    }
     if (error == HPE_INVALID_VERSION || error == HPE_PAUSED_H2_UPGRADE) {
         return fail(parser, RH_PROBLEM_BAD_VERSION, "only HTTP/1.1 and HTTP/1.0 are spoken here");
     }

@@ -133,7 +133,10 @@ static void every_method_is_told_apart(void **state RH_UNUSED)
         assert_int_equal(outcome.feed, RH_HTTP_FEED_COMPLETE);
         assert_int_equal(outcome.text[0], '0' + (int)i);
     }
-    expect_problem("get / HTTP/1.1\r\nHost: h\r\n\r\n", RH_PROBLEM_BAD_REQUEST);
+    expect_problem("get / HTTP/1.1\r\nHost: h\r\n\r\n", RH_PROBLEM_NOT_IMPLEMENTED);
+    expect_problem("GETS / HTTP/1.1\r\nHost: h\r\n\r\n", RH_PROBLEM_NOT_IMPLEMENTED);
+    expect_problem("QUERY / HTTP/1.1\r\nHost: h\r\n\r\n", RH_PROBLEM_NOT_IMPLEMENTED);
+    expect_problem("GE(T / HTTP/1.1\r\nHost: h\r\n\r\n", RH_PROBLEM_BAD_REQUEST);
     expect_problem("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", RH_PROBLEM_NOT_IMPLEMENTED);
 }
 
