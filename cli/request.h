@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RH_CLI_REQUEST_H
+#define RH_CLI_REQUEST_H
+
+/*
+ * Asking a node for something through ZooKeeper: drain, join, weight. The request is written to
+ * /ringhop/<cluster>/requests/<id>; the node acts on it and reports there.
+ */
+
+#include "cli/cli.h"
+#include "proto/registration.h"
+
+/*
+ * Writes the request and waits for the node. With |wait|: until it is done, showing progress.
+ * Without: until it is done, or --timeout has passed and the node works on it (that is success).
+ * RH_EXIT_REFUSED: the node is not registered, refused, or got another request meanwhile.
+ * RH_EXIT_NODE: the node has not taken notice within --timeout, or is gone.
+ */
+enum rh_exit rh_request_run(const struct rh_cli *cli, const char *id, enum rh_request_kind kind,
+                            uint32_t weight_milli, bool wait);
+
+#endif
