@@ -215,6 +215,8 @@ def test_whoever_sends_too_much_still_reads_the_answer(start):
         connection.send(b"x" * 500000)
         status, _, body = connection.response()
         assert (status, json.loads(body)["code"]) == (413, "too_large")
+        stays(lambda: connection.send(b"still sending") is None, 0.2)   # no reset
+        connection.sock.shutdown(socket.SHUT_WR)
         assert connection.closed()
 
 
@@ -381,6 +383,16 @@ def test_the_server_closes_and_waits_for_the_answer(start):
     assert server.stats()["last_code"] == 4000
 
 
+def test_nothing_follows_the_close_frame(start):
+    with start().connect() as connection:
+        connection.upgrade()
+        connection.send(b"\x89\x81\0\0\0\0p" + b"\x81\x85\0\0\0\0close" + b"\x89\x80\0\0\0\0")
+        assert connection.frame() == (10, b"p")
+        assert connection.frame()[0] == 8
+        connection.send_frame(8)
+        assert connection.closed()
+
+
 def test_a_close_that_is_not_answered_ends_after_a_time(start):
     server = start(close_timeout=300)
     with server.connect() as connection:
@@ -437,6 +449,13 @@ def test_a_slow_reader_is_closed_with_4408_and_nothing_half_sent(start):
             frames += 1
         assert frame[0] == 8 and struct.unpack(">H", frame[1][:2]) == (4408,)
         assert frames < 10000
+
+
+def test_what_accepts_a_websocket_is_never_dropped(start):
+    with start(send_queue=100000).connect() as connection:
+        connection.send(HANDSHAKE + b"\x81\x84\0\0\0\0fill")
+        assert connection.head()[0] == 101
+        assert connection.close_code() == 4408
 
 
 def test_a_queue_that_drains_is_filled_again(start):

@@ -123,7 +123,7 @@ enum rh_handshake_verdict rh_handshake_judge(const struct rh_http_request *reque
         (void)rh_fail(reason, RH_ERR_INVALID, "only WebSocket version " VERSION " is spoken here");
         return RH_HANDSHAKE_VERSION;
     }
-    struct rh_bytes key;
+    struct rh_bytes key = rh_bytes(NULL, 0);
     if (!single_field(request, "sec-websocket-key", &key) || !key_valid(key)) {
         return bad(reason, "a WebSocket handshake has exactly one Sec-WebSocket-Key header, "
                            "16 bytes in base64");
