@@ -30,7 +30,7 @@ static enum rh_exit run(struct rh_cli *cli, void *context, int operands_count, c
 const struct rh_command rh_command_drain = {
     .name = "drain",
     .summary = "take a node out of the ring; it stays alive",
-    .synopsis = "drain NODE [--wait]",
+    .synopsis = "drain [--wait] NODE",
     .help =
         "Asks NODE to take weight 0 and hand over all channels and connections. It stays "
         "registered,\n"

@@ -30,7 +30,7 @@ static enum rh_exit run(struct rh_cli *cli, void *context, int operands_count, c
 const struct rh_command rh_command_join = {
     .name = "join",
     .summary = "bring a node into the ring, with the weight of its config",
-    .synopsis = "join NODE [--wait]",
+    .synopsis = "join [--wait] NODE",
     .help =
         "Asks NODE to take part in the ring with the weight that its config says: after a drain, "
         "a\n"

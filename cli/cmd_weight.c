@@ -37,7 +37,7 @@ static enum rh_exit run(struct rh_cli *cli, void *context, int operands_count, c
 const struct rh_command rh_command_weight = {
     .name = "weight",
     .summary = "give a node another weight",
-    .synopsis = "weight NODE WEIGHT [--wait]",
+    .synopsis = "weight [--wait] NODE WEIGHT",
     .help =
         "Asks NODE to take WEIGHT, a number from 0 to 1000 with at most three decimals: its share "
         "of\n"
