@@ -71,7 +71,7 @@ int rh_membership_create(const struct rh_membership_options *options,
     membership->own = options->registration;
     membership->own_config = options->config;
     membership->grace_ms = options->grace_ms;
-    membership->jitter = options->registration.instance | 1;
+    membership->jitter = options->registration.instance;
     membership->config_ignored_version = -1;
     membership->snapshot.inconsistent_pzxid = -1;
     membership->unusable_pzxid = -1;
@@ -343,8 +343,8 @@ static void on_failed(struct rh_membership *membership, enum operation operation
                               operation == OPERATION_REGISTER || operation == OPERATION_EVICT;
     membership_retry_later(membership);
     bool broken = rv == RH_ERR_UNREACHABLE || rv == RH_ERR_CLOSED || rv == RH_ERR_AGAIN;
-    if (!broken && !membership->refused_noted) {
-        membership->refused_noted = true;
+    if (!broken && (membership->refused_noted & RH_STATE_BIT(operation)) == 0) {
+        membership->refused_noted |= RH_STATE_BIT(operation);
         membership_note(membership, RH_NOTE_ERROR, "zookeeper_refused operation=%s reason=\"%s\"",
                         operation_names[operation], rh_error_text(rv));
     }
@@ -438,7 +438,7 @@ static void on_result(struct rh_membership *membership, const struct rh_membersh
         membership->operation = OPERATION_NONE;
     }
     if (is_expected(operation, result->rv)) {
-        membership->refused_noted = false;
+        membership->refused_noted &= ~RH_STATE_BIT(operation);
         handle_result(membership, operation, result);
     } else {
         on_failed(membership, operation, result->rv);
@@ -586,14 +586,13 @@ uint64_t rh_membership_deadline_ms(const struct rh_membership *membership)
     }
     uint64_t deadline_ms =
         earlier(registration_deadline_ms(membership), view_deadline_ms(membership));
-    if (!is_connected(membership)) {
-        return deadline_ms;
+    if (!is_connected(membership) || membership->operation != OPERATION_NONE) {
+        return deadline_ms; /* no operation can start now */
     }
-    deadline_ms = earlier(deadline_ms, request_deadline_ms(membership));
     if (membership->retry_ms > membership->now_ms) {
-        deadline_ms = earlier(deadline_ms, membership->retry_ms);
+        return earlier(deadline_ms, membership->retry_ms);
     }
-    return deadline_ms;
+    return earlier(deadline_ms, request_deadline_ms(membership));
 }
 
 struct rh_view *rh_membership_view(const struct rh_membership *membership)

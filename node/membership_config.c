@@ -148,6 +148,7 @@ void config_on_written(struct rh_membership *membership, const struct rh_members
         membership->parents_missing = true;
     }
     if (result->rv != 0) {
+        membership->sync_wanted = true; /* what was read before may not be the latest */
         return;
     }
     const struct rh_shared_config *own = &membership->own_config;

@@ -87,11 +87,11 @@ struct rh_membership {
 
     /* The operation in flight. */
     enum operation operation;
-    uint64_t number;       /* of the last operation */
-    uint64_t number_first; /* READ_MEMBERS: the first of the batch */
-    size_t reads_left;     /* READ_MEMBERS */
-    uint64_t retry_ms;     /* none starts before */
-    bool refused_noted;    /* that the server says no was logged, and it still does */
+    uint64_t number;        /* of the last operation */
+    uint64_t number_first;  /* READ_MEMBERS: the first of the batch */
+    size_t reads_left;      /* READ_MEMBERS */
+    uint64_t retry_ms;      /* none starts before */
+    unsigned refused_noted; /* bit per operation that the server last said no to: was logged */
 
     /* What has to be read again. */
     bool parents_missing;

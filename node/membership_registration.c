@@ -26,11 +26,12 @@ static bool is_ours(const struct rh_membership *membership, const struct member 
 
 static uint64_t next_random(struct rh_membership *membership)
 {
-    /* xorshift64: its only use is that nodes do not all come at once. */
-    membership->jitter ^= membership->jitter << 13;
-    membership->jitter ^= membership->jitter >> 7;
-    membership->jitter ^= membership->jitter << 17;
-    return membership->jitter;
+    /* splitmix64: its only use is that nodes do not all come at once. */
+    membership->jitter += 0x9e3779b97f4a7c15;
+    uint64_t mixed = membership->jitter;
+    mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9;
+    mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111eb;
+    return mixed ^ (mixed >> 31);
 }
 
 /* Deleted while our session stands: somebody holds us for dead. */

@@ -91,7 +91,9 @@ void snapshot_on_list(struct rh_membership *membership, const struct rh_membersh
 {
     if (result->rv == RH_ERR_NOT_FOUND) {
         membership->parents_missing = true;
+        membership->sync_wanted = true;
         membership->list_stale = true;
+        membership_retry_later(membership); /* created and gone: not in a hurry again */
         return;
     }
     size_t room = result->names_count;
