@@ -221,6 +221,36 @@ static void the_largest_payload_fits_into_the_largest_text(void **state RH_UNUSE
     rh_buffer_finish(&scratch);
 }
 
+/* Every part needs the scratch buffer; none may be moved away by the next. */
+static void what_was_decoded_stays_in_place(void **state RH_UNUSED)
+{
+    struct rh_buffer text = {0};
+    struct rh_buffer scratch = {0};
+    size_t scratch_size = 0;
+    assert_int_equal(
+        rh_buffer_append_text(&text, PUBLISH "\"id\":\"\\u0061b\",\"base64\":\"\\u005aGF0"), 0);
+    for (size_t i = 0; i < 5000; i++) {
+        assert_int_equal(rh_buffer_append_text(&text, "ZGF0"), 0);
+    }
+    assert_int_equal(rh_buffer_append_text(&text, "\"}"), 0);
+    for (unsigned round = 0; round < 3; round++) {
+        struct rh_client_request request;
+        struct rh_client_error error;
+        assert_int_equal(
+            rh_client_json_decode(rh_buffer_content(&text), 1000000, &scratch, &request, &error),
+            0);
+        assert_bytes(request.id, "ab");
+        assert_int_equal(request.payload.bytes.size, 3 * 5001);
+        for (size_t i = 3; i < request.payload.bytes.size; i += 3) {
+            assert_memory_equal(request.payload.bytes.data + i, "dat", 3);
+        }
+        assert_true(round == 0 || scratch_size == rh_buffer_size(&scratch));
+        scratch_size = rh_buffer_size(&scratch);
+    }
+    rh_buffer_finish(&text);
+    rh_buffer_finish(&scratch);
+}
+
 static void a_body_is_read_as_its_content_type_says(void **state RH_UNUSED)
 {
     static const struct {
@@ -452,7 +482,7 @@ static void the_ring_is_told_with_decimal_weights_and_shares(void **state RH_UNU
 {
     struct rh_buffer out = {0};
     const struct rh_client_ring_member members[] = {
-        {"n1", 0x1f, 1000, "a", 1.0 / 3, "http://h:1"},
+        {"n1", 0x1f, 1000, "a", 2.0 / 3, "http://h:1"},
         {"n2", 0x2f, 500, "", 0.25, "http://h:2"},
         {"n3", 0x3f, 0, "b", 0.0, "http://h:3"},
         {"n4", 0x4f, 2125, "b", 1.0, "http://h:4"},
@@ -470,7 +500,7 @@ static void the_ring_is_told_with_decimal_weights_and_shares(void **state RH_UNU
         &out, "{\"cluster\":\"demo\",\"generation\":1,\"epoch\":57,"
               "\"digest\":\"9f00000000000001\",\"vnodes\":512,\"replicas\":2,\"members\":["
               "{\"node\":\"n1\",\"instance\":\"000000000000001f\",\"weight\":1,\"zone\":\"a\","
-              "\"share\":0.333333,\"url\":\"http://h:1\"},"
+              "\"share\":0.666667,\"url\":\"http://h:1\"},"
               "{\"node\":\"n2\",\"instance\":\"000000000000002f\",\"weight\":0.5,\"zone\":\"\","
               "\"share\":0.25,\"url\":\"http://h:2\"},"
               "{\"node\":\"n3\",\"instance\":\"000000000000003f\",\"weight\":0,\"zone\":\"b\","
@@ -563,6 +593,7 @@ int main(void)
         RH_TEST(what_is_wrong_gets_a_code_a_sentence_and_the_id),
         RH_TEST(a_published_value_may_nest_so_deep_and_no_deeper),
         RH_TEST(the_largest_payload_fits_into_the_largest_text),
+        RH_TEST(what_was_decoded_stays_in_place),
         RH_TEST(a_body_is_read_as_its_content_type_says),
         RH_TEST(messages_to_clients_have_their_exact_shapes),
         RH_TEST(a_message_carries_its_payload_in_the_form_it_has),

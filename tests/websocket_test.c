@@ -711,6 +711,37 @@ static void contexts_are_counted_and_one_is_kept_for_the_next(void **state RH_UN
     rh_buffer_finish(&rest);
 }
 
+static void connections_that_share_a_pool_do_not_share_bytes(void **state RH_UNUSED)
+{
+    enum { COUNT = 5 };
+    struct rh_buffer inputs[COUNT] = {0};
+    struct server servers[COUNT];
+    struct rh_websocket_pool pool = {0};
+    for (unsigned i = 0; i < COUNT; i++) {
+        char payload[] = {(char)('a' + i), '\0'};
+        server_init(&servers[i], MESSAGE_SIZE_MAX);
+        add_text_frame(&inputs[i], TEXT, payload);
+        add_text_frame(&inputs[i], RH_WEBSOCKET_TEXT, payload);
+        add_text_frame(&inputs[i], PING, payload);
+        add_text_frame(&inputs[i], FIN, payload);
+    }
+    for (size_t at = 0; at < rh_buffer_size(&inputs[0]); at++) {
+        for (unsigned i = 0; i < COUNT; i++) {
+            (void)feed_codec(&servers[i].websocket, &pool,
+                             rh_bytes(rh_buffer_content(&inputs[i]).data + at, 1), &servers[i]);
+        }
+    }
+    for (unsigned i = 0; i < COUNT; i++) {
+        char trace[64];
+        char c = (char)('a' + i);
+        (void)snprintf(trace, sizeof(trace), "text(%c) ping(%c) text(%c%c) ", c, c, c, c);
+        assert_trace(&servers[i], trace);
+        server_finish(&servers[i]);
+        rh_buffer_finish(&inputs[i]);
+    }
+    rh_websocket_pool_finish(&pool);
+}
+
 int __real_wslay_frame_context_init(void *ret_context, const void *callbacks, void *user_data);
 int __wrap_wslay_frame_context_init(void *ret_context, const void *callbacks, void *user_data);
 
@@ -847,6 +878,7 @@ int main(void)
         RH_TEST(a_flood_of_pings_is_answered_within_bounds),
         RH_TEST(ten_thousand_idle_codecs_cost_nothing_but_themselves),
         RH_TEST(contexts_are_counted_and_one_is_kept_for_the_next),
+        RH_TEST(connections_that_share_a_pool_do_not_share_bytes),
         RH_TEST(want_of_memory_fails_the_codec_and_loses_nothing),
         RH_TEST(a_frame_is_a_header_of_the_smallest_size_and_the_payload),
         RH_TEST(a_close_reason_is_cut_between_characters),
