@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "router/json_scan.h"
 
+#include "router/json_write.h"
+
 #include <assert.h>
 
 /* ---- Checking ---- */
@@ -124,21 +126,23 @@ static bool scan_escape(struct scan *scan)
 static bool scan_string(struct scan *scan)
 {
     scan->at++;
-    while (scan->at < scan->end) {
-        char c = *scan->at;
-        if (c == '"') {
+    for (;;) {
+        scan->at += rh_json_plain_run(rh_bytes(scan->at, (size_t)(scan->end - scan->at)));
+        switch (peek(scan)) {
+        case '"':
             scan->at++;
             return true;
-        }
-        if ((unsigned char)c < 0x20) {
-            return fail(scan, "control character in a string");
-        }
-        scan->at++;
-        if (c == '\\' && !scan_escape(scan)) {
-            return false;
+        case '\\':
+            scan->at++;
+            if (!scan_escape(scan)) {
+                return false;
+            }
+            break;
+        default:
+            return fail(scan, scan->at == scan->end ? "string without end"
+                                                    : "control character in a string");
         }
     }
-    return fail(scan, "string without end");
 }
 
 /* At least one digit. */
@@ -370,14 +374,16 @@ int rh_json_check(struct rh_bytes text, unsigned depth_max, struct rh_json_value
 /* ---- Walking: the text is known to be good, so these look for ends only. ---- */
 
 /* Behind the string that begins at |at|. */
-static const char *skip_string(const char *at)
+static const char *skip_string(const char *at, const char *end)
 {
-    for (at++; *at != '"'; at++) {
-        if (*at == '\\') {
-            at++;
+    at++;
+    for (;;) {
+        at += rh_json_plain_run(rh_bytes(at, (size_t)(end - at)));
+        if (*at == '"') {
+            return at + 1;
         }
+        at += 2; /* the backslash and what it escapes */
     }
-    return at + 1;
 }
 
 static const char *skip_value(const char *at, const char *end)
@@ -385,7 +391,7 @@ static const char *skip_value(const char *at, const char *end)
     size_t depth = 0;
     do {
         if (*at == '"') {
-            at = skip_string(at);
+            at = skip_string(at, end);
             continue;
         }
         if (*at == '{' || *at == '[') {
@@ -416,7 +422,7 @@ bool rh_json_next(struct rh_json_cursor *cursor, struct rh_json_member *ret_memb
     if (key == end) {
         return false;
     }
-    const char *key_end = skip_string(key);
+    const char *key_end = skip_string(key, end);
     const char *value = skip_blanks(skip_blanks(key_end, end) + 1, end); /* 1: the colon */
     const char *value_end = skip_value(value, end);
     const char *next = skip_blanks(value_end, end);
@@ -493,6 +499,9 @@ bool rh_json_string_equal(struct rh_json_value string, const char *text)
     const char *at = raw.data;
     const char *end = at + raw.size;
     size_t left = strlen(text);
+    if (memchr(at, '\\', raw.size) == NULL) {
+        return raw.size == left && memcmp(at, text, left) == 0;
+    }
     while (at < end) {
         char decoded[4];
         size_t size = 1;

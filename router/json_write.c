@@ -25,10 +25,32 @@ static char escape_letter(unsigned char c)
     }
 }
 
-/* Length of the run of bytes at the start of |text| that need no escape. */
-static size_t plain_run(struct rh_bytes text)
+#define EACH_BYTE(byte) (UINT64_MAX / 255 * (byte))
+
+/* Whether a byte of |word| is below |limit| (at most 0x80). The carry of such a byte may reach
+ * those above it, so the answer is about the word as a whole. */
+static bool any_below(uint64_t word, uint64_t limit)
+{
+    return ((word - EACH_BYTE(limit)) & ~word & EACH_BYTE(0x80)) != 0;
+}
+
+/* Whether a byte of |word| is |byte|. */
+static bool any_equal(uint64_t word, uint64_t byte)
+{
+    return any_below(word ^ EACH_BYTE(byte), 1);
+}
+
+size_t rh_json_plain_run(struct rh_bytes text)
 {
     size_t size = 0;
+    while (text.size - size >= sizeof(uint64_t)) {
+        uint64_t word;
+        memcpy(&word, text.data + size, sizeof(word));
+        if (any_below(word, 0x20) || any_equal(word, '"') || any_equal(word, '\\')) {
+            break;
+        }
+        size += sizeof(word);
+    }
     while (size < text.size) {
         unsigned char c = (unsigned char)text.data[size];
         if (c < 0x20 || c == '"' || c == '\\') {
@@ -43,7 +65,7 @@ size_t rh_json_string_size(struct rh_bytes text)
 {
     size_t size = 2;
     while (text.size > 0) {
-        size_t run = plain_run(text);
+        size_t run = rh_json_plain_run(text);
         size += run;
         text = rh_bytes(text.data + run, text.size - run);
         if (text.size > 0) {
@@ -73,7 +95,7 @@ char *rh_json_string_write(char *out, struct rh_bytes text)
 {
     *out++ = '"';
     while (text.size > 0) {
-        size_t run = plain_run(text);
+        size_t run = rh_json_plain_run(text);
         memcpy(out, text.data, run);
         out += run;
         text = rh_bytes(text.data + run, text.size - run);

@@ -10,6 +10,10 @@
 
 #include <stddef.h>
 
+/* Length of the run of bytes at the start of |text| that stand for themselves in a JSON string: it
+ * ends at a quote, a backslash or a control character. */
+size_t rh_json_plain_run(struct rh_bytes text);
+
 /* Bytes of |text| as a JSON string, quotes included. */
 size_t rh_json_string_size(struct rh_bytes text);
 
