@@ -143,7 +143,8 @@ static void follow_codec(struct rh_http_connection *connection)
         break;
     case RH_WEBSOCKET_STATE_CLOSED:
         rh_http_connection_notify(connection, code);
-        rh_http_connection_flush_and_end(connection, false);
+        /* RFC 6455, 7.1.1: end our side, and read until the client has ended its own. */
+        rh_http_connection_flush_and_end(connection, true);
         break;
     case RH_WEBSOCKET_STATE_FAILED:
         connection->server->stats.protocol_errors++;
