@@ -15,9 +15,13 @@
 #define LISTEN_BACKLOG    4096
 #define ACCEPTS_PER_TURN  64U
 #define EXPIRIES_PER_TURN 256U /* of one kind */
-#define ACCEPT_PAUSE_S    0.1
-#define DEADLINE_STEP_MS  10U /* limits that are closer together are looked at together */
-#define HOST_SIZE         256U
+/* Bytes that the kernel takes beyond what is on its way. Left alone it takes megabytes: memory that
+ * no limit of ours counts, and a client that does not read would be noticed late, and would get a
+ * close frame later still. */
+#define UNSENT_MAX       65536
+#define ACCEPT_PAUSE_S   0.1
+#define DEADLINE_STEP_MS 10U /* limits that are closer together are looked at together */
+#define HOST_SIZE        256U
 
 /* ---- Time ---- */
 
@@ -199,12 +203,14 @@ static void turn_away(struct rh_http_server *server, int fd)
 static void welcome(struct rh_http_server *server, int fd)
 {
     const int yes = 1;
+    const int unsent = UNSENT_MAX;
     if (server->stats.connections >= server->options.connections_max) {
         turn_away(server, fd);
         return;
     }
     server->refusing = false;
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
     rh_http_connection_create(server, fd);
 }
 
