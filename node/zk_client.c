@@ -82,7 +82,7 @@ static bool note_socket_error(struct rh_zk_client *client, const char *text)
 }
 
 /* A line is "TIME:PID:ZOO_WARN@function@number: text". What happens to the connection is told by
- * our own callbacks, so lines about that are for debugging only. */
+ * our own callbacks, so lines about that, and about attempts to make one, are for debugging only. */
 static void library_log(const char *line)
 {
     struct rh_zk_client *client = library_client;
@@ -92,9 +92,9 @@ static void library_log(const char *line)
     const char *text = strstr(line, "@");
     text = text == NULL ? NULL : strstr(text, ": ");
     text = text == NULL ? line : text + 2;
-    bool known = note_socket_error(client, text) || strstr(text, "Delaying connection") == text;
-    rh_log(client->logger, known ? RH_LOG_DEBUG : RH_LOG_WARN, "zookeeper_library text=\"%s\"",
-           text);
+    bool known = note_socket_error(client, text) || client->state != RH_ZK_CONNECTED;
+    rh_log(client->logger, known ? RH_LOG_DEBUG : RH_LOG_WARN, "zookeeper_library text=\"%.*s\"",
+           (int)strcspn(text, "\n"), text);
 }
 
 static void release(struct rh_zk_client *client)
@@ -195,6 +195,7 @@ static void expire(struct rh_zk_client *client)
     drop_handle(client);
     client->id = (clientid_t){0};
     client->state = RH_ZK_CONNECTING;
+    (void)rh_fail(&client->reason, RH_ERR_CLOSED, "the session has expired");
     client->refusals = 0;
     tell(client, RH_ZK_SESSION_EXPIRED);
 }

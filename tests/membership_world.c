@@ -511,50 +511,83 @@ static void connect_links(struct world *world, int index, const struct rh_view *
     }
 }
 
-static void perform(struct world *world, int index, const struct rh_membership_action *action)
+static void trace_config(struct world *world, int index, const struct rh_membership_action *action)
 {
-    struct world_node *node = &world->nodes[index];
+    struct rh_shared_config config;
+    assert_int_equal(rh_shared_config_decode(action->data, &config, NULL), 0);
+    trace(world, "n%d: %s config generation=%" PRIu64, index,
+          action->kind == RH_MEMBERSHIP_CREATE_CONFIG ? "create" : "set", config.generation);
+}
+
+static void trace_request(struct world *world, int index, const struct rh_membership_action *action)
+{
+    struct rh_request request;
+    if (rh_request_decode(action->data, &request, NULL) != 0) {
+        trace(world, "n%d: set request %.*s", index, RH_BYTES_ARG(action->data));
+        return;
+    }
+    trace(world, "n%d: set request %s %s %" PRIu64 " %" PRIu64 "%s%s", index,
+          rh_request_kind_name(request.kind), rh_request_state_name(request.state),
+          request.channels_left, request.connections_left,
+          request.reason[0] == '\0' ? "" : " reason=", request.reason);
+}
+
+static void trace_view(struct world *world, int index, const struct rh_view *view)
+{
+    char members[512];
+    format_members(view, members, sizeof(members));
+    trace(world, "n%d: adopt %" PRIu64 "/%" PRId64 "%s", index, view->epoch.generation,
+          view->epoch.pzxid, members);
+}
+
+static void trace_note(struct world *world, int index, const char *text)
+{
+    /* What the actions have told already. */
+    if (strncmp(text, "view_adopted", 12) != 0 && strncmp(text, "registered ", 11) != 0) {
+        trace(world, "n%d: %s", index, text);
+    }
+}
+
+static void trace_read(struct world *world, int index, const struct rh_membership_action *action)
+{
+    static const char *const names[] = {
+        [RH_MEMBERSHIP_OPEN] = "open",
+        [RH_MEMBERSHIP_SYNC] = "sync",
+        [RH_MEMBERSHIP_READ_CONFIG] = "read config",
+        [RH_MEMBERSHIP_READ_REQUEST] = "read request",
+        [RH_MEMBERSHIP_LIST] = "list",
+        [RH_MEMBERSHIP_READ_MEMBER] = "read",
+    };
+    if (world->trace_reads) {
+        trace(world, "n%d: %s%s%s", index, names[action->kind], action->name ? " " : "",
+              action->name ? action->name : "");
+    }
+}
+
+static void trace_action(struct world *world, int index, const struct rh_membership_action *action)
+{
     switch (action->kind) {
     case RH_MEMBERSHIP_REGISTER:
         trace_register(world, index, action);
-        break;
+        return;
     case RH_MEMBERSHIP_EVICT:
         trace(world, "n%d: evict %s as %s", index, action->names[0], action->name);
-        break;
+        return;
     case RH_MEMBERSHIP_UNREGISTER:
         trace(world, "n%d: unregister %s", index, action->name);
-        break;
-    case RH_MEMBERSHIP_CREATE_CONFIG:
-    case RH_MEMBERSHIP_SET_CONFIG: {
-        struct rh_shared_config config;
-        assert_int_equal(rh_shared_config_decode(action->data, &config, NULL), 0);
-        trace(world, "n%d: %s config generation=%" PRIu64, index,
-              action->kind == RH_MEMBERSHIP_CREATE_CONFIG ? "create" : "set", config.generation);
-        break;
-    }
-    case RH_MEMBERSHIP_SET_REQUEST: {
-        struct rh_request request;
-        if (rh_request_decode(action->data, &request, NULL) == 0) {
-            trace(world, "n%d: set request %s %s %" PRIu64 " %" PRIu64 "%s%s", index,
-                  rh_request_kind_name(request.kind), rh_request_state_name(request.state),
-                  request.channels_left, request.connections_left,
-                  request.reason[0] == '\0' ? "" : " reason=", request.reason);
-        } else {
-            trace(world, "n%d: set request %.*s", index, RH_BYTES_ARG(action->data));
-        }
-        break;
-    }
-    case RH_MEMBERSHIP_ADOPT: {
-        char members[512];
-        format_members(action->view, members, sizeof(members));
-        trace(world, "n%d: adopt %" PRIu64 "/%" PRId64 "%s", index, action->view->epoch.generation,
-              action->view->epoch.pzxid, members);
-        check_laws(world, node, action->view);
         return;
-    }
+    case RH_MEMBERSHIP_CREATE_CONFIG:
+    case RH_MEMBERSHIP_SET_CONFIG:
+        trace_config(world, index, action);
+        return;
+    case RH_MEMBERSHIP_SET_REQUEST:
+        trace_request(world, index, action);
+        return;
+    case RH_MEMBERSHIP_ADOPT:
+        trace_view(world, index, action->view);
+        return;
     case RH_MEMBERSHIP_PROBE:
         trace(world, "n%d: probe %s at %s", index, action->probe.node.id, action->probe.address);
-        node->probed = action->probe.node;
         return;
     case RH_MEMBERSHIP_REQUEST:
         trace(world, "n%d: request %s", index,
@@ -567,33 +600,29 @@ static void perform(struct world *world, int index, const struct rh_membership_a
         trace(world, "n%d: left", index);
         return;
     case RH_MEMBERSHIP_NOTE:
-        if (strncmp(action->text, "view_adopted", 12) != 0 &&
-            strncmp(action->text, "registered ", 11) != 0) {
-            trace(world, "n%d: %s", index, action->text);
-        }
+        trace_note(world, index, action->text);
         return;
     case RH_MEMBERSHIP_OPEN:
     case RH_MEMBERSHIP_SYNC:
     case RH_MEMBERSHIP_READ_CONFIG:
     case RH_MEMBERSHIP_READ_REQUEST:
     case RH_MEMBERSHIP_LIST:
-    case RH_MEMBERSHIP_READ_MEMBER: {
-        static const char *const names[] = {
-            [RH_MEMBERSHIP_OPEN] = "open",
-            [RH_MEMBERSHIP_SYNC] = "sync",
-            [RH_MEMBERSHIP_READ_CONFIG] = "read config",
-            [RH_MEMBERSHIP_READ_REQUEST] = "read request",
-            [RH_MEMBERSHIP_LIST] = "list",
-            [RH_MEMBERSHIP_READ_MEMBER] = "read",
-        };
-        if (world->trace_reads) {
-            trace(world, "n%d: %s%s%s", index, names[action->kind], action->name ? " " : "",
-                  action->name ? action->name : "");
-        }
-        break;
+    case RH_MEMBERSHIP_READ_MEMBER:
+        trace_read(world, index, action);
+        return;
     }
+}
+
+static void perform(struct world *world, int index, const struct rh_membership_action *action)
+{
+    trace_action(world, index, action);
+    if (action->kind == RH_MEMBERSHIP_ADOPT) {
+        check_laws(world, &world->nodes[index], action->view);
+    } else if (action->kind == RH_MEMBERSHIP_PROBE) {
+        world->nodes[index].probed = action->probe.node;
+    } else if (action->number != 0) {
+        push_op(&world->nodes[index], action);
     }
-    push_op(node, action);
 }
 
 void world_event(struct world *world, int index, const struct rh_membership_event *event)
