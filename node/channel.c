@@ -56,11 +56,6 @@ struct rh_subscription *rh_channel_live_next(const struct rh_channel *channel,
     return next == &channel->live ? NULL : rh_container_of(next, struct rh_subscription, link);
 }
 
-struct rh_entry *rh_channel_entry(const struct rh_channel *channel, uint64_t seq)
-{
-    return rh_channel_log_get(&channel->log, seq);
-}
-
 struct rh_bytes rh_channel_key(const struct rh_channel *channel)
 {
     return rh_bytes(channel->key, channel->key_size);

@@ -60,13 +60,22 @@ struct rh_action *rh_core_act(struct rh_core *core, enum rh_action_kind kind)
     return action;
 }
 
+static void action_clear(struct rh_action *action)
+{
+    if (action->kind == RH_ACTION_DELIVER || action->kind == RH_ACTION_DELIVER_ALL) {
+        rh_entry_give(action->deliver.entry);
+    } else if (action->kind == RH_ACTION_READ_DONE) {
+        for (uint32_t i = 0; i < action->read.count; i++) {
+            rh_entry_give(action->read.entries[i]);
+        }
+        free(action->read.entries);
+    }
+}
+
 static void actions_clear(struct rh_actions *actions)
 {
     for (size_t i = 0; i < actions->count; i++) {
-        enum rh_action_kind kind = actions->items[i].kind;
-        if (kind == RH_ACTION_DELIVER || kind == RH_ACTION_DELIVER_ALL) {
-            rh_entry_give(actions->items[i].deliver.entry);
-        }
+        action_clear(&actions->items[i]);
     }
     actions->count = 0;
 }

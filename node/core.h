@@ -230,10 +230,9 @@ struct rh_action {
         } refused;
         struct {
             struct rh_subscription *subscription;
-            struct rh_channel *channel; /* NULL: no such channel, or no messages */
-            uint64_t incarnation;       /* 0: no such channel */
-            uint64_t first_seq;         /* messages first_seq to first_seq + count - 1 */
-            uint32_t count;             /* see rh_channel_entry() */
+            uint64_t incarnation;      /* 0: no such channel */
+            struct rh_entry **entries; /* NULL for none; the action holds list and references */
+            uint32_t count;
             struct rh_position position;
             bool recovered;
             bool more;
@@ -319,9 +318,6 @@ uint64_t rh_core_view_since_ms(const struct rh_core *core);
  * NULL. No step may happen during the walk. */
 struct rh_subscription *rh_channel_live_next(const struct rh_channel *channel,
                                              const struct rh_subscription *subscription);
-
-/* An entry of the channel of a READ_DONE, by seq. */
-struct rh_entry *rh_channel_entry(const struct rh_channel *channel, uint64_t seq);
 
 /* The key of a channel; valid as long as the channel. */
 struct rh_bytes rh_channel_key(const struct rh_channel *channel);

@@ -119,30 +119,54 @@ static void join_channel(struct rh_core *core, struct rh_subscription *subscript
     replay(core, subscription);
 }
 
-/* Answers a read from |channel|, which may be NULL: no such channel. */
-static void answer_read(struct rh_core *core, struct rh_subscription *subscription,
-                        struct rh_channel *channel)
+/* |count| entries of the log from |seq| on, each with a reference, or NULL when out of memory. */
+static struct rh_entry **take_entries(const struct rh_channel_log *log, uint64_t seq,
+                                      uint32_t count)
 {
-    bool exists = channel != NULL && channel->incarnation != 0;
+    struct rh_entry **entries = calloc(count, sizeof(struct rh_entry *));
+    for (uint32_t i = 0; entries != NULL && i < count; i++) {
+        entries[i] = rh_entry_take(rh_channel_log_get(log, seq + i));
+    }
+    return entries;
+}
+
+static void answer_absent(struct rh_core *core, struct rh_subscription *subscription)
+{
     struct rh_action *action = rh_core_act(core, RH_ACTION_READ_DONE);
     action->read.subscription = subscription;
-    if (!exists) {
-        action->read.first_seq = 1;
-        action->read.recovered = !subscription->has_after || subscription->after.incarnation == 0;
+    action->read.recovered = !subscription->has_after || subscription->after.incarnation == 0;
+    release(core, subscription);
+}
+
+/* Ends a read with what |channel|, which may be NULL (no such channel), has for it. The answer
+ * holds its entries: another publish of this very step may trim them from the log. */
+static void answer_read(struct rh_core *core, struct rh_subscription *subscription,
+                        const struct rh_channel *channel)
+{
+    if (channel == NULL || channel->incarnation == 0) {
+        answer_absent(core, subscription);
         return;
     }
     struct rh_resume resume =
         rh_channel_resume(channel, subscription->has_after, subscription->after);
     uint64_t held = rh_channel_log_last_seq(&channel->log) + 1 - resume.next_seq;
     uint32_t count = held > subscription->limit ? subscription->limit : (uint32_t)held;
-    action->read.channel = channel;
+    struct rh_entry **entries =
+        count == 0 ? NULL : take_entries(&channel->log, resume.next_seq, count);
+    if (count > 0 && entries == NULL) {
+        rh_core_refuse(core, subscription, RH_REFUSAL_NO_MEMORY);
+        return;
+    }
+    struct rh_action *action = rh_core_act(core, RH_ACTION_READ_DONE);
+    action->read.subscription = subscription;
     action->read.incarnation = channel->incarnation;
-    action->read.first_seq = resume.next_seq;
+    action->read.entries = entries;
     action->read.count = count;
     action->read.position = (struct rh_position){.incarnation = channel->incarnation,
                                                  .seq = resume.next_seq + count - 1};
     action->read.recovered = resume.recovered;
     action->read.more = held > count;
+    release(core, subscription);
 }
 
 /* Whether a read has an answer now, be it that its position is lost. */
@@ -308,7 +332,6 @@ void rh_core_deliver(struct rh_core *core, struct rh_channel *channel, struct rh
     rh_list_each_safe (&channel->waiting, link) {
         struct rh_subscription *waiting = rh_container_of(link, struct rh_subscription, link);
         answer_read(core, waiting, channel);
-        release(core, waiting);
     }
 }
 
@@ -379,7 +402,6 @@ static void expire_reads(struct rh_core *core)
                 continue;
             }
             answer_read(core, waiting, waiting->channel);
-            release(core, waiting);
         }
     }
 }

@@ -532,10 +532,7 @@ static int encode_read(struct rh_daemon *daemon, const struct rh_daemon_client *
                                        action->read.recovered);
     for (uint32_t i = 0; rv == 0 && i < action->read.count; i++) {
         struct rh_client_message message;
-        const struct rh_entry *entry =
-            rh_channel_entry(action->read.channel, action->read.first_seq + i);
-        assert(entry != NULL);
-        rh_daemon_entry_message(entry, &message);
+        rh_daemon_entry_message(action->read.entries[i], &message);
         rv = rh_client_json_poll_message(out, i == 0, &message);
     }
     return rv != 0 ? rv : rh_client_json_poll_end(out, action->read.position, action->read.more);

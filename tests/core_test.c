@@ -363,6 +363,33 @@ static void a_waiting_read_is_redirected_when_its_channel_moves(void **state)
     assert_int_equal(world->subs[1].state, RH_SUBSCRIPTION_FREE);
 }
 
+/* A view makes waiting requests go on, all in one step: what the first of them is answered with must
+ * not be trimmed by the next. */
+static void a_read_keeps_its_messages_when_the_same_step_trims_them(void **state)
+{
+    struct world *world = *state;
+    const char *key = world->keys[0];
+    const struct rh_hop later = {.hops = 1, .has_epoch = true, .epoch = world->epoch + 1};
+    for (uint64_t i = 1; i <= 5; i++) {
+        char id[8];
+        (void)snprintf(id, sizeof(id), "%" PRIu64, i);
+        world_publish(world, 0, i, key, id, id);
+    }
+    world_make_view(world, 7);
+    world_adopt(world, 1);
+    world_publish(world, 1, 6, key, "6", "6");
+    world_publish(world, 1, 7, key, "7", "7");
+    world_deliver(world, false);
+    world_deliver(world, false);
+    world_read_at(world, 0, 1, key, &world_start, 10, 0, later);
+    world_forget(world);
+    world_adopt(world, 0);
+    world_expect(world, "n1 > swept channels=0 connections=0\n"
+                        "n1 > read s1 1:1 2:2 3:3 4:4 5:5 at=5\n"
+                        "n1 > send publish_answer to n2\n"
+                        "n1 > send publish_answer to n2\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -384,6 +411,7 @@ int main(void)
         WORLD_TEST(a_waiting_read_ends_with_the_message_it_waited_for),
         WORLD_TEST(a_waiting_read_ends_empty_when_its_time_is_over),
         WORLD_TEST(a_waiting_read_is_redirected_when_its_channel_moves),
+        WORLD_TEST(a_read_keeps_its_messages_when_the_same_step_trims_them),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -81,8 +81,7 @@ static void trace_read(struct world *world, const char *id, const struct rh_acti
 {
     line(world, "%s > read s%u", id, sub_number(world, action->read.subscription));
     for (uint32_t i = 0; i < action->read.count; i++) {
-        const struct rh_entry *entry =
-            rh_channel_entry(action->read.channel, action->read.first_seq + i);
+        const struct rh_entry *entry = action->read.entries[i];
         line(world, " %" PRIu64 ":%.*s", entry->seq, RH_BYTES_ARG(rh_entry_payload(entry).bytes));
     }
     line(world, " at=%" PRIu64 "%s%s%s\n", action->read.position.seq,
@@ -348,8 +347,9 @@ void world_drained(struct world *world, unsigned node, unsigned sub)
     world_step(world, node, &event);
 }
 
-void world_read_from(struct world *world, unsigned node, unsigned sub, const char *key,
-                     const struct rh_position *after, uint32_t limit, uint32_t wait_ms)
+void world_read_at(struct world *world, unsigned node, unsigned sub, const char *key,
+                   const struct rh_position *after, uint32_t limit, uint32_t wait_ms,
+                   struct rh_hop hop)
 {
     struct rh_event event = {
         .kind = RH_EVENT_READ,
@@ -357,10 +357,17 @@ void world_read_from(struct world *world, unsigned node, unsigned sub, const cha
                       .key = rh_bytes_text(key),
                       .has_after = after != NULL,
                       .after = after == NULL ? (struct rh_position){0} : *after,
+                      .hop = hop,
                       .limit = limit,
                       .wait_ms = wait_ms},
     };
     world_step(world, node, &event);
+}
+
+void world_read_from(struct world *world, unsigned node, unsigned sub, const char *key,
+                     const struct rh_position *after, uint32_t limit, uint32_t wait_ms)
+{
+    world_read_at(world, node, sub, key, after, limit, wait_ms, (struct rh_hop){0});
 }
 
 void world_publish(struct world *world, unsigned node, uint64_t request, const char *key,

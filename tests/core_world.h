@@ -77,6 +77,9 @@ void world_unsubscribe(struct world *world, unsigned node, unsigned sub);
 void world_drained(struct world *world, unsigned node, unsigned sub);
 void world_read_from(struct world *world, unsigned node, unsigned sub, const char *key,
                      const struct rh_position *after, uint32_t limit, uint32_t wait_ms);
+void world_read_at(struct world *world, unsigned node, unsigned sub, const char *key,
+                   const struct rh_position *after, uint32_t limit, uint32_t wait_ms,
+                   struct rh_hop hop);
 void world_publish(struct world *world, unsigned node, uint64_t request, const char *key,
                    const char *id, const char *data);
 void world_inspect(struct world *world, unsigned node, uint64_t request, const char *key);
