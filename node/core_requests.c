@@ -29,13 +29,15 @@ enum pending_state {
 
 struct pending {
     struct rh_list link;             /* rh_core::pending */
-    struct rh_table_link table_link; /* rh_core::pending_table, by number */
+    struct rh_table_link table_link; /* rh_core::pending_table */
     enum pending_state state;
     bool is_inspect;
     bool from_peer;
-    uint64_t number;           /* ours, on the wire */
+    uint32_t unanswered;       /* times it was sent and not answered: those may have been served */
+    uint32_t pause_ms;         /* without answer before it is sent again */
+    uint64_t number;           /* on the wire: ours, or of the peer that it is from */
     uint64_t request;          /* the asker's */
-    struct rh_node_ref from;   /* from_peer */
+    struct rh_node_ref from;   /* from_peer; else zeroed */
     struct rh_epoch epoch;     /* wait for a view at least as late: PENDING_VIEW */
     struct rh_node_ref target; /* LINK, SENT */
     uint64_t sent_ms;
@@ -51,6 +53,7 @@ struct pending {
 struct request {
     bool is_inspect;
     bool from_peer;
+    bool maybe_done; /* it was sent to an owner who has not answered */
     uint64_t request;
     struct rh_node_ref from;
     struct rh_bytes key;
@@ -59,8 +62,9 @@ struct request {
     uint64_t deadline_ms;
 };
 
-/* How long a request that was sent may stay without answer before it is sent again. */
-#define RESEND_MS 1000U
+/* How long a request that was sent stays without answer before it is sent again; doubled each time,
+ * because an owner that is slow is not helped by hearing everything again and again. */
+#define RESEND_MS 500U
 
 /* Text of a generated message id: "auto-" and 16 hex digits. */
 #define AUTO_ID_SIZE (sizeof("auto-") + RH_ID64_SIZE - 1)
@@ -104,6 +108,7 @@ static struct request pending_request(const struct pending *pending)
     return (struct request){
         .is_inspect = pending->is_inspect,
         .from_peer = pending->from_peer,
+        .maybe_done = pending->unanswered > 0,
         .request = pending->request,
         .from = pending->from,
         .key = rh_bytes(data, pending->key_size),
@@ -135,6 +140,43 @@ static void pending_remove(struct rh_core *core, struct pending *pending)
     rh_core_keep(core, pending);
 }
 
+/* What tells pending requests apart: the process that numbered it (instance 0: we), and its number.
+ * So what a peer sends again is recognised. */
+struct pending_name {
+    uint64_t instance;
+    uint64_t number;
+};
+
+static struct pending_name name_of(const struct pending *pending)
+{
+    return (struct pending_name){.instance = pending->from.instance, .number = pending->number};
+}
+
+static uint64_t name_hash(const struct pending_name *name)
+{
+    return name->instance ^ name->number;
+}
+
+static struct pending *pending_in_table(const struct rh_table_link *link)
+{
+    return (struct pending *)((uintptr_t)link - offsetof(struct pending, table_link));
+}
+
+static bool name_equal(const struct rh_table_link *link, const void *key)
+{
+    const struct pending_name *wanted = key;
+    const struct pending_name name = name_of(pending_in_table(link));
+    return name.instance == wanted->instance && name.number == wanted->number;
+}
+
+static struct pending *pending_find(const struct rh_core *core, uint64_t instance, uint64_t number)
+{
+    const struct pending_name name = {.instance = instance, .number = number};
+    struct rh_table_link *link =
+        rh_table_find(&core->pending_table, name_hash(&name), name_equal, &name);
+    return link == NULL ? NULL : pending_in_table(link);
+}
+
 static char *put(char *out, struct rh_bytes bytes)
 {
     if (bytes.size > 0) {
@@ -146,6 +188,9 @@ static char *put(char *out, struct rh_bytes bytes)
 static struct pending *pending_create(struct rh_core *core, const struct request *request)
 {
     size_t data_size = request->key.size + request->id.size + request->payload.bytes.size;
+    if (core->stats.pending == 0) {
+        core->retry_ms = core->now_ms; /* nobody had to be looked at before */
+    }
     struct pending *pending = malloc(sizeof(*pending) + data_size);
     if (pending == NULL) {
         return NULL;
@@ -154,7 +199,7 @@ static struct pending *pending_create(struct rh_core *core, const struct request
         .state = PENDING_VIEW,
         .is_inspect = request->is_inspect,
         .from_peer = request->from_peer,
-        .number = ++core->pending_number,
+        .number = request->from_peer ? request->request : ++core->pending_number,
         .request = request->request,
         .from = request->from,
         .deadline_ms = request->deadline_ms,
@@ -167,24 +212,11 @@ static struct pending *pending_create(struct rh_core *core, const struct request
     out = put(out, request->id);
     (void)put(out, request->payload.bytes);
     insert_by_deadline(core, pending);
-    rh_table_insert(&core->pending_table, &pending->table_link, pending->number);
+    const struct pending_name name = name_of(pending);
+    rh_table_insert(&core->pending_table, &pending->table_link, name_hash(&name));
     core->pending_bytes += pending_bytes(pending);
     core->stats.pending++;
     return pending;
-}
-
-static bool number_equal(const struct rh_table_link *link, const void *key)
-{
-    const uint64_t *number = key;
-    return link->hash == *number;
-}
-
-static struct pending *pending_find(const struct rh_core *core, uint64_t number)
-{
-    struct rh_table_link *link = rh_table_find(&core->pending_table, number, number_equal, &number);
-    return link == NULL
-               ? NULL
-               : (struct pending *)((uintptr_t)link - offsetof(struct pending, table_link));
 }
 
 /* ---- answers ---- */
@@ -287,6 +319,9 @@ static void answer_inspect(struct rh_core *core, const struct request *request,
 static void refuse(struct rh_core *core, const struct request *request, enum rh_refusal refusal)
 {
     core->stats.refusals++;
+    if (request->maybe_done) {
+        refusal = request->is_inspect ? RH_REFUSAL_UNREACHABLE : RH_REFUSAL_UNKNOWN;
+    }
     if (request->is_inspect) {
         const struct rh_channel_info info = {.first_seq = 1};
         answer_inspect(core, request, refusal, &info);
@@ -398,8 +433,10 @@ static void send_pending(struct rh_core *core, struct pending *pending)
 {
     struct request request = pending_request(pending);
     assert(!request.from_peer);
+    assert(pending->deadline_ms > core->now_ms);
     pending->state = PENDING_SENT;
     pending->sent_ms = core->now_ms;
+    pending->unanswered++;
     core->stats.forwards_sent++;
     if (request.is_inspect) {
         struct rh_peer_message *message = send_to(core, &pending->target, RH_PEER_INSPECT);
@@ -434,14 +471,32 @@ static void forward(struct rh_core *core, struct pending *pending, uint32_t owne
     }
     pending->target = target;
     pending->state = PENDING_LINK;
+    pending->pause_ms = RESEND_MS;
     if (peer_is_up(core, &target)) {
         send_pending(core, pending);
     }
 }
 
+/* Ends a pending request whose time is over; returns whether it was. Ticks are late by up to
+ * RETRY_MS, so whoever would go on with a request asks here first: nothing may begin after the
+ * deadline, when the publisher was told that the outcome is not known. */
+static bool expire(struct rh_core *core, struct pending *pending)
+{
+    if (pending->deadline_ms > core->now_ms) {
+        return false;
+    }
+    struct request request = pending_request(pending);
+    refuse(core, &request, request.is_inspect ? RH_REFUSAL_UNREACHABLE : RH_REFUSAL_UNKNOWN);
+    pending_remove(core, pending);
+    return true;
+}
+
 /* Tries a pending request in the current view. */
 static void dispatch(struct rh_core *core, struct pending *pending)
 {
+    if (expire(core, pending)) {
+        return;
+    }
     struct request request = pending_request(pending);
     struct rh_core_route route = rh_core_route(core, request.key);
     if (pending->state == PENDING_VIEW &&
@@ -541,6 +596,9 @@ static void serve_peer(struct rh_core *core, const struct request *request, stru
     core->stats.forwards_received++;
     bool behind = core->view == NULL || rh_epoch_compare(core->view->epoch, epoch) < 0;
     if (behind) {
+        if (pending_find(core, request->from.instance, request->request) != NULL) {
+            return; /* it was sent again, and the first is still here */
+        }
         struct pending *pending = keep(core, request);
         if (pending != NULL) {
             wait_for_view(core, pending, epoch);
@@ -569,14 +627,16 @@ static enum rh_refusal refusal_of_answer(enum rh_peer_result result, struct rh_b
 }
 
 /* The pending request that an answer belongs to, or NULL: it was late, or answered before. */
-static struct pending *answered(const struct rh_core *core, const struct rh_node_ref *from,
-                                uint64_t number, bool is_inspect)
+static struct pending *take_answer(const struct rh_core *core, const struct rh_node_ref *from,
+                                   uint64_t number, bool is_inspect)
 {
-    struct pending *pending = pending_find(core, number);
-    if (pending == NULL || pending->is_inspect != is_inspect || pending->from_peer ||
-        pending->state != PENDING_SENT || !rh_node_ref_equal(&pending->target, from)) {
+    struct pending *pending = pending_find(core, 0, number);
+    if (pending == NULL || pending->is_inspect != is_inspect || pending->state != PENDING_SENT ||
+        !rh_node_ref_equal(&pending->target, from)) {
         return NULL;
     }
+    assert(pending->unanswered > 0);
+    pending->unanswered--;
     return pending;
 }
 
@@ -600,7 +660,7 @@ static void publish_answered(struct rh_core *core, const struct rh_node_ref *fro
                              const struct rh_peer_message *message)
 {
     const struct rh_peer_publish_answer *answer = &message->publish_answer;
-    struct pending *pending = answered(core, from, answer->request, false);
+    struct pending *pending = take_answer(core, from, answer->request, false);
     if (pending == NULL) {
         return;
     }
@@ -629,7 +689,7 @@ static void inspect_answered(struct rh_core *core, const struct rh_node_ref *fro
                              const struct rh_peer_message *message)
 {
     const struct rh_peer_inspect_answer *answer = &message->inspect_answer;
-    struct pending *pending = answered(core, from, answer->request, true);
+    struct pending *pending = take_answer(core, from, answer->request, true);
     if (pending == NULL) {
         return;
     }
@@ -662,6 +722,9 @@ void rh_core_peer_message(struct rh_core *core, const struct rh_event *event)
         request.id = message->publish.id;
         request.payload = message->publish.payload;
         request.deadline_ms = core->now_ms + message->publish.deadline_ms;
+        if (message->publish.deadline_ms > core->options.forward_timeout_ms) {
+            request.deadline_ms = core->now_ms + core->options.forward_timeout_ms;
+        }
         serve_peer(core, &request, message->epoch);
         return;
     case RH_PEER_INSPECT:
@@ -701,7 +764,8 @@ void rh_core_peer_up(struct rh_core *core, const struct rh_node_ref *ref)
     peer->ref = *ref;
     rh_list_each_safe (&core->pending, link) {
         struct pending *pending = pending_of(link);
-        if (pending->state == PENDING_LINK && rh_node_ref_equal(&pending->target, ref)) {
+        if (pending->state == PENDING_LINK && rh_node_ref_equal(&pending->target, ref) &&
+            !expire(core, pending)) {
             send_pending(core, pending);
         }
     }
@@ -735,12 +799,9 @@ void rh_core_requests_expire(struct rh_core *core)
     core->retry_ms = core->now_ms;
     rh_list_each_safe (&core->pending, link) {
         struct pending *pending = pending_of(link);
-        if (pending->deadline_ms <= core->now_ms) {
-            struct request request = pending_request(pending);
-            refuse(core, &request,
-                   request.is_inspect ? RH_REFUSAL_UNREACHABLE : RH_REFUSAL_UNKNOWN);
-            pending_remove(core, pending);
-        } else if (pending->state == PENDING_SENT && core->now_ms - pending->sent_ms >= RESEND_MS) {
+        if (!expire(core, pending) && pending->state == PENDING_SENT &&
+            core->now_ms - pending->sent_ms >= pending->pause_ms) {
+            pending->pause_ms *= 2;
             send_pending(core, pending);
         }
     }

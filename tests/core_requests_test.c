@@ -118,6 +118,120 @@ static void a_request_without_answer_is_unknown_and_not_refused(void **state)
                         "n1 > inspected #8 owner_unreachable first=1 last=0 to 0\n");
 }
 
+static void a_request_is_not_sent_after_its_deadline(void **state)
+{
+    struct world *world = *state;
+    world_peer(world, RH_EVENT_PEER_DOWN, 0, 1);
+    world_publish(world, 0, 7, world->keys[1], "a", "x");
+    world->now_ms += 3001; /* and no tick yet */
+    world_peer(world, RH_EVENT_PEER_UP, 0, 1);
+    world_expect(world, "n1 > published #7 unknown_outcome\n");
+    assert_int_equal(rh_core_stats(world->cores[0])->pending, 0);
+}
+
+/* Its sender has told the publisher that it does not know, so now it must not happen any more. */
+static void a_request_of_a_peer_is_not_begun_after_its_deadline(void **state)
+{
+    struct world *world = *state;
+    world_make_view(world, 8);
+    world_adopt(world, 0);
+    world_publish(world, 0, 7, world->keys[0], "a", "x");
+    world_deliver(world, false);
+    world_forget(world);
+    world->now_ms += 3001;
+    world_adopt(world, 3);
+    world_expect(world, "n4 > swept channels=0 connections=0\n"
+                        "n4 > send publish_answer to n1\n");
+    assert_int_equal(rh_core_stats(world->cores[3])->publishes, 0);
+    world_deliver(world, false);
+    world_expect(world, "n1 > published #7 unknown_outcome\n");
+}
+
+static void a_peer_cannot_make_a_request_wait_longer_than_our_own(void **state)
+{
+    struct world *world = *state;
+    struct rh_core_options patient = world_options_of(0);
+    patient.forward_timeout_ms = 1000000;
+    world_make_view(world, 8);
+    world_restart(world, 0, &patient);
+    world_peer(world, RH_EVENT_PEER_UP, 0, 3);
+    world_publish(world, 0, 7, world->keys[0], "a", "x");
+    world_deliver(world, false);
+    assert_int_equal(rh_core_stats(world->cores[3])->pending, 1);
+    world_pass(world, 3, 3200);
+    assert_int_equal(rh_core_stats(world->cores[3])->pending, 0);
+}
+
+static void a_request_that_is_sent_again_waits_once(void **state)
+{
+    struct world *world = *state;
+    world_make_view(world, 8);
+    world_adopt(world, 0);
+    world_publish(world, 0, 7, world->keys[0], "a", "x");
+    world_pass(world, 0, 1100);
+    world_deliver(world, false);
+    world_deliver(world, false);
+    assert_int_equal(rh_core_stats(world->cores[3])->pending, 1);
+    world_forget(world);
+    world_adopt(world, 3);
+    world_expect(world, "n4 > swept channels=0 connections=0\n"
+                        "n4 > send publish_answer to n1\n");
+}
+
+/* The pauses grow: an owner that is slow is not helped by hearing everything again and again. */
+static void a_request_is_sent_again_with_growing_pauses(void **state)
+{
+    struct world *world = *state;
+    world_publish(world, 0, 7, world->keys[1], "a", "x");
+    world_forget(world);
+    world_pass(world, 0, 450);
+    world_expect(world, "");
+    world_pass(world, 0, 150);
+    world_expect(world, "n1 > send publish to n2\n");
+    world_pass(world, 0, 850);
+    world_expect(world, "");
+    world_pass(world, 0, 250);
+    world_expect(world, "n1 > send publish to n2\n");
+}
+
+static void a_refusal_of_a_request_that_was_sent_before_is_no_refusal(void **state)
+{
+    struct world *world = *state;
+    struct rh_core_options full = world_options_of(1);
+    full.channels_max = 0;
+    world_restart(world, 1, &full);
+    world_peer(world, RH_EVENT_PEER_UP, 1, 0);
+    world_publish(world, 0, 7, world->keys[1], "a", "x");
+    world_deliver(world, false);
+    world_deliver(world, false);
+    world_publish(world, 0, 8, world->keys[1], "b", "x");
+    world_deliver(world, true); /* may have arrived, for all that n1 knows */
+    world_forget(world);
+    world_pass(world, 0, 600);
+    world_deliver(world, false);
+    world_deliver(world, false);
+    world_expect(world, "n1 > send publish to n2\n"
+                        "n2 > send publish_answer to n1\n"
+                        "n1 > published #8 unknown_outcome\n");
+}
+
+static void a_publish_that_another_node_may_have_taken_is_not_refused_here(void **state)
+{
+    struct world *world = *state;
+    struct rh_core_options full = world_options_of(0);
+    full.channels_max = 0;
+    world_restart(world, 0, &full);
+    world_peer(world, RH_EVENT_PEER_UP, 0, 1);
+    world_publish(world, 0, 6, world->keys[0], "a", "x");
+    world_publish(world, 0, 7, world->keys[1], "a", "x");
+    world_make_view(world, 1);
+    world_adopt(world, 0);
+    world_expect(world, "n1 > published #6 channels_full\n"
+                        "n1 > send publish to n2\n"
+                        "n1 > swept channels=0 connections=0\n"
+                        "n1 > published #7 unknown_outcome\n");
+}
+
 static void a_peer_with_a_later_view_waits_until_we_have_it(void **state)
 {
     struct world *world = *state;
@@ -263,6 +377,13 @@ int main(void)
         WORLD_TEST(a_request_waits_for_the_link_and_goes_when_it_is_up),
         WORLD_TEST(a_request_goes_to_the_next_owner_when_the_first_is_gone),
         WORLD_TEST(a_request_without_answer_is_unknown_and_not_refused),
+        WORLD_TEST(a_request_is_not_sent_after_its_deadline),
+        WORLD_TEST(a_request_of_a_peer_is_not_begun_after_its_deadline),
+        WORLD_TEST(a_peer_cannot_make_a_request_wait_longer_than_our_own),
+        WORLD_TEST(a_request_that_is_sent_again_waits_once),
+        WORLD_TEST(a_request_is_sent_again_with_growing_pauses),
+        WORLD_TEST(a_refusal_of_a_request_that_was_sent_before_is_no_refusal),
+        WORLD_TEST(a_publish_that_another_node_may_have_taken_is_not_refused_here),
         WORLD_TEST(a_peer_with_a_later_view_waits_until_we_have_it),
         WORLD_TEST(a_peer_with_an_older_view_is_told_and_asks_the_right_node),
         WORLD_TEST(an_answer_of_an_older_view_is_asked_again),
