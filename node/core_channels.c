@@ -45,6 +45,9 @@ enum rh_refusal rh_core_channel_get(struct rh_core *core, struct rh_bytes key, u
             return RH_REFUSAL_NO_MEMORY;
         }
         channel->used_ms = core->now_ms;
+        if (core->channels.count == 0) {
+            core->scan_ms = core->now_ms; /* nobody had to be looked at before */
+        }
         rh_table_insert(&core->channels, &channel->table_link, table_hash(core, key));
         rh_list_push_back(&core->swept, &channel->list_link);
     }
@@ -85,7 +88,9 @@ static void tidy(struct rh_core *core, struct rh_channel *channel)
     rh_channel_log_expire(&channel->log, &core->options.log, core->time_ms);
     core->stats.log_bytes -= bytes - channel->log.bytes;
     rh_id_window_expire(&channel->ids, &ids, core->now_ms);
-    bool in_use = channel->streams_count > 0 || channel->reads_count > 0;
+    /* An id that is remembered is a promise to recognise a retry. */
+    bool in_use =
+        channel->streams_count > 0 || channel->reads_count > 0 || channel->ids.records.count > 0;
     if (!in_use && core->now_ms - channel->used_ms >= core->options.channel_idle_ms) {
         core->stats.channels_reclaimed++;
         rh_core_channel_drop(core, channel);

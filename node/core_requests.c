@@ -354,12 +354,12 @@ static enum rh_refusal commit(struct rh_core *core, const struct request *reques
 {
     const struct rh_id_window_limits ids = {.ids_max = core->options.dedup_ids_max,
                                             .age_ms_max = core->options.dedup_age_ms};
-    rh_core_channel_bring_up(core, channel);
     rh_id_window_expire(&channel->ids, &ids, core->now_ms);
-    result->incarnation = channel->incarnation;
     result->duplicate = rh_id_window_find(&channel->ids, request->id, &result->seq);
     if (result->duplicate) {
         core->stats.duplicates++;
+        rh_core_channel_bring_up(core, channel);
+        result->incarnation = channel->incarnation;
         return RH_REFUSAL_NONE;
     }
     /* The id first: an id without its message can be taken back, a message cannot. */
@@ -377,6 +377,8 @@ static enum rh_refusal commit(struct rh_core *core, const struct request *reques
     assert(entry->seq == seq);
     core->stats.log_bytes += channel->log.bytes - bytes;
     core->stats.publishes++;
+    rh_core_channel_bring_up(core, channel);
+    result->incarnation = channel->incarnation;
     result->seq = seq;
     rh_core_deliver(core, channel, entry);
     return RH_REFUSAL_NONE;
@@ -398,6 +400,7 @@ static void serve_publish(struct rh_core *core, const struct request *request, u
     result.connections = channel->streams_count + channel->reads_count;
     refusal = commit(core, request, channel, &result);
     if (refusal != RH_REFUSAL_NONE) {
+        rh_core_channel_settle(core, channel);
         refuse(core, request, refusal);
         return;
     }

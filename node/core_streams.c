@@ -33,8 +33,8 @@ static void detach(struct rh_core *core, struct rh_subscription *subscription)
     } else {
         channel->streams_count--;
         core->stats.streams--;
-        channel->used_ms = core->now_ms;
     }
+    channel->used_ms = core->now_ms;
 }
 
 static void release(struct rh_core *core, struct rh_subscription *subscription)
@@ -198,6 +198,9 @@ static void wait_for_message(struct rh_core *core, struct rh_subscription *subsc
     subscription->state = RH_SUBSCRIPTION_WAITING;
     subscription->deadline_ms = core->now_ms + subscription->wait_ms;
     rh_list_push_back(&channel->waiting, &subscription->link);
+    if (core->stats.reads_waiting == 0) {
+        core->reads_slot = core->now_ms / RH_READ_SLOT_MS + 1; /* all slots before it are empty */
+    }
     uint64_t slot = subscription->deadline_ms / RH_READ_SLOT_MS + 1;
     rh_list_push_back(&core->reads[slot % RH_READ_SLOTS], &subscription->timer_link);
     channel->reads_count++;

@@ -349,6 +349,34 @@ static void limits_refuse_and_name_themselves(void **state)
     world_expect(world, "n4 > published #100 channels_full\n");
 }
 
+static void a_publish_that_is_refused_leaves_nothing_behind(void **state)
+{
+    struct world *world = *state;
+    char large[102];
+    memset(large, 'x', sizeof(large));
+    large[101] = '\0';
+    world_publish(world, 0, 1, world->keys[0], "a", large);
+    assert_int_equal(rh_core_stats(world->cores[0])->channels, 0);
+    assert_int_equal(rh_core_stats(world->cores[0])->channels_created, 0);
+}
+
+/* A retry must find its id for dedup_age, however soon a channel counts as idle. */
+static void a_channel_is_not_reclaimed_while_it_knows_message_ids(void **state)
+{
+    struct world *world = *state;
+    struct rh_core_options options = world_options_of(0);
+    options.channel_idle_ms = 1000;
+    options.dedup_age_ms = 5000;
+    world_restart(world, 0, &options);
+    world_publish(world, 0, 1, world->keys[0], "a", "x");
+    world_pass(world, 0, 4500);
+    world_forget(world);
+    world_publish(world, 0, 2, world->keys[0], "a", "x");
+    world_expect(world, "n1 > published #2 seq=1 by n1 to 0 duplicate\n");
+    world_pass(world, 0, 3000);
+    assert_int_equal(rh_core_stats(world->cores[0])->channels, 0);
+}
+
 static void an_idle_channel_is_reclaimed_and_one_in_use_is_not(void **state)
 {
     struct world *world = *state;
@@ -390,6 +418,8 @@ int main(void)
         WORLD_TEST(an_answer_from_another_process_is_no_answer),
         WORLD_TEST(an_inspect_is_answered_by_any_node),
         WORLD_TEST(limits_refuse_and_name_themselves),
+        WORLD_TEST(a_publish_that_is_refused_leaves_nothing_behind),
+        WORLD_TEST(a_channel_is_not_reclaimed_while_it_knows_message_ids),
         WORLD_TEST(an_idle_channel_is_reclaimed_and_one_in_use_is_not),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -286,6 +286,28 @@ static void a_client_does_not_wait_for_ever_for_a_view(void **state)
 
 /* ---- reads ---- */
 
+/* What waits is looked at from when it came, and not at once because nobody looked for so long. */
+static void nothing_asks_for_a_tick_that_has_nothing_to_do(void **state)
+{
+    struct world *world = *state;
+    struct rh_core *core = world->cores[0];
+    enum { HOUR_MS = 3600000 };
+    world->now_ms += HOUR_MS;
+    assert_int_equal(rh_core_deadline_ms(core), UINT64_MAX);
+    world_publish(world, 0, 1, world->keys[1], "a", "x");
+    assert_true(rh_core_deadline_ms(core) > world->now_ms);
+    world_pass(world, 0, 4000);
+    assert_int_equal(rh_core_deadline_ms(core), UINT64_MAX);
+    world->now_ms += HOUR_MS;
+    world_read_from(world, 0, 1, world->keys[0], NULL, 10, 5000);
+    assert_true(rh_core_deadline_ms(core) > world->now_ms);
+    world_unsubscribe(world, 0, 1);
+    assert_int_equal(rh_core_deadline_ms(core), UINT64_MAX);
+    world->now_ms += HOUR_MS;
+    world_publish(world, 0, 1, world->keys[0], "a", "x");
+    assert_true(rh_core_deadline_ms(core) > world->now_ms);
+}
+
 static void a_read_gets_what_is_there_and_its_place(void **state)
 {
     struct world *world = *state;
@@ -354,6 +376,22 @@ static void a_waiting_read_ends_empty_when_its_time_is_over(void **state)
     assert_int_equal(rh_core_stats(world->cores[0])->reads_waiting, 0);
 }
 
+/* Between two polls nobody is in the channel, and yet it is in use. */
+static void a_channel_that_is_only_polled_is_not_idle(void **state)
+{
+    struct world *world = *state;
+    world_publish(world, 0, 1, world->keys[0], "a", "x");
+    for (unsigned i = 0; i < 4; i++) {
+        world_read_from(world, 0, 1, world->keys[0], NULL, 10, 8000);
+        world_pass(world, 0, 8300);
+        assert_int_equal(world->subs[1].state, RH_SUBSCRIPTION_FREE);
+    }
+    world_pass(world, 0, 5000);
+    assert_int_equal(rh_core_stats(world->cores[0])->channels, 1);
+    world_pass(world, 0, 6000);
+    assert_int_equal(rh_core_stats(world->cores[0])->channels, 0);
+}
+
 static void a_waiting_read_is_redirected_when_its_channel_moves(void **state)
 {
     struct world *world = *state;
@@ -406,10 +444,12 @@ int main(void)
         WORLD_TEST(a_sweep_takes_bounded_steps_and_stale_channels_are_not_served),
         WORLD_TEST(a_client_sent_by_a_later_view_waits_until_we_have_it),
         WORLD_TEST(a_client_does_not_wait_for_ever_for_a_view),
+        WORLD_TEST(nothing_asks_for_a_tick_that_has_nothing_to_do),
         WORLD_TEST(a_read_gets_what_is_there_and_its_place),
         WORLD_TEST(a_read_of_no_channel_creates_none),
         WORLD_TEST(a_waiting_read_ends_with_the_message_it_waited_for),
         WORLD_TEST(a_waiting_read_ends_empty_when_its_time_is_over),
+        WORLD_TEST(a_channel_that_is_only_polled_is_not_idle),
         WORLD_TEST(a_waiting_read_is_redirected_when_its_channel_moves),
         WORLD_TEST(a_read_keeps_its_messages_when_the_same_step_trims_them),
     };
