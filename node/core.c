@@ -10,6 +10,7 @@
 #define SWEEP_CHANNELS 512 /* channels looked at in one step of a sweep */
 #define SCAN_MS        1000U
 #define RETRY_MS       100U
+#define CATCH_UP_MS    100U
 
 const char *rh_refusal_code(enum rh_refusal refusal)
 {
@@ -145,6 +146,21 @@ enum rh_refusal rh_core_route_refusal(const struct rh_core *core)
 
 /* ---- views ---- */
 
+static void catch_up_if_due(struct rh_core *core)
+{
+    if (core->catch_up_due && core->now_ms >= core->catch_up_ms) {
+        core->catch_up_due = false;
+        core->catch_up_ms = core->now_ms + CATCH_UP_MS;
+        (void)rh_core_act(core, RH_ACTION_CATCH_UP);
+    }
+}
+
+void rh_core_catch_up(struct rh_core *core)
+{
+    core->catch_up_due = true;
+    catch_up_if_due(core);
+}
+
 static uint32_t find_self(const struct rh_core *core, const struct rh_view *view)
 {
     return rh_view_has(view, core->options.id, core->options.instance)
@@ -205,6 +221,7 @@ static void adopt(struct rh_core *core, struct rh_view *view)
 
 static void tick(struct rh_core *core)
 {
+    catch_up_if_due(core);
     rh_core_streams_expire(core);
     if (core->now_ms - core->retry_ms >= RETRY_MS) {
         rh_core_requests_expire(core);
@@ -225,6 +242,9 @@ uint64_t rh_core_deadline_ms(const struct rh_core *core)
     uint64_t deadline = UINT64_MAX;
     if (core->sweeping) {
         return 0;
+    }
+    if (core->catch_up_due) {
+        deadline = core->catch_up_ms;
     }
     if (core->channels.count > 0) {
         deadline = earlier(deadline, core->scan_ms + SCAN_MS);

@@ -148,7 +148,6 @@ struct rh_event {
     X(RH_REFUSAL_NONE, "none", "")                                                                 \
     X(RH_REFUSAL_NOT_READY, "not_ready", "this node has no view of the cluster yet")               \
     X(RH_REFUSAL_NO_OWNER, "no_owner", "no node of the cluster owns any key now")                  \
-    X(RH_REFUSAL_CATCHING_UP, "catching_up", "this node has not caught up with the cluster yet")   \
     X(RH_REFUSAL_TOO_LARGE, "too_large", "the payload is larger than the limit")                   \
     X(RH_REFUSAL_CHANNELS_FULL, "channels_full", "this node holds as many channels as it may")     \
     X(RH_REFUSAL_OVERLOADED, "overloaded", "too many requests wait on this node")                  \

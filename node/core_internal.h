@@ -47,6 +47,9 @@ struct rh_core {
     uint32_t self;        /* index of this process in the view, or RH_RING_NONE */
     uint64_t view_since_ms;
 
+    uint64_t catch_up_ms; /* before that time the membership is not read again */
+    bool catch_up_due;    /* but somebody asked */
+
     struct rh_table channels;
     struct rh_list swept;
     struct rh_list unswept;
@@ -93,6 +96,10 @@ struct rh_action *rh_core_act(struct rh_core *core, enum rh_action_kind kind);
 
 uint64_t rh_core_random(struct rh_core *core);
 
+/* Somebody knows a later view. The membership is read now, or in CATCH_UP_MS if that was just asked
+ * for: strangers write the epochs of URLs. */
+void rh_core_catch_up(struct rh_core *core);
+
 /* Frees |memory| (may be NULL) when the next step begins: actions may point into it. */
 void rh_core_keep(struct rh_core *core, void *memory);
 
@@ -137,7 +144,7 @@ void rh_core_streams_move(struct rh_core *core, struct rh_channel *channel, uint
 /* A view was adopted: those that waited for it are tried again. */
 void rh_core_streams_retry(struct rh_core *core);
 
-/* Answers waiting reads whose time is over, refuses those that caught up in vain. */
+/* Answers waiting reads whose time is over, and goes on with those that caught up in vain. */
 void rh_core_streams_expire(struct rh_core *core);
 
 /* --- core_requests.c --- */

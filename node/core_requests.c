@@ -242,7 +242,6 @@ static enum rh_peer_result peer_result(enum rh_refusal refusal)
     case RH_REFUSAL_UNREACHABLE:
     case RH_REFUSAL_NOT_READY:
     case RH_REFUSAL_NO_OWNER:
-    case RH_REFUSAL_CATCHING_UP:
         return RH_PEER_UNKNOWN;
     case RH_REFUSAL_TOO_LARGE:
     case RH_REFUSAL_CHANNELS_FULL:
@@ -460,7 +459,7 @@ static void wait_for_view(struct rh_core *core, struct pending *pending, struct 
 {
     pending->state = PENDING_VIEW;
     pending->epoch = epoch;
-    (void)rh_core_act(core, RH_ACTION_CATCH_UP);
+    rh_core_catch_up(core);
 }
 
 /* Sends |pending| to |owner| now, or once its link is up. */

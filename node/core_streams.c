@@ -274,7 +274,7 @@ static void catch_up(struct rh_core *core, struct rh_subscription *subscription,
     subscription->state = RH_SUBSCRIPTION_CATCHING_UP;
     subscription->deadline_ms = core->now_ms + core->options.catch_up_timeout_ms;
     rh_list_push_back(&core->catching_up, &subscription->link);
-    (void)rh_core_act(core, RH_ACTION_CATCH_UP);
+    rh_core_catch_up(core);
 }
 
 static void start(struct rh_core *core, const struct rh_event *event, bool is_read)
@@ -369,6 +369,17 @@ void rh_core_streams_move(struct rh_core *core, struct rh_channel *channel, uint
     }
 }
 
+/* Does with the present view what was put off. */
+static void go_on(struct rh_core *core, struct rh_subscription *subscription)
+{
+    char *key = subscription->key;
+    subscription->key = NULL;
+    subscription->state = RH_SUBSCRIPTION_FREE;
+    rh_list_remove(&subscription->link);
+    begin(core, subscription, rh_bytes(key, subscription->key_size));
+    rh_core_keep(core, key);
+}
+
 void rh_core_streams_retry(struct rh_core *core)
 {
     struct rh_list again;
@@ -381,12 +392,7 @@ void rh_core_streams_retry(struct rh_core *core)
             rh_list_push_back(&core->catching_up, link);
             continue;
         }
-        char *key = subscription->key;
-        struct rh_bytes bytes = rh_bytes(key, subscription->key_size);
-        subscription->key = NULL;
-        subscription->state = RH_SUBSCRIPTION_FREE;
-        begin(core, subscription, bytes);
-        rh_core_keep(core, key);
+        go_on(core, subscription);
     }
 }
 
@@ -418,6 +424,7 @@ void rh_core_streams_expire(struct rh_core *core)
         if (subscription->deadline_ms > core->now_ms) {
             break;
         }
-        rh_core_refuse(core, subscription, RH_REFUSAL_CATCHING_UP);
+        /* There is no such view: the epoch was made up, or is from before ZooKeeper lost its data. */
+        go_on(core, subscription);
     }
 }

@@ -159,7 +159,6 @@ enum rh_problem rh_daemon_problem(enum rh_refusal refusal)
 {
     switch (refusal) {
     case RH_REFUSAL_NOT_READY:
-    case RH_REFUSAL_CATCHING_UP:
         return RH_PROBLEM_NOT_READY;
     case RH_REFUSAL_NO_OWNER:
         return RH_PROBLEM_NO_OWNER;
