@@ -19,7 +19,7 @@ struct rh_channel {
     struct rh_list list_link;        /* rh_core::swept or ::unswept */
     uint64_t hash;                   /* place on the ring */
     uint64_t incarnation;            /* 0: absent */
-    uint64_t used_ms;                /* monotonic: last publish, or subscription that came or left */
+    uint64_t used_ms; /* monotonic: last publish, or subscription that came or left */
     struct rh_channel_log log;
     struct rh_id_window ids;
     struct rh_list replaying; /* rh_subscription::link */

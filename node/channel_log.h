@@ -41,6 +41,17 @@ static inline struct rh_payload rh_entry_payload(const struct rh_entry *entry)
     };
 }
 
+/* Bytes that the entry takes towards a client at most: each of a text may be an escape of six in
+ * JSON, each of an id one of two, base64 makes four of three; and the names around them. */
+static inline uint64_t rh_entry_client_size_max(const struct rh_entry *entry)
+{
+    uint64_t payload = entry->kind == RH_PAYLOAD_TEXT ? 6 * (uint64_t)entry->payload_size
+                       : entry->kind == RH_PAYLOAD_BINARY
+                           ? (uint64_t)entry->payload_size / 3 * 4 + 4
+                           : entry->payload_size;
+    return payload + 2 * (uint64_t)entry->id_size + 128;
+}
+
 struct rh_entry *rh_entry_take(struct rh_entry *entry);
 void rh_entry_give(struct rh_entry *entry); /* NULL is allowed */
 

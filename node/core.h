@@ -43,6 +43,8 @@ struct rh_core_options {
     uint32_t dedup_age_ms;
     uint32_t dedup_ids_max; /* per channel */
     uint64_t payload_size_max;
+    uint64_t batch_size_max; /* bytes towards a client of one batch of a replay, or of the answer of
+                                     a read; one message is always taken */
     uint32_t forward_timeout_ms;  /* how long a forwarded request may take; below dedup_age_ms */
     uint32_t catch_up_timeout_ms; /* how long a request waits for a view its sender has already */
     uint32_t pending_max;         /* requests that wait for a view, a link or an answer */

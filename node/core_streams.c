@@ -5,8 +5,7 @@
 #include <stdlib.h>
 
 /* One batch of a replay: enough to fill a socket, small enough not to stall the loop. */
-#define REPLAY_MESSAGES_MAX 64
-#define REPLAY_BYTES_MAX    (64U * 1024U)
+#define REPLAY_MESSAGES_MAX 64U
 
 void rh_subscription_init(struct rh_subscription *subscription)
 {
@@ -67,28 +66,40 @@ static void redirect(struct rh_core *core, struct rh_subscription *subscription,
     action->moved.key = key;
 }
 
+/* How many entries from |seq| on make a batch: |count_max| at most. */
+static uint32_t batch(const struct rh_core *core, const struct rh_channel_log *log, uint64_t seq,
+                      uint32_t count_max)
+{
+    uint64_t size = 0;
+    uint32_t count = 0;
+    for (; count < count_max; count++) {
+        const struct rh_entry *entry = rh_channel_log_get(log, seq + count);
+        size += entry == NULL ? 0 : rh_entry_client_size_max(entry);
+        if (entry == NULL || (count > 0 && size > core->options.batch_size_max)) {
+            break;
+        }
+    }
+    return count;
+}
+
 /* Sends a batch of the log; the stream is live once it has all. */
 static void replay(struct rh_core *core, struct rh_subscription *subscription)
 {
     struct rh_channel *channel = subscription->channel;
     const struct rh_channel_log *log = &channel->log;
-    size_t bytes = 0;
-    for (unsigned n = 0; n < REPLAY_MESSAGES_MAX && bytes < REPLAY_BYTES_MAX; n++) {
-        if (subscription->next_seq > rh_channel_log_last_seq(log)) {
-            break;
-        }
+    if (subscription->next_seq < log->first_seq) {
+        rh_core_refuse(core, subscription, RH_REFUSAL_TOO_SLOW);
+        return;
+    }
+    uint32_t count = batch(core, log, subscription->next_seq, REPLAY_MESSAGES_MAX);
+    for (; count > 0; count--) {
         struct rh_entry *entry = rh_channel_log_get(log, subscription->next_seq);
-        if (entry == NULL) {
-            rh_core_refuse(core, subscription, RH_REFUSAL_TOO_SLOW);
-            return;
-        }
         struct rh_action *action = rh_core_act(core, RH_ACTION_DELIVER);
         action->deliver.subscription = subscription;
         action->deliver.channel = channel;
         action->deliver.entry = rh_entry_take(entry);
         action->deliver.incarnation = channel->incarnation;
         core->stats.deliveries++;
-        bytes += entry->payload_size;
         subscription->next_seq++;
     }
     if (subscription->next_seq > rh_channel_log_last_seq(log)) {
@@ -150,7 +161,7 @@ static void answer_read(struct rh_core *core, struct rh_subscription *subscripti
     struct rh_resume resume =
         rh_channel_resume(channel, subscription->has_after, subscription->after);
     uint64_t held = rh_channel_log_last_seq(&channel->log) + 1 - resume.next_seq;
-    uint32_t count = held > subscription->limit ? subscription->limit : (uint32_t)held;
+    uint32_t count = batch(core, &channel->log, resume.next_seq, subscription->limit);
     struct rh_entry **entries =
         count == 0 ? NULL : take_entries(&channel->log, resume.next_seq, count);
     if (count > 0 && entries == NULL) {

@@ -195,6 +195,7 @@ static int create_core(struct rh_daemon *daemon, uint64_t instance)
         .dedup_age_ms = config->limits.dedup_age_ms,
         .dedup_ids_max = DEDUP_IDS_MAX,
         .payload_size_max = config->limits.message_bytes,
+        .batch_size_max = config->limits.send_queue_bytes,
         .forward_timeout_ms = FORWARD_TIMEOUT_MS,
         .catch_up_timeout_ms = CATCH_UP_TIMEOUT_MS,
         .pending_max = PENDING_MAX,

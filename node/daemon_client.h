@@ -14,9 +14,6 @@
 #include "router/redirect.h"
 #include "router/route.h"
 
-/* A send queue at or below this has room for another batch of a replay. */
-#define RH_DAEMON_SEND_QUEUE_LOW (32U * 1024U)
-
 enum rh_daemon_holder {
     RH_DAEMON_HOLDER_CLIENT,
     RH_DAEMON_HOLDER_REQUEST,

@@ -790,7 +790,7 @@ int rh_daemon_clients_start(struct rh_daemon *daemon, struct rh_reason *reason)
         .head_timeout_ms = config->limits.header_timeout_ms,
         .body_timeout_ms = config->limits.body_timeout_ms,
         .idle_timeout_ms = config->limits.idle_timeout_ms,
-        .send_queue_bytes = config->limits.send_queue_bytes,
+        .send_queue_bytes = config->limits.send_queue_bytes + RH_DAEMON_SEND_QUEUE_LOW,
         .send_queue_low_bytes = RH_DAEMON_SEND_QUEUE_LOW,
         .message_bytes = rh_client_json_text_max(config->limits.message_bytes),
         .heartbeat_interval_ms = config->heartbeat.interval_ms,

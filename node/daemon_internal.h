@@ -47,6 +47,10 @@ enum rh_daemon_state {
     RH_DAEMON_STOPPED,
 };
 
+/* A send queue at or below this has room for another batch of a replay: so this is what a queue may
+ * hold beside `limits.send_queue`, which such a batch may take up alone. */
+#define RH_DAEMON_SEND_QUEUE_LOW (32U * 1024U)
+
 /* A client of the client listener that means something to the core: see daemon_clients.c. */
 struct rh_daemon_client;
 

@@ -109,6 +109,43 @@ static void a_long_replay_comes_in_batches_and_misses_nothing_published_meanwhil
                         "n1 > published #152 seq=152 by n1 to 1\n");
 }
 
+/* What is queued for one client is bounded by its size as JSON, and not by that of the log. */
+static void replays_and_reads_come_in_batches_of_bounded_size(void **state)
+{
+    struct world *world = *state;
+    const char *key = world->keys[0];
+    struct rh_core_options options = world_options_of(0);
+    options.batch_size_max = 2 * (6 * 50 + 2 + 128); /* two messages of 50 control characters */
+    world_restart(world, 0, &options);
+    char text[51];
+    memset(text, '\1', 50);
+    text[50] = '\0';
+    for (uint64_t i = 1; i <= 5; i++) {
+        char id[8];
+        (void)snprintf(id, sizeof(id), "%" PRIu64, i);
+        world_publish(world, 0, i, key, id, text);
+    }
+    world_subscribe(world, 0, 1, key, &world_start);
+    assert_int_equal(world->actions.count, 1 + 2);
+    world_drained(world, 0, 1);
+    assert_int_equal(world->actions.count, 2);
+    world_drained(world, 0, 1);
+    assert_int_equal(world->actions.count, 1);
+    assert_int_equal(world->subs[1].state, RH_SUBSCRIPTION_LIVE);
+    world_read_from(world, 0, 2, key, &world_start, 10, 0);
+    assert_int_equal(world->actions.items[0].read.count, 2);
+    assert_int_equal(world->actions.items[0].read.position.seq, 2);
+    assert_true(world->actions.items[0].read.more);
+    options.batch_size_max = 1;
+    world_unsubscribe(world, 0, 1);
+    world_restart(world, 0, &options);
+    world_publish(world, 0, 1, key, "a", text);
+    world_publish(world, 0, 2, key, "b", text);
+    world_forget(world);
+    world_read_from(world, 0, 2, key, &world_start, 10, 0);
+    assert_int_equal(world->actions.items[0].read.count, 1);
+}
+
 static void a_replay_that_the_log_outruns_ends_with_too_slow(void **state)
 {
     struct world *world = *state;
@@ -451,6 +488,7 @@ int main(void)
         WORLD_TEST(a_stream_resumes_where_it_was),
         WORLD_TEST(a_position_that_is_lost_is_said_so_and_all_there_is_follows),
         WORLD_TEST(a_long_replay_comes_in_batches_and_misses_nothing_published_meanwhile),
+        WORLD_TEST(replays_and_reads_come_in_batches_of_bounded_size),
         WORLD_TEST(a_replay_that_the_log_outruns_ends_with_too_slow),
         WORLD_TEST(a_stream_at_the_wrong_node_is_sent_to_the_owner),
         WORLD_TEST(a_node_without_a_view_says_so),

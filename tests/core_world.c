@@ -253,6 +253,7 @@ struct rh_core_options world_options_of(unsigned node)
         .dedup_age_ms = 5000,
         .dedup_ids_max = 100,
         .payload_size_max = 100,
+        .batch_size_max = 100000,
         .forward_timeout_ms = 3000,
         .catch_up_timeout_ms = 2000,
         .pending_max = 4,
