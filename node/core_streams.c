@@ -266,10 +266,11 @@ static void begin(struct rh_core *core, struct rh_subscription *subscription, st
     }
 }
 
-/* Whether the URL was written by a node that has a later view than we. */
+/* Whether the URL was written by a node that has a later view than we; also while we have none: others
+ * send clients here as soon as they have seen our registration, which may be before we have. */
 static bool is_behind(const struct rh_core *core, const struct rh_hop *hop)
 {
-    return core->view != NULL && hop->has_epoch && hop->epoch > core->view->epoch.pzxid;
+    return hop->has_epoch && (core->view == NULL || hop->epoch > core->view->epoch.pzxid);
 }
 
 static void catch_up(struct rh_core *core, struct rh_subscription *subscription,

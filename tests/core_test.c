@@ -306,6 +306,20 @@ static void a_client_sent_by_a_later_view_waits_until_we_have_it(void **state)
                         "n4 > redirect s2 to n1\n");
 }
 
+static void a_client_sent_to_a_node_that_has_no_view_yet_waits_too(void **state)
+{
+    struct world *world = *state;
+    const struct rh_hop sent = {.hops = 1, .has_epoch = true, .epoch = world->epoch};
+    const struct rh_core_options options = world_options_of(0);
+    rh_core_destroy(world->cores[0]);
+    assert_int_equal(rh_core_create(&options, &world->cores[0]), 0);
+    world_subscribe_at(world, 0, 1, world->keys[0], NULL, sent);
+    world_expect(world, "n1 > catch up\n");
+    world_adopt(world, 0);
+    world_expect(world, "n1 > swept channels=0 connections=0\n"
+                        "n1 > welcome s1 seq=0\n");
+}
+
 static void a_client_does_not_wait_for_ever_for_a_view(void **state)
 {
     struct world *world = *state;
@@ -497,6 +511,7 @@ int main(void)
         WORLD_TEST(a_moved_stream_finds_an_empty_log_and_is_told),
         WORLD_TEST(a_sweep_takes_bounded_steps_and_stale_channels_are_not_served),
         WORLD_TEST(a_client_sent_by_a_later_view_waits_until_we_have_it),
+        WORLD_TEST(a_client_sent_to_a_node_that_has_no_view_yet_waits_too),
         WORLD_TEST(a_client_does_not_wait_for_ever_for_a_view),
         WORLD_TEST(clients_cannot_make_the_membership_be_read_without_pause),
         WORLD_TEST(nothing_asks_for_a_tick_that_has_nothing_to_do),
