@@ -62,3 +62,10 @@ uint32_t rh_cli_left_ms(uint64_t deadline_ms)
     }
     return deadline_ms - now > UINT32_MAX ? UINT32_MAX : (uint32_t)(deadline_ms - now);
 }
+
+void rh_cli_pause_ms(uint32_t duration_ms)
+{
+    const struct timespec time = {.tv_sec = duration_ms / 1000,
+                                  .tv_nsec = (long)(duration_ms % 1000) * 1000000};
+    (void)nanosleep(&time, NULL);
+}

@@ -80,6 +80,9 @@ uint64_t rh_cli_now_ms(void);
 /* What is left until |deadline_ms|, 0 when it has passed. */
 uint32_t rh_cli_left_ms(uint64_t deadline_ms);
 
+/* Sleeps. */
+void rh_cli_pause_ms(uint32_t duration_ms);
+
 #define RH_CLI_TIMEOUT_MS 5000U /* for most commands */
 
 #endif

@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /*
  *      targets: owner, others      moved_url of the follower
@@ -336,13 +335,6 @@ static bool give_up(struct listening *listening)
     return true;
 }
 
-static void pause_ms(uint32_t duration_ms)
-{
-    struct timespec time = {.tv_sec = duration_ms / 1000,
-                            .tv_nsec = (long)(duration_ms % 1000) * 1000000};
-    (void)nanosleep(&time, NULL);
-}
-
 /* Finds out anew who the nodes are. What was known stays when that fails. */
 static void find_targets(struct listening *listening)
 {
@@ -354,16 +346,20 @@ static void find_targets(struct listening *listening)
         rh_targets_finish(&listening->targets);
         listening->targets = targets;
     }
-    listening->target = 0;
 }
 
-/* All targets were tried, or a connection was lost: a pause, then from the owner on. */
+/* All targets were tried, or a connection was lost: a pause, then from the owner on. After a loss
+ * the nodes that are known come first: ZooKeeper may be away, and asking it takes time. */
 static void back_off(struct listening *listening)
 {
     tell_lost(listening);
-    pause_ms(rh_backoff_ms(listening->failures, PAUSE_FIRST_MS, PAUSE_MAX_MS, rh_random_number()));
+    rh_cli_pause_ms(
+        rh_backoff_ms(listening->failures, PAUSE_FIRST_MS, PAUSE_MAX_MS, rh_random_number()));
+    if (listening->failures > 0 || listening->targets.count == 0) {
+        find_targets(listening);
+    }
+    listening->target = 0;
     listening->failures++;
-    find_targets(listening);
 }
 
 static void listen_once(struct listening *listening)

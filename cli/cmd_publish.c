@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define DATA_MAX       (16 * 1024 * 1024) /* bytes: the most that limits.message_bytes can be */
 #define TIMEOUT_MS     10000U
@@ -70,6 +69,7 @@ struct publish {
     char path[RH_CLI_HTTP_PATH_SIZE];
     char id[RH_MESSAGE_ID_SIZE_MAX + 1];
     struct rh_cli_http request;
+    struct rh_targets targets;
     struct rh_reason last; /* why the last try failed */
     bool refused;          /* the last try was answered */
     bool settled;          /* |code| is what to end with */
@@ -128,46 +128,49 @@ static void try_node(struct publish *publish, const struct rh_target *target, ui
     }
 }
 
-static void pause_ms(uint32_t duration_ms)
-{
-    struct timespec time = {.tv_sec = duration_ms / 1000,
-                            .tv_nsec = (long)(duration_ms % 1000) * 1000000};
-    (void)nanosleep(&time, NULL);
-}
-
 static uint32_t smaller(uint32_t a, uint32_t b)
 {
     return a < b ? a : b;
 }
 
-/* Tries all nodes once, the owner first. False: there is no node to try. */
-static bool try_all(struct publish *publish, uint64_t deadline_ms)
+/* Finds out who the nodes are. False: there is none. What was known stays when that fails. */
+static bool find_targets(struct publish *publish, uint64_t deadline_ms)
 {
     struct rh_targets targets;
     bool offline;
-    int rv = rh_targets_find(&publish->cli->config, publish->key,
-                             smaller(rh_cli_left_ms(deadline_ms) / 2 + 1, FIND_MS), &targets,
-                             &offline, &publish->last);
-    if (rv != 0) {
-        return false;
+    uint32_t timeout_ms = smaller(rh_cli_left_ms(deadline_ms) / 2 + 1, FIND_MS);
+    struct rh_reason reason = {""};
+    int rv = rh_targets_find(&publish->cli->config, publish->key, timeout_ms, &targets, &offline,
+                             &reason);
+    if (rv == 0) {
+        rh_targets_finish(&publish->targets);
+        publish->targets = targets;
+    } else if (publish->targets.count == 0) {
+        publish->last = reason;
     }
-    for (size_t i = 0; i < targets.count && !publish->settled; i++) {
+    return publish->targets.count > 0;
+}
+
+/* Tries all nodes once, the owner first. */
+static void try_all(struct publish *publish, uint64_t deadline_ms)
+{
+    for (size_t i = 0; i < publish->targets.count && !publish->settled; i++) {
         uint32_t left_ms = rh_cli_left_ms(deadline_ms);
         if (left_ms == 0) {
-            break;
+            return;
         }
-        try_node(publish, &targets.targets[i], smaller(left_ms, TRY_MS));
+        try_node(publish, &publish->targets.targets[i], smaller(left_ms, TRY_MS));
     }
-    rh_targets_finish(&targets);
-    return true;
 }
 
 static enum rh_exit publish_until(struct publish *publish, uint64_t deadline_ms)
 {
     for (uint32_t round = 0;; round++) {
-        if (!try_all(publish, deadline_ms)) {
+        /* Nodes that answered are there; asking ZooKeeper again would only take time. */
+        if (!publish->refused && !find_targets(publish, deadline_ms)) {
             return rh_cli_fail(publish->cli, RH_EXIT_NODE, "%s", publish->last.text);
         }
+        try_all(publish, deadline_ms);
         if (publish->settled) {
             return publish->code;
         }
@@ -175,10 +178,10 @@ static enum rh_exit publish_until(struct publish *publish, uint64_t deadline_ms)
         if (rh_cli_left_ms(deadline_ms) <= pause) {
             break;
         }
-        pause_ms(pause);
+        rh_cli_pause_ms(pause);
     }
     return rh_cli_fail(publish->cli, publish->refused ? RH_EXIT_REFUSED : RH_EXIT_NODE,
-                       "%s; it may or may not be published: try again with --id %s",
+                       "%s; it may or may not be published: try again with --id '%s'",
                        publish->last.text, publish->id);
 }
 
@@ -248,6 +251,7 @@ static enum rh_exit run(struct rh_cli *cli, void *context, int operands_count, c
     if (code == RH_EXIT_DONE) {
         code = publish_until(&publish, deadline_ms);
     }
+    rh_targets_finish(&publish.targets);
     rh_cli_http_finish(&publish.request, 1);
     rh_buffer_finish(&data);
     return code;

@@ -187,13 +187,14 @@ static enum rh_exit finish_late(const struct waiting *waiting, uint32_t timeout_
     }
     if (waiting->request.state == RH_REQUEST_WORKING) {
         return rh_cli_fail(waiting->cli, RH_EXIT_NODE,
-                           "%s is not done within %ums; the request stands and goes on",
+                           "%s is not done within %u ms; the request stands and goes on",
                            waiting->id, timeout_ms);
     }
-    return rh_cli_fail(waiting->cli, RH_EXIT_NODE,
-                       "%s has not taken notice within %ums; the request stands, and the node acts "
-                       "on it once it can",
-                       waiting->id, timeout_ms);
+    return rh_cli_fail(
+        waiting->cli, RH_EXIT_NODE,
+        "%s has not taken notice within %u ms; the request stands, and the node acts "
+        "on it once it can",
+        waiting->id, timeout_ms);
 }
 
 /* Whether it goes on: looks at ZooKeeper once. */

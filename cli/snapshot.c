@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PATH_SIZE 256
+#define PATH_SIZE     256
+#define SEQUENCE_SIZE 10 /* digits that ZooKeeper appends to a name */
 
 /* The registrations that are read so far. */
 struct reading {
@@ -47,10 +48,19 @@ static int read_config(struct reading *reading, struct rh_shared_config *ret_con
     return 0;
 }
 
-/* Reads the registration |name| of a list made at |pzxid|. RH_ERR_AGAIN: the list is stale. */
+/* Whether a child called |name| may hold the registration of |id|. */
+static bool name_fits(const char *name, const char *id)
+{
+    size_t size = strlen(id);
+    return strlen(name) == size + 1 + SEQUENCE_SIZE && strncmp(name, id, size) == 0 &&
+           name[size] == '.';
+}
+
+/* Reads the registration |name| of a list made at |pzxid|. RH_ERR_AGAIN: the list is stale. Anyone
+ * can write nonsense there; for the nodes that is no member, so neither is it here. */
 static int read_registration(struct reading *reading, const char *name, int64_t pzxid)
 {
-    char path[2 * PATH_SIZE];
+    char path[RH_ZK_PATH_SIZE];
     struct rh_zk_stat stat;
     struct rh_reason why;
     (void)snprintf(path, sizeof(path), "%s/%s", reading->members_path, name);
@@ -61,13 +71,15 @@ static int read_registration(struct reading *reading, const char *name, int64_t 
     if (rv != 0) {
         return fail_read(reading, rv, path);
     }
-    rv = rh_registration_decode(rh_buffer_content(&reading->data),
-                                &reading->registrations[reading->count], &why);
-    if (rv != 0) {
-        return rh_fail(reading->reason, rv, "%s in ZooKeeper is broken: %s", path, why.text);
+    struct rh_registration *registration = &reading->registrations[reading->count];
+    rv = rh_registration_decode(rh_buffer_content(&reading->data), registration, &why);
+    if (rv == RH_ERR_NO_MEMORY) {
+        return rv;
     }
-    reading->czxids[reading->count] = stat.czxid;
-    reading->count++;
+    if (rv == 0 && name_fits(name, registration->id) && stat.ephemeral_owner != 0) {
+        reading->czxids[reading->count] = stat.czxid;
+        reading->count++;
+    }
     return 0;
 }
 

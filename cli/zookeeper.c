@@ -57,14 +57,14 @@ int rh_zookeeper_open(const struct rh_config *config, uint32_t timeout_ms,
     if (zookeeper->loop != NULL) {
         rv = rh_zk_client_create(zookeeper->loop, &options, &zookeeper->client, reason);
     }
-    struct rh_reason why = {""};
     if (rv == 0) {
-        rv = rh_zk_client_wait_connected(zookeeper->client, timeout_ms, &why);
+        rv = rh_zk_client_wait_connected(zookeeper->client, timeout_ms, reason);
     }
     if (rv == RH_ERR_UNREACHABLE) {
-        (void)rh_fail(reason, rv, "ZooKeeper at %s is not reachable within %ums%s%s",
-                      config->zookeeper.servers, timeout_ms, why.text[0] != '\0' ? ": " : "",
-                      why.text);
+        const char *why = rh_zk_client_reason(zookeeper->client);
+        (void)rh_fail(reason, rv, "ZooKeeper at %s is not reachable within %u ms%s%s%s",
+                      config->zookeeper.servers, timeout_ms, why[0] != '\0' ? " (" : "", why,
+                      why[0] != '\0' ? ")" : "");
     }
     if (rv != 0) {
         rh_zookeeper_close(zookeeper);
