@@ -80,6 +80,42 @@ static void every_command_has_a_help_with_an_example(void **state RH_UNUSED)
     }
 }
 
+static void read_file(const char *path, char *out, size_t out_size)
+{
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    size_t size = fread(out, 1, out_size - 1, file);
+    out[size] = '\0';
+    (void)fclose(file);
+}
+
+static void the_manual_page_and_the_completion_know_all_commands(void **state RH_UNUSED)
+{
+    static char manual[32768];
+    static char completion[32768];
+    char text[64];
+    read_file("cli/ringhop.1.scd", manual, sizeof(manual));
+    read_file("cli/completions/ringhop.bash", completion, sizeof(completion));
+    for (size_t i = 0; i < rh_commands_count; i++) {
+        const struct rh_command *command = rh_commands[i];
+        (void)snprintf(text, sizeof(text), "\n*%s*", command->name);
+        const char *entry = strstr(manual, text);
+        assert_non_null(entry);
+        const char *entry_end = strchr(entry + 1, '\n');
+        (void)snprintf(text, sizeof(text), "[%s]='", command->name);
+        const char *known = strstr(completion, text);
+        assert_non_null(known);
+        const char *known_end = strchr(known + strlen(text), '\'');
+        for (const struct option *own = command->options; own != NULL && own->name != NULL; own++) {
+            (void)snprintf(text, sizeof(text), "--%s", own->name);
+            const char *in_manual = strstr(entry, text);
+            const char *in_completion = strstr(known, text);
+            assert_true(in_manual != NULL && in_manual < entry_end);
+            assert_true(in_completion != NULL && in_completion < known_end);
+        }
+    }
+}
+
 static void global_options_may_stand_before_and_after_the_command(void **state RH_UNUSED)
 {
     static const char *const lines[] = {
@@ -193,6 +229,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         RH_TEST(commands_are_found_by_name_and_sorted),
         RH_TEST(every_command_has_a_help_with_an_example),
+        RH_TEST(the_manual_page_and_the_completion_know_all_commands),
         RH_TEST(global_options_may_stand_before_and_after_the_command),
         RH_TEST(two_dashes_end_the_options),
         RH_TEST(help_and_version_need_nothing_else),

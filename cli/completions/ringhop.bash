@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+# Completion of ringhop(1) for bash.
+
+_ringhop() {
+    local commands='check drain join listen nodes owner plan publish ring weight'
+    local globals='--config --json --timeout --help --version'
+    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command='' word
+    local -A options=(
+        [check]='' [drain]='--wait' [join]='--wait' [listen]='--after --count' [nodes]=''
+        [owner]='--offline' [plan]='--add --remove --weight --offline' [publish]='--id --type'
+        [ring]='--offline' [weight]='--wait'
+    )
+    COMPREPLY=()
+    case $previous in
+    -c | --config)
+        compopt -o filenames
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+        ;;
+    --type)
+        mapfile -t COMPREPLY < <(compgen -W 'text json binary' -- "$current")
+        return
+        ;;
+    -t | --timeout | --after | --count | --id | --add) return ;;
+    esac
+    for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+        [[ " $commands " == *" $word "* ]] && command=$word && break
+    done
+    if [[ $current == -* ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$globals ${command:+${options[$command]}}" -- "$current")
+    elif [[ -z $command ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$current")
+    fi
+}
+complete -F _ringhop ringhop
