@@ -235,6 +235,10 @@ static void flush(struct rh_http_connection *connection)
     if (connection->queue.bytes == 0 && rh_http_state(connection) == CONNECTION_FLUSHING) {
         end_output(connection);
     }
+    if (connection->queue.bytes == 0 && rh_http_state(connection) == CONNECTION_CLOSING &&
+        connection->deadline_kind == DEADLINE_BODY) {
+        rh_http_set_deadline(connection, DEADLINE_CLOSE);
+    }
     if (connection->above_low &&
         connection->queue.bytes <= connection->server->options.send_queue_low_bytes) {
         connection->above_low = false;
@@ -399,6 +403,17 @@ void rh_http_connection_resume(struct rh_http_connection *connection)
 }
 
 /* ---- Time ---- */
+
+void rh_http_connection_stop(struct rh_http_connection *connection)
+{
+    enum connection_state state = rh_http_state(connection);
+    bool ends = state == CONNECTION_CLOSING || state == CONNECTION_FLUSHING;
+    if (rh_http_exchange_is_idle(connection)) {
+        rh_http_connection_flush_and_end(connection, false);
+    } else if (ends && connection->deadline_kind == DEADLINE_BODY) {
+        rh_http_set_deadline(connection, DEADLINE_CLOSE);
+    }
+}
 
 void rh_http_connection_expire(struct rh_http_connection *connection)
 {

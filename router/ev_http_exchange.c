@@ -265,14 +265,12 @@ void rh_http_exchange_time_out(struct rh_http_connection *connection)
     rh_http_exchange_release(connection);
 }
 
-void rh_http_exchange_stop(struct rh_http_connection *connection)
+bool rh_http_exchange_is_idle(const struct rh_http_connection *connection)
 {
     if (rh_http_state(connection) != CONNECTION_READING) {
-        return;
+        return false;
     }
     const struct rh_http_parser *parser = connection->http.parser;
     bool begun = parser != NULL && rh_http_parser_started(parser);
-    if (!begun && rh_buffer_size(&connection->input) == 0) {
-        rh_http_connection_flush_and_end(connection, false);
-    }
+    return !begun && rh_buffer_size(&connection->input) == 0;
 }

@@ -180,6 +180,9 @@ void rh_http_connection_turn(struct rh_http_connection *connection);
 /* In the next turn: goes on with input that was left. */
 void rh_http_connection_resume(struct rh_http_connection *connection);
 
+/* The server stops: ends the connection if it is between requests, and hurries one that ends. */
+void rh_http_connection_stop(struct rh_http_connection *connection);
+
 /* Its time limit has passed. */
 void rh_http_connection_expire(struct rh_http_connection *connection);
 
@@ -194,8 +197,8 @@ void rh_http_exchange_release(struct rh_http_connection *connection);
 /* The request takes too long: says so and ends. */
 void rh_http_exchange_time_out(struct rh_http_connection *connection);
 
-/* The server stops: ends the connection if it is between requests. */
-void rh_http_exchange_stop(struct rh_http_connection *connection);
+/* Whether the connection is between requests. */
+bool rh_http_exchange_is_idle(const struct rh_http_connection *connection);
 
 /* ---- ev_http_websocket.c ---- */
 

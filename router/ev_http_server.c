@@ -481,7 +481,7 @@ void rh_http_server_stop(struct rh_http_server *server)
     server->stopping = true;
     stop_listening(server);
     rh_list_each (&server->connections, link) {
-        rh_http_exchange_stop(rh_container_of(link, struct rh_http_connection, link));
+        rh_http_connection_stop(rh_container_of(link, struct rh_http_connection, link));
     }
     /* There may be none: stopped() is said at the end of this turn. */
     ev_feed_event(server->loop, &server->turn_end, EV_CUSTOM);

@@ -46,7 +46,7 @@ struct rh_http_server_options {
     uint32_t connections_max;       /* beyond it a newcomer gets 503 and is closed */
     uint32_t head_timeout_ms;       /* from the first byte of a request to the end of its head */
     uint32_t body_timeout_ms;       /* from there to the end of its body; also how long a response
-                                         may wait for a client that does not read */
+                                         or close frame may wait for a client that does not read */
     uint32_t idle_timeout_ms;       /* between requests, and before the first */
     size_t send_queue_bytes;        /* unsent bytes of one WebSocket, see send() */
     size_t send_queue_low_bytes;    /* see drained() */
@@ -205,8 +205,10 @@ size_t rh_http_connection_send_queue_bytes(const struct rh_http_connection *conn
 void rh_http_connection_drop_send_queue(struct rh_http_connection *connection);
 
 /*
- * Sends a close frame after what is queued and starts the closing handshake; closed() follows, at
- * the latest after close_timeout_ms. A second call does nothing. |reason| is UTF-8, cut to fit.
+ * Sends a close frame after what is queued and starts the closing handshake. closed() follows, at
+ * the latest when what is queued took body_timeout_ms to get out and the answer close_timeout_ms; a
+ * server that stops gives close_timeout_ms for both. A second call does nothing. |reason| is UTF-8,
+ * cut to fit.
  */
 void rh_http_connection_close_websocket(struct rh_http_connection *connection, uint16_t code,
                                         const char *reason);

@@ -97,7 +97,10 @@ void rh_http_connection_close_websocket(struct rh_http_connection *connection, u
     if (queued) {
         rh_websocket_closing(&connection->websocket);
         rh_http_set_state(connection, CONNECTION_CLOSING);
-        rh_http_set_deadline(connection, DEADLINE_CLOSE);
+        /* First the frame has to get out, and a client that does not read may take its time; a
+         * server that stops does not wait for that. */
+        rh_http_set_deadline(connection,
+                             connection->server->stopping ? DEADLINE_CLOSE : DEADLINE_BODY);
     }
 }
 

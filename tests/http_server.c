@@ -17,8 +17,8 @@
  *   any handshake          accepted; then per text message
  *                            close    close 4000
  *                            abort    abort
- *                            fill     frames of 1 KiB until the queue is full, then close 4408
- *                            stream   2,000 frames of 1 KiB, never more than the low mark queued
+ *                            fill     frames until the queue is full, then close 4408
+ *                            stream   2,000 frames, never more than the low mark queued
  *                            else     the message back
  */
 
@@ -31,7 +31,6 @@
 #include <string.h>
 
 #define STREAM_FRAMES 2000U
-#define FRAME_SIZE    1024U
 #define LARGE_SIZE    (1U << 20)
 #define LATER_MAX     1024U
 
@@ -45,7 +44,7 @@ static struct limits limits[] = {
     {"body_bytes", 65536},        {"connections", 10000},   {"head_timeout", 10000},
     {"body_timeout", 30000},      {"idle_timeout", 60000},  {"send_queue", 1048576},
     {"send_queue_low", 65536},    {"message_bytes", 65536}, {"heartbeat_interval", 25000},
-    {"heartbeat_timeout", 60000}, {"close_timeout", 5000},
+    {"heartbeat_timeout", 60000}, {"close_timeout", 5000},  {"frame_bytes", 1024},
 };
 
 struct program {
@@ -305,6 +304,15 @@ static int start(struct program *program, const char *port)
     return 0;
 }
 
+/* The frame that is sent many times: a message of so many x. */
+static struct rh_shared *make_frame(const struct program *program)
+{
+    size_t size = limit("frame_bytes");
+    return size > sizeof(program->large)
+               ? NULL
+               : rh_websocket_encode(RH_WEBSOCKET_TEXT, rh_bytes(program->large, size));
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2 || !set_limits(argc, argv)) {
@@ -312,12 +320,10 @@ int main(int argc, char **argv)
         return 2;
     }
     static struct program program;
-    char payload[FRAME_SIZE];
     ev_signal terminate;
-    memset(payload, 'x', sizeof(payload));
-    memset(program.large, 'l', sizeof(program.large));
+    memset(program.large, 'x', sizeof(program.large));
     program.loop = ev_default_loop(0);
-    program.frame = rh_websocket_encode(RH_WEBSOCKET_TEXT, rh_bytes(payload, sizeof(payload)));
+    program.frame = make_frame(&program);
     ev_timer_init(&program.later_timer, on_later, 0.0, 0.0);
     program.later_timer.data = &program;
     ev_signal_init(&terminate, on_signal, SIGTERM);
