@@ -117,10 +117,16 @@ uint64_t rh_config_message_size_max(const struct rh_config *config);
 /* Whether |id| matches [A-Za-z0-9_-]{1,64}. */
 bool rh_config_node_id_valid(const char *id);
 
+#define RH_HOST_SIZE 256
+
 /*
- * Splits "host:port" or "[v6]:port". |ret_host| has room for 256 bytes.
+ * Splits "host:port" or "[v6]:port". |ret_host| has room for RH_HOST_SIZE bytes.
  * RH_ERR_INVALID: no port, port not 1 to 65535, empty or overlong host.
  */
 RH_MUST_CHECK int rh_address_split(const char *address, char *ret_host, uint16_t *ret_port);
+
+/* Whether |host|, as rh_address_split() gives it, is reached on its own machine only: 127.0.0.0/8,
+ * ::1 and localhost. */
+bool rh_host_is_loopback(const char *host);
 
 #endif

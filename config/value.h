@@ -50,7 +50,4 @@ rh_value_check rh_value_check_servers;   /* reachable addresses with commas betw
 /* Whether |host|, as rh_address_split() gives it, stands for all addresses of a machine. */
 bool rh_host_is_wildcard(const char *host);
 
-/* Whether |host| is reached on its own machine only: 127.0.0.0/8, ::1 and localhost. */
-bool rh_host_is_loopback(const char *host);
-
 #endif

@@ -8,8 +8,7 @@
 
 #define SLOW_S 0.1
 
-/* How long a forwarded request may take, and how long one waits for a view. Both are shorter than
- * any sane dedup_age: an answer of `unknown_outcome` must come while a retry is still recognised. */
+/* How long a forwarded request may take at most, and how long one waits for a view. */
 #define FORWARD_TIMEOUT_MS  5000U
 #define CATCH_UP_TIMEOUT_MS 5000U
 #define PENDING_MAX         65536U
@@ -185,6 +184,9 @@ static void fit_connections(struct rh_daemon *daemon)
 static int create_core(struct rh_daemon *daemon, uint64_t instance)
 {
     const struct rh_config *config = daemon->config;
+    /* Half of dedup_age: as long as a request is sent again, and when its publisher retries after
+     * `unknown_outcome`, the owner must still know the id. */
+    uint32_t forward_max_ms = config->limits.dedup_age_ms / 2;
     struct rh_core_options options = {
         .instance = instance,
         .log = {.messages_max = config->limits.log_messages,
@@ -196,7 +198,8 @@ static int create_core(struct rh_daemon *daemon, uint64_t instance)
         .dedup_ids_max = DEDUP_IDS_MAX,
         .payload_size_max = config->limits.message_bytes,
         .batch_size_max = config->limits.send_queue_bytes,
-        .forward_timeout_ms = FORWARD_TIMEOUT_MS,
+        .forward_timeout_ms =
+            forward_max_ms < FORWARD_TIMEOUT_MS ? forward_max_ms : FORWARD_TIMEOUT_MS,
         .catch_up_timeout_ms = CATCH_UP_TIMEOUT_MS,
         .pending_max = PENDING_MAX,
         .pending_bytes_max = PENDING_BYTES_MAX,
@@ -235,12 +238,34 @@ static int init(struct rh_daemon *daemon, struct rh_reason *reason)
     return 0;
 }
 
+/* Until there are TLS and tokens, somebody has to know what a reachable listener means. */
+static void warn_if_reachable(const struct rh_daemon *daemon, const char *name, const char *address,
+                              const char *risk)
+{
+    char host[RH_HOST_SIZE];
+    uint16_t port;
+    if (rh_address_split(address, host, &port) == 0 && !rh_host_is_loopback(host)) {
+        rh_log(daemon->logger, RH_LOG_WARN, "listener_reachable listener=%s address=%s risk=\"%s\"",
+               name, address, risk);
+    }
+}
+
+static void warn_of_reachable(const struct rh_daemon *daemon)
+{
+    const struct rh_config_node *node = daemon->node;
+    warn_if_reachable(daemon, "client", node->listen,
+                      "anyone who reaches it can connect and publish");
+    warn_if_reachable(daemon, "peer", node->peer, "anyone who reaches it can act as a node");
+    warn_if_reachable(daemon, "admin", node->admin, "anyone who reaches it can read the status");
+}
+
 static int start(struct rh_daemon *daemon, struct rh_reason *reason)
 {
     int rv = init(daemon, reason);
     if (rv != 0) {
         return rv;
     }
+    warn_of_reachable(daemon);
     fit_connections(daemon);
     rv = rh_daemon_clients_start(daemon, reason);
     if (rv != 0) {

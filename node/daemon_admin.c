@@ -351,7 +351,8 @@ int rh_daemon_admin_start(struct rh_daemon *daemon, struct rh_reason *reason)
     const struct rh_http_server_options options = {
         .limits = {.head_bytes = HEAD_BYTES_MAX,
                    .target_bytes = HEAD_BYTES_MAX / 2,
-                   .fields = FIELDS_MAX},
+                   .fields = FIELDS_MAX,
+                   .body_bytes = HEAD_BYTES_MAX}, /* read, and never looked at */
         .connections_max = CONNECTIONS_MAX,
         .head_timeout_ms = HEAD_TIMEOUT_MS,
         .body_timeout_ms = HEAD_TIMEOUT_MS,

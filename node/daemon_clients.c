@@ -9,6 +9,7 @@
 #define JSON               "application/json"
 #define RETRY_AFTER_S      "1"
 #define CLOSE_TIMEOUT_MS   5000U
+#define STOPPING_TEXT      "the node is shutting down"
 #define TARGET_BYTES_MAX   8192U /* a key of 512 bytes, wholly escaped, and a query */
 #define PASSED_ON_SIZE_MAX 4096U /* ticket, token and client together */
 
@@ -71,16 +72,18 @@ static char *put(char *out, struct rh_bytes bytes)
     return out + bytes.size;
 }
 
+static size_t passed_on_size(const struct rh_route *route)
+{
+    return route->ticket.size + route->token.size + route->client.size;
+}
+
 static struct rh_daemon_client *client_create(struct rh_daemon *daemon,
                                               struct rh_http_connection *connection,
                                               const struct rh_http_request *request,
                                               const struct rh_route *route)
 {
-    size_t passed_on = route->ticket.size + route->token.size + route->client.size;
-    if (passed_on > PASSED_ON_SIZE_MAX) {
-        return NULL;
-    }
-    struct rh_daemon_client *client = calloc(1, sizeof(*client) + route->key_size + passed_on);
+    struct rh_daemon_client *client =
+        calloc(1, sizeof(*client) + route->key_size + passed_on_size(route));
     if (client == NULL) {
         return NULL;
     }
@@ -339,6 +342,7 @@ static void serve_ring(struct rh_daemon *daemon, struct rh_http_connection *conn
             daemon->ring_body_size = rh_buffer_size(&daemon->scratch);
             daemon->ring_body = rh_buffer_take_text(&daemon->scratch);
         }
+        rh_buffer_clear(&daemon->scratch);
     }
     if (daemon->ring_body == NULL) {
         respond_problem(connection, RH_PROBLEM_NO_MEMORY, NULL);
@@ -489,6 +493,15 @@ static void begin(struct rh_daemon *daemon, struct rh_http_connection *connectio
                   const struct rh_http_request *request, const struct rh_route *route,
                   const struct rh_handshake *handshake)
 {
+    if (rh_daemon_is_closing(daemon)) {
+        respond_problem(connection, RH_PROBLEM_SHUTTING_DOWN, STOPPING_TEXT);
+        return;
+    }
+    if (passed_on_size(route) > PASSED_ON_SIZE_MAX) {
+        respond_problem(connection, RH_PROBLEM_TARGET_TOO_LONG,
+                        "ticket, token and client are more than 4096 bytes together");
+        return;
+    }
     struct rh_daemon_client *client = client_create(daemon, connection, request, route);
     if (client == NULL) {
         respond_problem(connection, RH_PROBLEM_NO_MEMORY, NULL);
@@ -796,6 +809,7 @@ int rh_daemon_clients_start(struct rh_daemon *daemon, struct rh_reason *reason)
         .heartbeat_interval_ms = config->heartbeat.interval_ms,
         .heartbeat_timeout_ms = config->heartbeat.timeout_ms,
         .close_timeout_ms = CLOSE_TIMEOUT_MS,
+        .cors = true,
         .logger = daemon->logger,
         .name = "client",
     };
@@ -805,6 +819,28 @@ int rh_daemon_clients_start(struct rh_daemon *daemon, struct rh_reason *reason)
         return rh_fail(reason, rv, "client listener: %s", rh_error_text(rv));
     }
     return rh_http_server_listen(daemon->client_server, daemon->node->listen, reason);
+}
+
+/* One that waits for its answer yet: a read, or a stream that is not accepted. */
+static void end_waiting(struct rh_daemon *daemon, struct rh_daemon_client *client)
+{
+    struct rh_event event = {.kind = RH_EVENT_UNSUBSCRIBE, .subscription = &client->subscription};
+    rh_daemon_step(daemon, &event);
+    respond_problem(client->connection, RH_PROBLEM_SHUTTING_DOWN, STOPPING_TEXT);
+    rh_daemon_client_destroy(daemon, client);
+}
+
+void rh_daemon_clients_stop(struct rh_daemon *daemon)
+{
+    rh_http_server_stop(daemon->client_server);
+    rh_list_each_safe (&daemon->clients, link) {
+        struct rh_daemon_client *client = rh_container_of(link, struct rh_daemon_client, link);
+        if (!client->accepted) {
+            end_waiting(daemon, client);
+        }
+    }
+    rh_http_server_close_websockets(daemon->client_server, RH_WEBSOCKET_CODE_GOING_AWAY,
+                                    STOPPING_TEXT);
 }
 
 void rh_daemon_clients_finish(struct rh_daemon *daemon)

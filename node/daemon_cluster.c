@@ -4,6 +4,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
+/* What a frame holds beside the payload of a publish: key, message id, the numbers. */
+#define PEER_FRAME_MORE (64U * 1024U)
+
 /* ---- membership ---- */
 
 static void peer_event(struct rh_daemon *daemon, enum rh_event_kind kind,
@@ -131,8 +134,10 @@ void rh_daemon_cluster_tick(struct rh_daemon *daemon)
     }
     const struct rh_core_stats *stats = rh_core_stats(daemon->core);
     if (daemon->request_kind == RH_REQUEST_DRAIN) {
-        /* Drained means empty: no channel and no client is left. */
-        rh_zk_membership_progress(daemon->membership, stats->channels, daemon->clients_count);
+        /* Drained means empty: no channel, and nobody who was in one. Others come and are turned away
+         * at any time. */
+        rh_zk_membership_progress(daemon->membership, stats->channels,
+                                  stats->streams + stats->reads_waiting + daemon->lingering_count);
         return;
     }
     bool sweeping = rh_core_is_sweeping(daemon->core);
@@ -205,6 +210,7 @@ static int start_peers(struct rh_daemon *daemon, struct rh_reason *reason)
         .cluster = daemon->config->cluster,
         .self = {.instance = daemon->instance},
         .listen = daemon->node->peer,
+        .frame_size_max = daemon->config->limits.message_bytes + PEER_FRAME_MORE,
         .handler = &peer_handler,
         .context = daemon,
         .logger = daemon->logger,

@@ -119,10 +119,20 @@ static inline enum rh_daemon_state rh_daemon_state(const struct rh_daemon *daemo
     return (enum rh_daemon_state)daemon->machine.state;
 }
 
+/* Whether clients are turned away by now, and not sent elsewhere. */
+static inline bool rh_daemon_is_closing(const struct rh_daemon *daemon)
+{
+    return rh_daemon_state(daemon) >= RH_DAEMON_CLOSING;
+}
+
 /* ---- daemon_clients.c ---- */
 
 RH_MUST_CHECK int rh_daemon_clients_start(struct rh_daemon *daemon, struct rh_reason *reason);
 void rh_daemon_clients_finish(struct rh_daemon *daemon);
+
+/* Ends all connections: requests that wait are refused, WebSockets closed with 1001, and what still
+ * arrives is turned away. */
+void rh_daemon_clients_stop(struct rh_daemon *daemon);
 
 /* Performs an action that concerns clients. */
 void rh_daemon_clients_perform(struct rh_daemon *daemon, const struct rh_action *action);

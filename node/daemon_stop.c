@@ -27,6 +27,9 @@ static void stop_now(struct rh_daemon *daemon)
 
 void rh_daemon_stop(struct rh_daemon *daemon, int signal_number)
 {
+    if (rh_daemon_state(daemon) == RH_DAEMON_STOPPED) {
+        return; /* several signals in the last turn of the loop */
+    }
     if (rh_daemon_state(daemon) != RH_DAEMON_RUNNING) {
         rh_log(daemon->logger, RH_LOG_WARN, "stopped_at_once signal=%d", signal_number);
         stop_now(daemon);
@@ -75,9 +78,7 @@ static void lingering(struct rh_daemon *daemon)
     bool done = daemon->lingering_count == 0 && !rh_core_is_sweeping(daemon->core);
     if (may_go_on(daemon, done, daemon->config->rebalance.moved_linger_ms + LINGERING_MORE)) {
         enter(daemon, RH_DAEMON_CLOSING);
-        rh_http_server_stop(daemon->client_server);
-        rh_http_server_close_websockets(daemon->client_server, RH_WEBSOCKET_CODE_GOING_AWAY,
-                                        "the node is shutting down");
+        rh_daemon_clients_stop(daemon);
     }
 }
 

@@ -195,10 +195,12 @@ void rh_daemon_stream_drained(struct rh_daemon *daemon, struct rh_daemon_client 
     }
 }
 
-/* Above the low mark drained() comes later; at or below it, nobody else would ask again. */
+/* Above the low mark drained() comes later; at or below it, nobody else would ask again. One that is
+ * being closed hears nothing more. */
 static bool has_room(const struct rh_daemon_client *client)
 {
-    return rh_http_connection_send_queue_bytes(client->connection) <= RH_DAEMON_SEND_QUEUE_LOW;
+    return !rh_http_connection_is_closing(client->connection) &&
+           rh_http_connection_send_queue_bytes(client->connection) <= RH_DAEMON_SEND_QUEUE_LOW;
 }
 
 void rh_daemon_clients_feed(struct rh_daemon *daemon)
@@ -210,7 +212,7 @@ void rh_daemon_clients_feed(struct rh_daemon *daemon)
         struct rh_daemon_client *client = rh_container_of(link, struct rh_daemon_client, hungry);
         rh_list_remove(link);
         if (!has_room(client)) {
-            continue; /* drained() comes */
+            continue;
         }
         struct rh_event event = {.kind = RH_EVENT_DRAINED, .subscription = &client->subscription};
         rh_daemon_step(daemon, &event);

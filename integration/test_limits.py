@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ends of what the config allows, and what strangers make of it."""
+import threading
+import time
+
+from harness.wait import wait_for
+from harness.ws import Client, RawClient
+
+
+def test_a_replay_fits_in_the_smallest_send_queue(shared_zookeeper, make_cluster, key):
+    """As JSON each of these messages is six times as long."""
+    node = make_cluster(shared_zookeeper, nodes=1, settings={
+        "limits": "{message_bytes: 1KiB, send_queue: 7KiB}"})["n1"]
+    text = "\x01" * 1024
+    for _ in range(70):
+        assert node.publish(key, text).status == 201
+    client = Client(node.ws_url(key, after=0))
+    assert [m["seq"] for m in client.wait_messages(70)] == list(range(1, 71))
+    page = node.poll(key, after=0).json()
+    assert page["more"] is True and page["messages"][0]["data"] == text
+    client.close()
+
+
+def test_the_largest_message_reaches_its_owner_through_any_node(shared_zookeeper, make_cluster, key):
+    cluster = make_cluster(shared_zookeeper, nodes=2, settings={
+        "limits": "{message_bytes: 16MiB, log_bytes: 64MiB, send_queue: 128MiB}"})
+    body = b"\xff" * (16 * 1024 * 1024)
+    answer = cluster.wrong_node(key).publish(key, body, content_type="application/octet-stream")
+    assert answer.status == 201, answer.body
+    assert answer.json()["node"] == cluster.owner(key).id
+
+
+def test_an_answer_comes_while_a_retry_is_still_recognised(shared_zookeeper, make_cluster, key):
+    cluster = make_cluster(shared_zookeeper, nodes=2, settings={"limits": "{dedup_age: 1s}"})
+    owner, wrong = cluster.owner(key), cluster.wrong_node(key)
+    owner.pause()
+    started = time.monotonic()
+    answer = wrong.publish(key, "x", message_id="a")
+    elapsed = time.monotonic() - started
+    owner.resume()
+    assert answer.status == 504 and answer.code == "unknown_outcome"
+    assert elapsed < 1
+
+
+def test_what_is_passed_on_in_a_redirect_has_a_limit(steady, key):
+    for name in ("ticket", "token", "client"):
+        assert steady.wrong_node(key).poll(key, **{name: "x" * 4000}).status == 307
+        answer = steady.wrong_node(key).poll(key, **{name: "x" * 4100})
+        assert answer.status == 414 and answer.code == "target_too_long"
+
+
+def test_a_drain_does_not_wait_for_strangers(cluster):
+    """They come, are sent elsewhere, and do not even close."""
+    node, key = cluster["n2"], cluster.key_owned_by(cluster["n1"])
+    strangers, over = [], threading.Event()
+
+    def come():
+        while not over.wait(0.02):
+            strangers.append(RawClient(node, key))
+    thread = threading.Thread(target=come)
+    thread.start()
+    try:
+        wait_for(lambda: len(strangers) > 10, 5, "strangers")
+        started = time.monotonic()
+        cluster.cli("drain", "n2")
+        assert time.monotonic() - started < 5
+    finally:
+        over.set()
+        thread.join()
+        for stranger in strangers:
+            stranger.raw.close()
