@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config/yaml_tree.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <yaml.h>
@@ -163,7 +164,7 @@ static int open_collection(struct builder *builder, enum rh_yaml_kind kind, unsi
     if (builder->depth == RH_YAML_DEPTH_MAX) {
         return refuse(builder, line, "nested too deeply");
     }
-    struct rh_yaml *node;
+    struct rh_yaml *node = NULL;
     int rv = add_node(builder, kind, line, &node);
     if (rv == 0) {
         builder->stack[builder->depth] = node;
@@ -183,9 +184,10 @@ static int add_scalar(struct builder *builder, const yaml_event_t *event, unsign
         builder->key_line = line;
         return builder->key == NULL ? RH_ERR_NO_MEMORY : 0;
     }
-    struct rh_yaml *node;
+    struct rh_yaml *node = NULL;
     int rv = add_node(builder, RH_YAML_SCALAR, line, &node);
     if (rv == 0) {
+        assert(node != NULL);
         node->plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
         node->text = copy_text(event);
         rv = node->text == NULL ? RH_ERR_NO_MEMORY : 0;
