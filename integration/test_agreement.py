@@ -2,7 +2,9 @@
 """Everybody who computes an owner computes the same one."""
 import json
 import os
+import re
 import subprocess
+import urllib.parse
 
 import pytest
 
@@ -102,8 +104,63 @@ def test_exit_codes_without_config_or_zookeeper(steady, tmp_path):
     steady.cli("ring", "--offline", config=lonely)
 
 
-def test_golden_vectors(tmp_path):
-    """The placements of tests/vectors/ring.txt, asked of the command line."""
-    path = ROOT / "tests" / "vectors" / "ring.txt"
-    if not path.exists():
-        pytest.fail("tests/vectors/ring.txt is missing")
+# --- golden placements ---------------------------------------------------------------------------
+
+def golden_rings():
+    """The rings of tests/vectors/ring.txt (docs/ring.md describes the file)."""
+    rings = []
+    for line in (ROOT / "tests" / "vectors" / "ring.txt").read_text().splitlines():
+        word, _, rest = line.partition(" ")
+        fields = rest.split(" ")
+        if word == "ring":
+            rings.append({"name": fields[0], "members": [], "keys": {}})
+        elif word == "member":
+            rings[-1]["members"].append((fields[0], int(fields[1]), *fields[2:3]))
+        elif word == "key":
+            rings[-1]["keys"][urllib.parse.unquote(fields[0])] = (fields[1], fields[2:])
+        elif word in ("seed", "vnodes", "replicas", "digest"):
+            rings[-1][word] = fields[0]
+    # A cluster config has nodes, and zones of plain characters.
+    return [ring for ring in rings if ring["members"]
+            and all(re.fullmatch(r"[\w.-]*", zone) for _, _, *zones in ring["members"]
+                    for zone in zones)]
+
+
+def golden_config(ring):
+    lines = ["cluster: golden", 'zookeeper: {servers: "127.0.0.1:1"}',
+             "ring: {vnodes: %(vnodes)s, replicas: %(replicas)s, seed: %(seed)s}" % ring, "nodes:"]
+    for number, (node, weight, *zone) in enumerate(ring["members"]):
+        addresses = [f"127.0.0.1:{10000 + 3 * number + place}" for place in range(3)]
+        lines.append('  - {id: "%s", listen: "%s", peer: "%s", admin: "%s", zone: "%s", weight: %s}'
+                     % (node, *addresses, *(zone or [""]), f"{weight / 1000:g}"))
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize("ring", golden_rings(), ids=lambda ring: ring["name"])
+def test_the_cli_agrees_with_the_golden_placements(steady, tmp_path, ring):
+    path = tmp_path / "golden.yaml"
+    path.write_text(golden_config(ring))
+    text = steady.cli("ring", "--offline", "--json", config=path)
+    assert json.loads(text)["digest"] == ring["digest"]
+    keys = [key for key in ring["keys"] if "\n" not in key]
+    done = steady.cli_run("owner", "--offline", "--json", "--", *keys, config=path)
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [entry["key"] for entry in answers] == keys
+    for entry in answers:
+        hash_, preference = ring["keys"][entry["key"]]
+        assert entry["hash"] == hash_
+        assert entry["epoch"] is None
+        assert [node for node in [entry["owner"], *entry["replicas"]] if node] == preference
+
+
+@pytest.mark.parametrize("name", ["three", "four"])
+def test_running_nodes_agree_with_the_golden_placements(shared_zookeeper, make_cluster, name):
+    ring = next(ring for ring in golden_rings() if ring["name"] == name)
+    cluster = make_cluster(shared_zookeeper, nodes=len(ring["members"]),
+                           zones=[zone for _, _, zone in ring["members"]])
+    for node in cluster.running():
+        assert node.ring()["digest"] == ring["digest"]
+        for key, (_, preference) in ring["keys"].items():
+            assert node.where(key)["node"] == preference[0]
+            channel = node.channel(key)
+            assert [channel["owner"], *channel["replicas"]] == preference
