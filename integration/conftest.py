@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures. Every server that a test starts is gone when it ends, however it ends; when it fails,
 the ends of the nodes' logs are in the report."""
+import itertools
 import resource
 import shutil
 
@@ -12,6 +13,7 @@ from harness.proxy import Proxy
 from harness.zookeeper import Ensemble, ZooKeeper
 
 _clusters = []
+_numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -86,7 +88,7 @@ def steady(shared_zookeeper, tmp_path_factory):
 @pytest.fixture
 def key(request):
     """A channel key that no other test uses."""
-    return f"{request.node.name}"
+    return f"{request.node.originalname[:60]}:{next(_numbers)}"
 
 
 @pytest.fixture

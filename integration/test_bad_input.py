@@ -26,7 +26,7 @@ BAD_KEYS = ["", "%00", "a%0Ab", "%7F", "%C2%85", "%", "%4", "%zz", "%ff", "%C0%A
             "%F4%90%80%80", "a" * 513]
 
 
-@pytest.mark.parametrize("key", BAD_KEYS)
+@pytest.mark.parametrize("key", BAD_KEYS, ids=lambda key: key[:20])
 def test_a_bad_key_is_refused_everywhere(steady, key):
     node = steady["n1"]
     for path in (f"/v1/channels/{key}/messages", f"/v1/channels/{key}", f"/v1/where?key={key}",
@@ -39,7 +39,7 @@ def test_a_bad_key_is_refused_everywhere(steady, key):
 
 
 @pytest.mark.parametrize("key", ["a", "a" * 512, "ü/€/\U0001f600", "..", ".", "a b", "a+b",
-                                 "%41", "?&=#", "a%2Fb", "~*'()!"])
+                                 "%41", "?&=#", "a%2Fb", "~*'()!"], ids=lambda key: key[:20])
 def test_an_odd_key_is_a_key(steady, key):
     owner = steady.owner(key)
     key_of = owner.where(key)
@@ -254,7 +254,7 @@ def test_a_close_is_echoed(steady, key):
     ('{"type":"publish","data":"' + "x" * 65537 + '"}', "too_large"),
     ('{"type":"publish","data":"\\ud800"}', None), ("[" * 100000, "bad_message"),
     ('{"type":"ping","type":"ping"}', None),
-])
+], ids=lambda value: str(value)[:40])
 def test_a_bad_message_is_an_error_and_the_connection_stays(steady, key, text, code):
     with opened(steady, key) as client:
         client.send(TEXT, text)

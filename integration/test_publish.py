@@ -82,7 +82,7 @@ def test_without_an_id_two_publishes_are_two_messages(steady, key):
     ("application/octet-stream", b"\x00\xff\xfe", "base64", "AP/+"),
     ("image/png", b"\x89PNG\r\n", "base64", "iVBORw0K"),
     ("application/x-www-form-urlencoded", "hello from curl -d", "data", None),
-])
+], ids=["text", "empty_text", "json", "json_null", "json_text", "binary", "image", "form"])
 def test_keeps_the_kind_of_payload(steady, key, content_type, body, member, value):
     owner, wrong = steady.owner(key), steady.wrong_node(key)
     with RawClient(owner, key) as client:
@@ -105,7 +105,7 @@ def test_keeps_the_kind_of_payload(steady, key, content_type, body, member, valu
     ("application/json", '{"a":"\ud800"}'.encode("utf-8", "surrogatepass")),
     ("application/json", "NaN"), ("text/plain", b"\xff\xfe"),
     ("application/json", "[" * 5000 + "]" * 5000),
-])
+], ids=["cut", "empty", "two", "surrogate", "nan", "text_not_utf8", "deep"])
 def test_refuses_a_broken_payload_and_changes_nothing(steady, key, content_type, body):
     for node in steady.running():
         answer = node.publish(key, body, content_type)
@@ -127,7 +127,8 @@ def test_over_a_websocket_keeps_the_kind_of_payload(steady, key):
             assert want.encode() in message.replace(b"\\u00e9", "é".encode())
 
 
-@pytest.mark.parametrize("message_id", ["x" * 129, "tab\there", "é"])
+@pytest.mark.parametrize("message_id", ["x" * 129, "tab\there", "é"],
+                         ids=["long", "control", "not_ascii"])
 def test_refuses_a_bad_message_id(steady, key, message_id):
     answer = steady["n1"].publish(key, "x", message_id=message_id)
     assert answer.status == 400

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A client that does not read holds up nobody, is told to resume, and misses nothing."""
 import json
-import socket
 import struct
 
 from harness.ws import Client, RawClient
@@ -13,7 +12,6 @@ def test_is_closed_with_4408_and_resumes_without_gap(shared_zookeeper, make_clus
     node = cluster["n1"]
     quick = Client(node.ws_url(key))
     slow = RawClient(node, key, timeout=20)
-    slow.raw.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     welcome = slow.take_event()
     body = "x" * 16000
     count = 600
