@@ -194,8 +194,8 @@ def opened(steady, key):
     (RawClient.frame(TEXT, b"\xff\xfe"), 1007),
     (RawClient.frame(TEXT, b"\xc3", fin=False) + RawClient.frame(CONTINUATION, b"("), 1007),
     (RawClient.frame(TEXT, b"x" * 2000000), 1009),
-    (RawClient.frame(TEXT, b"", size=2**62), 1009),
-    (RawClient.frame(TEXT, b"", size=2**63), (1002, 1009)),
+    (RawClient.frame(TEXT, b"x", size=2**62), 1009),
+    (RawClient.frame(TEXT, b"x", size=2**63), (1002, 1009)),
 ], ids=["unmasked", "rsv1", "rsv3", "opcode3", "opcode11", "long_ping", "split_ping",
         "lone_continuation", "text_in_text", "close_of_1_byte", "close_1005", "close_999",
         "close_bad_reason", "bad_utf8", "bad_utf8_across", "too_large", "absurd", "negative"])
@@ -233,7 +233,8 @@ def test_a_message_in_many_fragments_with_pings_between(steady, key):
                 assert payload == b"p"
             else:
                 events.append(json.loads(payload))
-        assert pongs == len(text) - 1
+        # Pings that come faster than pongs can be sent may share one (RFC 6455, 5.5.3).
+        assert 1 <= pongs <= len(text) - 1
         assert {event["type"] for event in events} == {"ack", "message"}
 
 
@@ -249,8 +250,8 @@ def test_a_close_is_echoed(steady, key):
     ("{}", "bad_message"), ('{"type":"nonsense"}', "bad_message"), ('{"type":7}', "bad_message"),
     ('{"type":"publish"}', "bad_payload"), ('{"type":"publish","data":"a","json":1}', "bad_payload"),
     ('{"type":"publish","data":1}', "bad_payload"), ('{"type":"publish","base64":"???"}', "bad_payload"),
-    ('{"type":"publish","id":7,"data":"x"}', "bad_id"), ('{"type":"publish","id":"","data":"x"}', "bad_id"),
-    ('{"type":"publish","id":"' + "x" * 129 + '","data":"x"}', "bad_id"),
+    ('{"type":"publish","id":7,"data":"x"}', "bad_message_id"), ('{"type":"publish","id":"","data":"x"}', "bad_message_id"),
+    ('{"type":"publish","id":"' + "x" * 129 + '","data":"x"}', "bad_message_id"),
     ('{"type":"publish","data":"' + "x" * 65537 + '"}', "too_large"),
     ('{"type":"publish","data":"\\ud800"}', None), ("[" * 100000, "bad_message"),
     ('{"type":"ping","type":"ping"}', None),

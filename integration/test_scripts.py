@@ -35,7 +35,11 @@ def pids(run):
 
 
 def alive(pid):
-    return pathlib.Path(f"/proc/{pid}").exists()
+    try:
+        stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(") ")[2][0] != "Z"   # a zombie is init's to bury
 
 
 def test_quickstart_twice_and_down(script):

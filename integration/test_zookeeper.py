@@ -69,7 +69,8 @@ def test_sessions_that_expired_in_an_outage_move_nothing(zookeeper, make_cluster
             assert cluster["n3"].publish(key, "meanwhile").status == 201
         proxy.restore()
         wait_for(lambda: sorted(registry.members()) == ["n1", "n2", "n3"], 15, "all registered again")
-    wait_for(lambda: cluster["n1"].ring()["epoch"] > before["epoch"], 10, "a new epoch")
+    wait_for(lambda: all(node.ring()["epoch"] > before["epoch"] for node in cluster.running()), 10,
+             "the new epoch")
     ring = cluster.wait_settled()
     assert {m["node"]: m["instance"] for m in ring["members"]} == {
         m["node"]: m["instance"] for m in before["members"]}

@@ -259,6 +259,16 @@ static void warn_of_reachable(const struct rh_daemon *daemon)
     warn_if_reachable(daemon, "admin", node->admin, "anyone who reaches it can read the status");
 }
 
+static void log_started(const struct rh_daemon *daemon)
+{
+    const struct rh_config_node *node = daemon->node;
+    rh_log(daemon->logger, RH_LOG_INFO,
+           "started version=" RH_VERSION " cluster=%s instance=%016" PRIx64
+           " listen=%s peer=%s admin=%s advertise=%s",
+           daemon->config->cluster, daemon->instance, node->listen, node->peer, node->admin,
+           node->advertise);
+}
+
 static int start(struct rh_daemon *daemon, struct rh_reason *reason)
 {
     int rv = init(daemon, reason);
@@ -275,7 +285,11 @@ static int start(struct rh_daemon *daemon, struct rh_reason *reason)
     if (rv != 0) {
         return rv;
     }
-    return rh_daemon_cluster_start(daemon, reason);
+    rv = rh_daemon_cluster_start(daemon, reason);
+    if (rv == 0) {
+        log_started(daemon);
+    }
+    return rv;
 }
 
 static void finish(struct rh_daemon *daemon)

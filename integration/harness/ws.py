@@ -120,6 +120,7 @@ class Follower:
         self.moves = []
         self.close_codes = []
         self.problems = []
+        self.error = None
         self._seq = None
         self._incarnation = None
         self._stopping = False
@@ -146,7 +147,7 @@ class Follower:
                 if not moved:
                     if not self._stopping:
                         self.close_codes.append(socket.close_code)
-                        self.problems.append(f"closed with {socket.close_code}")
+                        self.problems.append(f"closed with {socket.close_code} {self.error}")
                     return
                 self.moves.append(moved)
                 old, url = socket, moved["url"]
@@ -168,6 +169,8 @@ class Follower:
             self.messages.append(event)
         elif event["type"] == "moved":
             return event
+        elif event["type"] == "error":
+            self.error = event
         return None
 
     def close(self):

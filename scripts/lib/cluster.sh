@@ -86,7 +86,8 @@ nodes_known() {
     nodes_listed
     nodes_added
 }
-node_known() { nodes_known | grep -qxF -- "$1"; }
+# Here-strings: with pipefail, a grep -q that leaves early would fail the pipe.
+node_known() { grep -qxF -- "$1" <<<"$(nodes_known)"; }
 nodes_running() {
     local id
     for id in $(nodes_known); do
