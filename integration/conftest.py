@@ -14,6 +14,7 @@ from harness.zookeeper import Ensemble, ZooKeeper
 
 _clusters = []
 _numbers = itertools.count(1)
+_figures = []
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -92,6 +93,12 @@ def key(request):
 
 
 @pytest.fixture
+def figure():
+    """figure("text with a measured number"): stands at the end of the run's report."""
+    return _figures.append
+
+
+@pytest.fixture
 def npm_ws():
     if not shutil.which("node"):
         pytest.fail("nodejs is missing; scripts/test installs it")
@@ -118,3 +125,10 @@ def pytest_runtest_makereport(item, call):
     if report.failed:
         for cluster in _clusters:
             report.sections.append((f"nodes of cluster {cluster.name}", cluster.report()))
+
+
+def pytest_terminal_summary(terminalreporter):
+    if _figures:
+        terminalreporter.section("figures")
+        for text in _figures:
+            terminalreporter.line(text)

@@ -21,7 +21,7 @@ def joined_owners(cluster, new_node, keys):
     return {entry["key"]: entry["owner"] for entry in map(json.loads, lines.splitlines())}
 
 
-def test_a_fourth_node_moves_exactly_the_computed_clients_of_2000(cluster, npm_ws, record_property):
+def test_a_fourth_node_moves_exactly_the_computed_clients_of_2000(cluster, npm_ws, figure):
     keys = [f"user:{number}" for number in range(2000)]
     before = cluster.owners(keys)
     for key in keys:
@@ -59,11 +59,9 @@ def test_a_fourth_node_moves_exactly_the_computed_clients_of_2000(cluster, npm_w
     told = [event["_at"] for key in moving for event in clients[key].of_type("moved")]
     back = [clients[key].of_type("welcome")[1]["_at"] for key in moving]
     took = max(back) - min(told)
-    print(f"\n{len(moving)} of {len(keys)} clients moved (plan: {plan['moved']:.3f}); "
-          f"all back {took:.0f} ms after the first was told; "
-          f"slowest single client {max(b - t for t, b in zip(told, back)):.0f} ms")
-    record_property("moved_clients", len(moving))
-    record_property("back_ms", round(took))
+    figure(f"{len(moving)} of {len(keys)} clients moved (plan: {plan['moved']:.3f}); all back "
+           f"{took:.0f} ms after the first was told, the slowest after "
+           f"{max(b - t for t, b in zip(told, back)):.0f} ms; none of the others saw a close")
 
     for key in random.Random(1).sample(keys, 60):
         cluster["n1"].publish(key, "still there")
@@ -71,7 +69,8 @@ def test_a_fourth_node_moves_exactly_the_computed_clients_of_2000(cluster, npm_w
 
 
 def test_ten_joins_and_leaves_in_a_row_and_all_hold_one_view(cluster):
-    watcher = Follower(cluster["n1"].ws_url("watched"))
+    urls = [cluster["n1"].ws_url(f"watched:{number}") for number in range(20)]
+    watchers = [Follower(url, home=url) for url in urls]
     for round_ in range(5):
         node = cluster.add(f"extra{round_}")
         cluster.wait_settled()
@@ -92,8 +91,17 @@ def test_ten_joins_and_leaves_in_a_row_and_all_hold_one_view(cluster):
     assert {node["node"] for node in check["nodes"]} == {"n1", "n2", "n3"}
     assert {(node["epoch"], node["digest"]) for node in check["nodes"]} == {
         (check["epoch"], check["digest"])}
-    assert watcher.problems == []
-    watcher.close()
+    for number, watcher in enumerate(watchers):
+        wait_for(lambda n=number: cluster["n1"].channel(f"watched:{n}")["connections"] == 1, 15,
+                 f"watcher {number} is back")
+        cluster["n2"].publish(f"watched:{number}", "the end")
+        wait_for(lambda w=watcher: w.messages and w.messages[-1]["data"] == "the end", 10,
+                 f"the last message of watcher {number}")
+        assert watcher.problems == []
+        # Broken by a kill, or sent around by five departures at once; nothing else.
+        assert all(error == "redirect_limit" or (error is None and code != 1013)
+                   for code, error in watcher.breaks), watcher.breaks
+        watcher.close()
 
 
 def test_a_moved_channel_starts_empty_and_says_so(cluster):
@@ -142,7 +150,7 @@ def test_a_moved_client_is_closed_with_4307_after_the_linger(shared_zookeeper, m
 
 
 def test_a_killed_node_is_out_long_before_its_session_expires(shared_zookeeper, make_cluster,
-                                                              record_property):
+                                                              figure):
     cluster = make_cluster(shared_zookeeper, session_timeout="30s")
     keys = [f"k{number}" for number in range(60)]
     before = cluster.owners(keys)
@@ -151,8 +159,8 @@ def test_a_killed_node_is_out_long_before_its_session_expires(shared_zookeeper, 
     cluster["n3"].kill()
     cluster.wait_settled(members=["n1", "n2"], bound=15)
     took = time.monotonic() - began
-    print(f"\nout of the ring {took * 1000:.0f} ms after SIGKILL")
-    record_property("evicted_ms", round(took * 1000))
+    figure(f"a killed node is out of the ring of all others {took * 1000:.0f} ms after SIGKILL "
+           "(session timeout 30 s)")
     assert took < 10
     after = cluster.owners(keys)
     for key in keys:

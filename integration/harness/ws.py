@@ -112,15 +112,18 @@ class Client:
 
 class Follower:
     """A whole client: follows `moved`, opens the new connection before it lets go of the old one,
-    and checks that no message is missing or doubled within an incarnation."""
+    and checks that no message is missing or doubled within an incarnation. Any other end of a
+    connection is a problem; with `home`, a URL without query, it is one of `breaks` instead, and
+    the client resumes there."""
 
-    def __init__(self, url):
+    def __init__(self, url, home=None):
         self.messages = []
         self.welcomes = []
         self.moves = []
-        self.close_codes = []
+        self.breaks = []        # (close code, code of the error message before it)
         self.problems = []
-        self.error = None
+        self._home = home
+        self._error = None
         self._seq = None
         self._incarnation = None
         self._stopping = False
@@ -130,30 +133,42 @@ class Follower:
 
     async def _live(self, url):
         old = None
-        try:
-            while True:
+        while not self._stopping:
+            code = None
+            try:
                 socket = await _open(url, PROTOCOL)
                 self._socket = socket
                 if old is not None:
                     await old.close()
-                moved = None
-                try:
-                    async for text in socket:
-                        moved = self._hear(json.loads(text))
-                        if moved:
-                            break
-                except websockets.ConnectionClosed:
-                    pass
-                if not moved:
-                    if not self._stopping:
-                        self.close_codes.append(socket.close_code)
-                        self.problems.append(f"closed with {socket.close_code} {self.error}")
-                    return
-                self.moves.append(moved)
-                old, url = socket, moved["url"]
-        except (OSError, websockets.WebSocketException) as error:
-            if not self._stopping:
-                self.problems.append(repr(error))
+                moved = await self._listen(socket)
+                if moved:
+                    self.moves.append(moved)
+                    old, url = socket, moved["url"]
+                    continue
+                code = socket.close_code
+            except (OSError, websockets.WebSocketException) as error:
+                code = repr(error)
+            if self._stopping:
+                return
+            if not self._home:
+                self.problems.append(f"ended with {code} {self._error}")
+                return
+            self.breaks.append((code, self._error))
+            old, self._error = None, None
+            url = f"{self._home}?after={self._incarnation}:{self._seq}" if self._seq is not None \
+                else self._home
+            await asyncio.sleep(0.05)
+
+    async def _listen(self, socket):
+        """The `moved` that ends it, or None when the connection ended otherwise."""
+        try:
+            async for text in socket:
+                moved = self._hear(json.loads(text))
+                if moved:
+                    return moved
+        except websockets.ConnectionClosed:
+            pass
+        return None
 
     def _hear(self, event):
         if event["type"] == "welcome":
@@ -170,7 +185,7 @@ class Follower:
         elif event["type"] == "moved":
             return event
         elif event["type"] == "error":
-            self.error = event
+            self._error = event["code"]
         return None
 
     def close(self):
