@@ -168,6 +168,9 @@ bool rh_http_connection_push(struct rh_http_connection *connection, struct rh_sh
         rh_http_connection_break(connection, RH_HTTP_CLOSE_BROKEN);
         return false;
     }
+    /* What we put there ourselves (a pong) may be what lifts a WebSocket's queue above the mark. */
+    connection->above_low |=
+        connection->queue.bytes > connection->server->options.send_queue_low_bytes;
     rh_http_schedule_turn(connection);
     return true;
 }
