@@ -115,14 +115,20 @@ static void let_go(struct rh_core *core)
 
 /* ---- small questions ---- */
 
-/* splitmix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014). */
-uint64_t rh_core_random(struct rh_core *core)
+static uint64_t mix(uint64_t z)
 {
-    core->random += 0x9e3779b97f4a7c15U;
-    uint64_t z = core->random;
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9U;
     z = (z ^ z >> 27) * 0x94d049bb133111ebU;
     return z ^ z >> 31;
+}
+
+/* splitmix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014), twice with
+ * the secret between: alone it can be run backwards, and who sees one message id would know the
+ * next, and could publish under it first. */
+uint64_t rh_core_random(struct rh_core *core)
+{
+    core->random += 0x9e3779b97f4a7c15U;
+    return mix(mix(core->random) ^ core->options.secret);
 }
 
 struct rh_core_route rh_core_route(const struct rh_core *core, struct rh_bytes key)
@@ -288,7 +294,6 @@ int rh_core_create(const struct rh_core_options *options, struct rh_core **ret_c
     }
     core->options = *options;
     core->random = options->seed;
-    core->secret = rh_core_random(core);
     core->self = RH_RING_NONE;
     rh_list_init(&core->swept);
     rh_list_init(&core->unswept);

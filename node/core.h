@@ -36,7 +36,8 @@ struct rh_channel;
 struct rh_core_options {
     char id[RH_NODE_ID_SIZE];
     uint64_t instance;
-    uint64_t seed; /* random and secret: incarnations, message ids and hash seeds come from it */
+    uint64_t seed;   /* random: incarnations and message ids come from it, which everybody sees */
+    uint64_t secret; /* random, independent of |seed|: of hashes over what strangers choose */
     struct rh_channel_log_limits log;
     uint32_t channels_max;
     uint32_t channel_idle_ms;

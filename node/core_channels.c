@@ -22,7 +22,7 @@ static bool channel_equal(const struct rh_table_link *link, const void *key)
 /* Not the ring's hash: that one has a public seed, and strangers choose keys. */
 static uint64_t table_hash(const struct rh_core *core, struct rh_bytes key)
 {
-    return XXH3_64bits_withSeed(key.data, key.size, core->secret);
+    return XXH3_64bits_withSeed(key.data, key.size, core->options.secret);
 }
 
 struct rh_channel *rh_core_channel_find(const struct rh_core *core, struct rh_bytes key)
@@ -40,7 +40,7 @@ enum rh_refusal rh_core_channel_get(struct rh_core *core, struct rh_bytes key, u
         if (core->channels.count >= core->options.channels_max) {
             return RH_REFUSAL_CHANNELS_FULL;
         }
-        channel = rh_channel_create(key, hash, core->secret);
+        channel = rh_channel_create(key, hash, core->options.secret);
         if (channel == NULL) {
             return RH_REFUSAL_NO_MEMORY;
         }

@@ -31,7 +31,6 @@ struct rh_core_peer {
 struct rh_core {
     struct rh_core_options options;
     uint64_t random; /* state of the generator */
-    uint64_t secret; /* seed of hashes over what strangers choose */
     uint64_t now_ms;
     int64_t time_ms;
     struct rh_actions *actions; /* of the step that runs; NULL between steps */

@@ -206,6 +206,9 @@ static int create_core(struct rh_daemon *daemon, uint64_t instance)
     };
     (void)snprintf(options.id, sizeof(options.id), "%s", daemon->node->id);
     int rv = rh_clock_random(&options.seed);
+    if (rv == 0) {
+        rv = rh_clock_random(&options.secret);
+    }
     if (rv != 0) {
         return rv;
     }

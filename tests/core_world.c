@@ -247,6 +247,7 @@ struct rh_core_options world_options_of(unsigned node)
     struct rh_core_options options = {
         .instance = 100 + node,
         .seed = 42 + node,
+        .secret = 77 + node,
         .log = {.messages_max = 5, .bytes_max = 1000, .age_ms_max = 60000},
         .channels_max = 100,
         .channel_idle_ms = 10000,
