@@ -42,6 +42,15 @@ static inline bool rh_bytes_equal_text(struct rh_bytes a, const char *text)
     return rh_bytes_equal(a, rh_bytes_text(text));
 }
 
+/* Copies |bytes| to |out| and returns where they end there. */
+static inline char *rh_bytes_write(char *out, struct rh_bytes bytes)
+{
+    if (bytes.size > 0) {
+        memcpy(out, bytes.data, bytes.size);
+    }
+    return out + bytes.size;
+}
+
 /* Equal when ASCII letters are compared without case. */
 bool rh_bytes_equal_nocase(struct rh_bytes a, struct rh_bytes b);
 

@@ -177,14 +177,6 @@ static struct pending *pending_find(const struct rh_core *core, uint64_t instanc
     return link == NULL ? NULL : pending_in_table(link);
 }
 
-static char *put(char *out, struct rh_bytes bytes)
-{
-    if (bytes.size > 0) {
-        memcpy(out, bytes.data, bytes.size);
-    }
-    return out + bytes.size;
-}
-
 static struct pending *pending_create(struct rh_core *core, const struct request *request)
 {
     size_t data_size = request->key.size + request->id.size + request->payload.bytes.size;
@@ -208,9 +200,9 @@ static struct pending *pending_create(struct rh_core *core, const struct request
         .id_size = (uint32_t)request->id.size,
         .payload_size = (uint32_t)request->payload.bytes.size,
     };
-    char *out = put(pending->data, request->key);
-    out = put(out, request->id);
-    (void)put(out, request->payload.bytes);
+    char *out = rh_bytes_write(pending->data, request->key);
+    out = rh_bytes_write(out, request->id);
+    (void)rh_bytes_write(out, request->payload.bytes);
     insert_by_deadline(core, pending);
     const struct pending_name name = name_of(pending);
     rh_table_insert(&core->pending_table, &pending->table_link, name_hash(&name));

@@ -307,7 +307,6 @@ static void finish(struct rh_daemon *daemon)
     rh_daemon_clients_finish(daemon);
     rh_actions_finish(&daemon->actions);
     rh_core_destroy(daemon->core);
-    rh_table_finish(&daemon->requests);
     ev_loop_destroy(daemon->loop);
 }
 

@@ -4,7 +4,8 @@
 
 /*
  * What the daemon keeps per connection of the client listener while it means something to the
- * core. Shared by daemon_clients.c (requests and answers) and daemon_streams.c (WebSockets).
+ * core. Shared by daemon_clients.c (the listener, streams and reads), daemon_streams.c (what
+ * WebSockets say and are told) and daemon_requests.c (what is asked once).
  *
  * The data pointer of a connection is NULL, or a struct rh_daemon_client (a stream or a waiting
  * read), or a struct rh_daemon_request (a publish or inspect over HTTP); both begin with a holder.
@@ -61,14 +62,44 @@ static inline struct rh_bytes rh_daemon_client_key(const struct rh_daemon_client
     return rh_bytes(client->data, client->key_size);
 }
 
-/* ---- daemon_clients.c ---- */
+static inline struct rh_daemon_client *rh_daemon_client_of(struct rh_subscription *subscription)
+{
+    return rh_container_of(subscription, struct rh_daemon_client, subscription);
+}
+
+/* ---- daemon_requests.c ---- */
+
+void rh_daemon_requests_where(struct rh_daemon *daemon, struct rh_http_connection *connection,
+                              const struct rh_route *route);
+void rh_daemon_requests_ring(struct rh_daemon *daemon, struct rh_http_connection *connection);
+void rh_daemon_requests_channel(struct rh_daemon *daemon, struct rh_http_connection *connection,
+                                const struct rh_route *route);
+void rh_daemon_requests_publish(struct rh_daemon *daemon, struct rh_http_connection *connection,
+                                const struct rh_http_request *http, const struct rh_route *route);
+
+/* The core has answered. */
+void rh_daemon_requests_inspected(struct rh_daemon *daemon, const struct rh_action *action);
+void rh_daemon_requests_published(struct rh_daemon *daemon, const struct rh_action *action);
+
+/* Frees all that are not answered; their connections are gone. */
+void rh_daemon_requests_finish(struct rh_daemon *daemon);
 
 /* What a refusal of the core is called towards clients. */
 enum rh_problem rh_daemon_problem(enum rh_refusal refusal);
 
+void rh_daemon_respond_problem(struct rh_http_connection *connection, enum rh_problem problem,
+                               const char *detail);
+void rh_daemon_respond_refusal(struct rh_http_connection *connection, enum rh_refusal refusal);
+
+/* Answers with what an encoder left in `scratch`, if it could: |rv|. */
+void rh_daemon_respond_scratch(struct rh_daemon *daemon, struct rh_http_connection *connection,
+                               unsigned status, int rv);
+
 /* A request, known to the core by its number, with a copy of |text|. NULL when out of memory. */
 struct rh_daemon_request *rh_daemon_request_create(struct rh_daemon *daemon, struct rh_bytes text);
 void rh_daemon_request_destroy(struct rh_daemon *daemon, struct rh_daemon_request *request);
+
+/* ---- daemon_clients.c ---- */
 
 /* Frees a client whose connection is answered or gone; its subscription is FREE. */
 void rh_daemon_client_destroy(struct rh_daemon *daemon, struct rh_daemon_client *client);

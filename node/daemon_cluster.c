@@ -60,7 +60,7 @@ static void on_view(void *context, struct rh_view *view)
     set_members(daemon, view);
     drop_lost_peers(daemon, before, view);
     rh_view_give(before);
-    rh_daemon_clients_view(daemon);
+    rh_daemon_requests_view(daemon);
     struct rh_event event = {.kind = RH_EVENT_VIEW, .view = view};
     rh_daemon_step(daemon, &event);
 }

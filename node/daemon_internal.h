@@ -143,8 +143,10 @@ void rh_daemon_clients_tick(struct rh_daemon *daemon);
 /* Replays that can go on. */
 void rh_daemon_clients_feed(struct rh_daemon *daemon);
 
+/* ---- daemon_requests.c ---- */
+
 /* A view was adopted: /v1/ring changes. */
-void rh_daemon_clients_view(struct rh_daemon *daemon);
+void rh_daemon_requests_view(struct rh_daemon *daemon);
 
 /* ---- daemon_cluster.c ---- */
 

@@ -8,11 +8,6 @@
 /* Publishes of one WebSocket that are not answered yet; more are refused, not queued. */
 #define REQUESTS_MAX 1024U
 
-static struct rh_daemon_client *client_of(struct rh_subscription *subscription)
-{
-    return rh_container_of(subscription, struct rh_daemon_client, subscription);
-}
-
 /* A consumer that cannot follow is told to resume: what it did not get is in the log. */
 static void close_slow(struct rh_daemon *daemon, struct rh_daemon_client *client)
 {
@@ -141,7 +136,7 @@ void rh_daemon_stream_published(struct rh_daemon *daemon, const struct rh_daemon
 
 void rh_daemon_stream_welcome(struct rh_daemon *daemon, const struct rh_action *action)
 {
-    struct rh_daemon_client *client = client_of(action->welcome.subscription);
+    struct rh_daemon_client *client = rh_daemon_client_of(action->welcome.subscription);
     const struct rh_client_welcome welcome = {
         .channel = action->welcome.key,
         .node = daemon->node->id,
@@ -174,7 +169,7 @@ void rh_daemon_stream_deliver(struct rh_daemon *daemon, const struct rh_action *
     rh_daemon_entry_message(action->deliver.entry, &message);
     struct rh_shared *frame = rh_client_json_message_frame(&message);
     if (action->kind == RH_ACTION_DELIVER) {
-        struct rh_daemon_client *client = client_of(action->deliver.subscription);
+        struct rh_daemon_client *client = rh_daemon_client_of(action->deliver.subscription);
         send_frame(daemon, client, frame);
         feed_again(daemon, client);
         rh_shared_give(frame);
@@ -183,7 +178,7 @@ void rh_daemon_stream_deliver(struct rh_daemon *daemon, const struct rh_action *
     const struct rh_channel *channel = action->deliver.channel;
     for (struct rh_subscription *at = rh_channel_live_next(channel, NULL); at != NULL;
          at = rh_channel_live_next(channel, at)) {
-        send_frame(daemon, client_of(at), frame);
+        send_frame(daemon, rh_daemon_client_of(at), frame);
     }
     rh_shared_give(frame);
 }
@@ -257,7 +252,7 @@ static int encode_moved(struct rh_daemon *daemon, const struct rh_daemon_client 
 
 void rh_daemon_stream_moved(struct rh_daemon *daemon, const struct rh_action *action)
 {
-    struct rh_daemon_client *client = client_of(action->moved.subscription);
+    struct rh_daemon_client *client = rh_daemon_client_of(action->moved.subscription);
     rh_list_remove(&client->hungry);
     int rv = encode_moved(daemon, client, action);
     send_scratch(daemon, client, rv);
