@@ -70,15 +70,24 @@ static void on_fatal(void *context, const struct rh_reason *reason)
     rh_daemon_fail(context, RH_ERR_CONFLICT, reason->text);
 }
 
+/* A probe under way. The membership may have turned to another holder of our id by the time its answer
+ * comes, so it is remembered whom it was about. */
+struct probe {
+    struct rh_list link; /* rh_daemon::probes */
+    struct rh_daemon *daemon;
+    struct rh_node_ref node;
+};
+
 static void on_probed(void *context, enum rh_ev_peer_probe_result result, uint64_t instance,
                       const char *detail)
 {
-    struct rh_daemon *daemon = context;
+    struct probe *probe = context;
+    struct rh_daemon *daemon = probe->daemon;
     enum rh_membership_probe verdict = RH_MEMBERSHIP_PROBE_UNKNOWN;
     switch (result) {
     case RH_EV_PEER_PROBE_ANSWERS:
-        verdict = instance == daemon->probe_node.instance ? RH_MEMBERSHIP_PROBE_ANSWERS
-                                                          : RH_MEMBERSHIP_PROBE_DEAD;
+        verdict = instance == probe->node.instance ? RH_MEMBERSHIP_PROBE_ANSWERS
+                                                   : RH_MEMBERSHIP_PROBE_DEAD;
         break;
     case RH_EV_PEER_PROBE_GONE:
         verdict = RH_MEMBERSHIP_PROBE_DEAD;
@@ -87,16 +96,28 @@ static void on_probed(void *context, enum rh_ev_peer_probe_result result, uint64
         break;
     }
     rh_log(daemon->logger, RH_LOG_DEBUG, "probe_done peer=%s result=%d detail=\"%s\"",
-           daemon->probe_node.id, (int)verdict, detail);
-    rh_zk_membership_probe_result(daemon->membership, &daemon->probe_node, verdict);
+           probe->node.id, (int)verdict, detail);
+    rh_zk_membership_probe_result(daemon->membership, &probe->node, verdict);
+    rh_list_remove(&probe->link);
+    free(probe);
 }
 
 static void on_probe(void *context, const struct rh_node_ref *node, const char *address)
 {
     struct rh_daemon *daemon = context;
-    daemon->probe_node = *node;
-    int rv = rh_ev_peer_probe(daemon->peers, address, node->id, on_probed, daemon);
+    struct probe *probe = calloc(1, sizeof(*probe));
+    int rv = RH_ERR_NO_MEMORY;
+    if (probe != NULL) {
+        probe->daemon = daemon;
+        probe->node = *node;
+        rh_list_push_back(&daemon->probes, &probe->link);
+        rv = rh_ev_peer_probe(daemon->peers, address, node->id, on_probed, probe);
+    }
     if (rv != 0) {
+        if (probe != NULL) {
+            rh_list_remove(&probe->link);
+            free(probe);
+        }
         /* An address that is none can hide nobody who answers. */
         rh_zk_membership_probe_result(daemon->membership, node,
                                       rv == RH_ERR_INVALID ? RH_MEMBERSHIP_PROBE_DEAD
@@ -263,4 +284,8 @@ void rh_daemon_cluster_finish(struct rh_daemon *daemon)
     /* The registration goes first: a link that breaks while it stands looks like a crash. */
     rh_zk_membership_destroy(daemon->membership);
     rh_ev_peer_stop(daemon->peers);
+    rh_list_each_safe (&daemon->probes, link) {
+        rh_list_remove(link);
+        free(rh_container_of(link, struct probe, link));
+    }
 }

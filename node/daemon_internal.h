@@ -99,7 +99,7 @@ struct rh_daemon {
     /* cluster */
     bool request_active; /* an operator's request wants progress */
     enum rh_request_kind request_kind;
-    struct rh_node_ref probe_node;
+    struct rh_list probes; /* of daemon_cluster.c: under way */
     uint64_t state_since_ms;
     bool left;            /* the registration is gone */
     bool clients_stopped; /* the client listener is closed, its connections gone */
