@@ -285,6 +285,7 @@ struct rh_core_stats {
     uint64_t channels_reclaimed;
     uint64_t refusals;
     uint64_t log_bytes; /* now: ids and payloads in all logs */
+    uint64_t ids;       /* now: message ids remembered in all channels */
     uint32_t channels;  /* now */
     uint32_t streams;   /* now: subscriptions of streams in channels */
     uint32_t reads_waiting;

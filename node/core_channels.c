@@ -67,6 +67,7 @@ void rh_core_channel_bring_up(struct rh_core *core, struct rh_channel *channel)
 void rh_core_channel_drop(struct rh_core *core, struct rh_channel *channel)
 {
     core->stats.log_bytes -= channel->log.bytes;
+    core->stats.ids -= channel->ids.records.count;
     rh_table_remove(&core->channels, &channel->table_link);
     rh_list_remove(&channel->list_link);
     rh_list_push_back(&core->dropped, &channel->list_link);
@@ -80,14 +81,20 @@ void rh_core_channel_settle(struct rh_core *core, struct rh_channel *channel)
     }
 }
 
+void rh_core_channel_forget(struct rh_core *core, struct rh_channel *channel)
+{
+    const struct rh_id_window_limits limits = rh_core_id_limits(core);
+    core->stats.ids -= channel->ids.records.count;
+    rh_id_window_expire(&channel->ids, &limits, core->now_ms);
+    core->stats.ids += channel->ids.records.count;
+}
+
 static void tidy(struct rh_core *core, struct rh_channel *channel)
 {
-    const struct rh_id_window_limits ids = {.ids_max = core->options.dedup_ids_max,
-                                            .age_ms_max = core->options.dedup_age_ms};
     uint64_t bytes = channel->log.bytes;
     rh_channel_log_expire(&channel->log, &core->options.log, core->time_ms);
     core->stats.log_bytes -= bytes - channel->log.bytes;
-    rh_id_window_expire(&channel->ids, &ids, core->now_ms);
+    rh_core_channel_forget(core, channel);
     /* An id that is remembered is a promise to recognise a retry. */
     bool in_use =
         channel->streams_count > 0 || channel->reads_count > 0 || channel->ids.records.count > 0;

@@ -106,6 +106,12 @@ void rh_core_keep(struct rh_core *core, void *memory);
 void rh_core_refuse(struct rh_core *core, struct rh_subscription *subscription,
                     enum rh_refusal refusal);
 
+static inline struct rh_id_window_limits rh_core_id_limits(const struct rh_core *core)
+{
+    return (struct rh_id_window_limits){.ids_max = core->options.dedup_ids_max,
+                                        .age_ms_max = core->options.dedup_age_ms};
+}
+
 /* --- core_channels.c --- */
 
 /* The channel of |key|, or NULL. */
@@ -117,6 +123,9 @@ enum rh_refusal rh_core_channel_get(struct rh_core *core, struct rh_bytes key, u
 
 /* Gives an absent channel its incarnation; a created one stays as it is. */
 void rh_core_channel_bring_up(struct rh_core *core, struct rh_channel *channel);
+
+/* Forgets message ids of the channel that are too old. */
+void rh_core_channel_forget(struct rh_core *core, struct rh_channel *channel);
 
 /* Takes a channel without subscriptions out of the core; its memory lives until the next step. */
 void rh_core_channel_drop(struct rh_core *core, struct rh_channel *channel);

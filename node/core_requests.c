@@ -33,6 +33,7 @@ struct pending {
     enum pending_state state;
     bool is_inspect;
     bool from_peer;
+    bool id_is_ours;
     uint32_t unanswered;       /* times it was sent and not answered: those may have been served */
     uint32_t pause_ms;         /* without answer before it is sent again */
     uint64_t number;           /* on the wire: ours, or of the peer that it is from */
@@ -53,6 +54,7 @@ struct pending {
 struct request {
     bool is_inspect;
     bool from_peer;
+    bool id_is_ours; /* the publisher gave none */
     bool maybe_done; /* it was sent to an owner who has not answered */
     uint64_t request;
     struct rh_node_ref from;
@@ -108,6 +110,7 @@ static struct request pending_request(const struct pending *pending)
     return (struct request){
         .is_inspect = pending->is_inspect,
         .from_peer = pending->from_peer,
+        .id_is_ours = pending->id_is_ours,
         .maybe_done = pending->unanswered > 0,
         .request = pending->request,
         .from = pending->from,
@@ -191,6 +194,7 @@ static struct pending *pending_create(struct rh_core *core, const struct request
         .state = PENDING_VIEW,
         .is_inspect = request->is_inspect,
         .from_peer = request->from_peer,
+        .id_is_ours = request->id_is_ours,
         .number = request->from_peer ? request->request : ++core->pending_number,
         .request = request->request,
         .from = request->from,
@@ -340,12 +344,35 @@ static void answer_not_owner(struct rh_core *core, const struct request *request
 
 /* ---- serving here ---- */
 
+/* Appends the message to the log, and to the ids; or neither. */
+static int append(struct rh_core *core, const struct request *request, struct rh_channel *channel,
+                  struct rh_entry **ret_entry)
+{
+    const struct rh_id_window_limits limits = rh_core_id_limits(core);
+    uint64_t seq = rh_channel_log_last_seq(&channel->log) + 1;
+    /* Nobody can retry with an id that was made here, and that no other node was told. */
+    bool remember = !request->id_is_ours || request->maybe_done;
+    core->stats.ids -= channel->ids.records.count;
+    core->stats.log_bytes -= channel->log.bytes;
+    /* The id first: an id without its message can be taken back, a message cannot. */
+    int rv =
+        remember ? rh_id_window_add(&channel->ids, &limits, request->id, seq, core->now_ms) : 0;
+    if (rv == 0) {
+        rv = rh_channel_log_append(&channel->log, &core->options.log, request->id, request->payload,
+                                   core->time_ms, ret_entry);
+        if (rv != 0 && remember) {
+            rh_id_window_remove_newest(&channel->ids);
+        }
+    }
+    core->stats.ids += channel->ids.records.count;
+    core->stats.log_bytes += channel->log.bytes;
+    return rv;
+}
+
 static enum rh_refusal commit(struct rh_core *core, const struct request *request,
                               struct rh_channel *channel, struct rh_publish_result *result)
 {
-    const struct rh_id_window_limits ids = {.ids_max = core->options.dedup_ids_max,
-                                            .age_ms_max = core->options.dedup_age_ms};
-    rh_id_window_expire(&channel->ids, &ids, core->now_ms);
+    rh_core_channel_forget(core, channel);
     result->duplicate = rh_id_window_find(&channel->ids, request->id, &result->seq);
     if (result->duplicate) {
         core->stats.duplicates++;
@@ -353,24 +380,14 @@ static enum rh_refusal commit(struct rh_core *core, const struct request *reques
         result->incarnation = channel->incarnation;
         return RH_REFUSAL_NONE;
     }
-    /* The id first: an id without its message can be taken back, a message cannot. */
-    uint64_t seq = rh_channel_log_last_seq(&channel->log) + 1;
-    if (rh_id_window_add(&channel->ids, &ids, request->id, seq, core->now_ms) != 0) {
-        return RH_REFUSAL_NO_MEMORY;
-    }
-    uint64_t bytes = channel->log.bytes;
     struct rh_entry *entry;
-    if (rh_channel_log_append(&channel->log, &core->options.log, request->id, request->payload,
-                              core->time_ms, &entry) != 0) {
-        rh_id_window_remove_newest(&channel->ids);
+    if (append(core, request, channel, &entry) != 0) {
         return RH_REFUSAL_NO_MEMORY;
     }
-    assert(entry->seq == seq);
-    core->stats.log_bytes += channel->log.bytes - bytes;
     core->stats.publishes++;
     rh_core_channel_bring_up(core, channel);
     result->incarnation = channel->incarnation;
-    result->seq = seq;
+    result->seq = entry->seq;
     rh_core_deliver(core, channel, entry);
     return RH_REFUSAL_NONE;
 }
@@ -567,6 +584,7 @@ void rh_core_publish(struct rh_core *core, const struct rh_event *event)
     if (request.id.size == 0) {
         rh_id64_format(rh_core_random(core), auto_id + sizeof("auto-") - 1);
         request.id = rh_bytes_text(auto_id);
+        request.id_is_ours = true;
     }
     begin(core, &request);
 }

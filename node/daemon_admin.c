@@ -211,6 +211,7 @@ static int core_metrics(const struct rh_daemon *daemon, struct rh_buffer *out)
         {"gauge", "requests_pending", "Requests that wait for a view, a link or an answer",
          core->pending},
         {"gauge", "log_bytes", "Message ids and payloads in all logs", core->log_bytes},
+        {"gauge", "message_ids", "Message ids remembered in all channels", core->ids},
         {"counter", "publishes_total", "Messages taken as the owner", core->publishes},
         {"counter", "publishes_duplicate_total", "Retries answered with the first seq",
          core->duplicates},

@@ -14,7 +14,7 @@
 static void step(struct world *world, unsigned node, struct rh_event *event)
 {
     event->now_ms = world->now_ms;
-    event->time_ms = (int64_t)world->now_ms;
+    event->time_ms = (int64_t)(1000000 + world->now_ms); /* as world_step() has it */
     rh_core_step(world->cores[node], event, &world->actions);
 }
 
@@ -36,6 +36,7 @@ static void expect_same(const struct rh_core_stats *before, const struct rh_core
     assert_int_equal(now->deliveries, before->deliveries);
     assert_int_equal(now->channels_created, before->channels_created);
     assert_int_equal(now->log_bytes, before->log_bytes);
+    assert_int_equal(now->ids, before->ids);
     assert_int_equal(now->channels, before->channels);
     assert_int_equal(now->streams, before->streams);
     assert_int_equal(now->reads_waiting, before->reads_waiting);
@@ -112,6 +113,26 @@ static void a_publish_to_a_log_that_must_grow_is_refused(void **state)
         }
         assert_int_equal(result->refusal, RH_REFUSAL_NO_MEMORY);
         expect_same(&before, rh_core_stats(world->cores[0]));
+    }
+}
+
+/* The log is rid of what is too old before the new message fails, and its size follows. */
+static void a_publish_that_fails_after_old_messages_went_leaves_the_sizes_right(void **state)
+{
+    struct world *world = *state;
+    for (unsigned nth = 1;; nth++) {
+        world_publish(world, 0, 1, world->keys[0], "o", "old");
+        world->now_ms += 60001;
+        struct rh_event event = publish_event(world->keys[0]);
+        rh_test_allocation_fail(nth);
+        step(world, 0, &event);
+        if (!rh_test_allocation_failed()) {
+            return;
+        }
+        world_inspect(world, 0, 2, world->keys[0]);
+        const struct rh_channel_info *info = &action_of(world, RH_ACTION_INSPECTED)->inspected.info;
+        uint64_t held = info->last_seq + 1 - info->first_seq;
+        assert_int_equal(rh_core_stats(world->cores[0])->log_bytes, held * strlen("oold"));
     }
 }
 
@@ -296,6 +317,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         MEMORY_TEST(a_publish_is_refused),
         MEMORY_TEST(a_publish_to_a_log_that_must_grow_is_refused),
+        MEMORY_TEST(a_publish_that_fails_after_old_messages_went_leaves_the_sizes_right),
         MEMORY_TEST(a_publish_of_a_peer_is_refused),
         MEMORY_TEST(a_publish_or_inspect_that_must_wait_is_refused),
         MEMORY_TEST(a_stream_is_refused),

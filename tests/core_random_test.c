@@ -406,6 +406,7 @@ struct totals {
     size_t streams;
     size_t reads;
     uint64_t log_bytes;
+    uint64_t ids;
 };
 
 static void check_channel(struct run *run, const struct node *node,
@@ -438,6 +439,7 @@ static void check_channel(struct run *run, const struct node *node,
     totals->streams += streams;
     totals->reads += channel->reads_count;
     totals->log_bytes += log->bytes;
+    totals->ids += channel->ids.records.count;
 }
 
 static void check_core(struct run *run, const struct node *node)
@@ -457,6 +459,7 @@ static void check_core(struct run *run, const struct node *node)
     LAW(run, stats->streams == totals.streams);
     LAW(run, stats->reads_waiting == totals.reads);
     LAW(run, stats->log_bytes == totals.log_bytes);
+    LAW(run, stats->ids == totals.ids);
     LAW(run, stats->pending == length(&core->pending));
     LAW(run, stats->pending == core->pending_table.count);
     LAW(run, stats->pending <= node->options.pending_max);
