@@ -146,6 +146,9 @@ uint64_t registration_deadline_ms(const struct rh_membership *membership)
     if (membership->session.state == RH_MEMBERSHIP_AWAY || !membership->snapshot.complete) {
         return NEVER; /* nothing is decided before the next list */
     }
+    if (membership->leaving) {
+        return NEVER; /* it does not come back */
+    }
     if (membership->registration.state == RH_MEMBERSHIP_PAUSED) {
         return membership->pause_until_ms;
     }

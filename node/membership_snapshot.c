@@ -459,6 +459,7 @@ uint64_t view_deadline_ms(const struct rh_membership *membership)
         !membership->snapshot.complete) {
         return NEVER;
     }
+    /* Once it has passed only an answer is missing, which comes by itself. */
     uint64_t until_ms = missing_until_ms(membership);
-    return until_ms == 0 ? NEVER : until_ms;
+    return until_ms <= membership->now_ms ? NEVER : until_ms;
 }

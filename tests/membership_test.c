@@ -1367,6 +1367,44 @@ static void who_is_leaving_does_not_register_again(void **state RH_UNUSED)
     world_destroy(world);
 }
 
+/* Deadlines. One that lies in the past and does not move would keep the loop turning. */
+
+static void no_tick_is_wanted_while_only_an_answer_is_missing(void **state RH_UNUSED)
+{
+    struct world *world = world_create();
+    world_settle(world, 2);
+    world_expire(world, 2);
+    world_run(world);
+    world_expect(world, "n1: view_held epoch=106 missing=n2 grace_ms=2000\n");
+    world->nodes[1].deaf = true; /* ZooKeeper is slow */
+    world_peer_epoch(world, 1, 1, 200);
+    world->now_ms += 2500; /* the grace is over, the latest list not read */
+    struct rh_membership_event event = {.kind = RH_MEMBERSHIP_TICK};
+    world_event(world, 1, &event);
+    assert_true(rh_membership_deadline_ms(world->nodes[1].machine) == UINT64_MAX);
+    world->nodes[1].deaf = false;
+    world_run(world);
+    world_expect(world, "n1: adopt 1/106 n1\n");
+    world_destroy(world);
+}
+
+static void who_is_leaving_probes_nobody(void **state RH_UNUSED)
+{
+    struct world *world = world_create();
+    world_settle(world, 2);
+    world_vanish(world, 1);
+    world_start(world, 1);
+    world_connect(world, 1);
+    world_run(world);
+    world_expect(world, "n1: probe n1 at h:7201\n");
+    struct rh_membership_event event = {.kind = RH_MEMBERSHIP_LEAVE};
+    world_event(world, 1, &event);
+    assert_true(rh_membership_deadline_ms(world->nodes[1].machine) == UINT64_MAX);
+    world_pass(world, 60000);
+    world_expect(world, "");
+    world_destroy(world);
+}
+
 /* Anything. */
 
 static uint64_t random_state;
@@ -1629,6 +1667,8 @@ int main(void)
         RH_TEST(leaving_takes_weight_0_first_and_then_the_registration),
         RH_TEST(leaving_without_zookeeper_or_registration_is_done_at_once),
         RH_TEST(who_is_leaving_does_not_register_again),
+        RH_TEST(no_tick_is_wanted_while_only_an_answer_is_missing),
+        RH_TEST(who_is_leaving_probes_nobody),
         RH_TEST(whatever_happens_all_end_in_one_view),
         RH_TEST(memory_that_is_short_only_delays),
         RH_TEST(creation_that_runs_out_of_memory_leaves_nothing),
