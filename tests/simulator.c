@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/simulator.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+/* ---- events ---- */
+
+void *sim_event(size_t size, sim_run *run)
+{
+    struct sim_event *event = calloc(1, size);
+    if (event == NULL) {
+        abort();
+    }
+    event->run = run;
+    rh_list_init(&event->link);
+    return event;
+}
+
+static bool is_before(const struct sim_event *a, const struct sim_event *b)
+{
+    return a->at_ms != b->at_ms ? a->at_ms < b->at_ms : a->number < b->number;
+}
+
+static void sift_up(struct sim *sim, size_t at)
+{
+    struct sim_event *event = sim->queue[at];
+    while (at > 0 && is_before(event, sim->queue[(at - 1) / 2])) {
+        sim->queue[at] = sim->queue[(at - 1) / 2];
+        at = (at - 1) / 2;
+    }
+    sim->queue[at] = event;
+}
+
+static void sift_down(struct sim *sim, size_t at)
+{
+    struct sim_event *event = sim->queue[at];
+    for (;;) {
+        size_t child = 2 * at + 1;
+        if (child >= sim->queue_count) {
+            break;
+        }
+        if (child + 1 < sim->queue_count && is_before(sim->queue[child + 1], sim->queue[child])) {
+            child++;
+        }
+        if (!is_before(sim->queue[child], event)) {
+            break;
+        }
+        sim->queue[at] = sim->queue[child];
+        at = child;
+    }
+    sim->queue[at] = event;
+}
+
+void sim_after(struct sim *sim, uint64_t delay_ms, struct sim_event *event)
+{
+    if (sim->queue_count == sim->queue_capacity) {
+        sim->queue_capacity = sim->queue_capacity == 0 ? 256 : 2 * sim->queue_capacity;
+        sim->queue = realloc(sim->queue, sim->queue_capacity * sizeof(struct sim_event *));
+        if (sim->queue == NULL) {
+            abort();
+        }
+    }
+    event->at_ms = sim->now_ms + delay_ms;
+    event->number = ++sim->event_number;
+    sim->queue[sim->queue_count++] = event;
+    sift_up(sim, sim->queue_count - 1);
+}
+
+void sim_run_event(struct sim *sim, struct sim_event *event)
+{
+    event->kept = false;
+    event->run(sim, event);
+    if (!event->kept) {
+        free(event);
+    }
+}
+
+void sim_run_until(struct sim *sim, uint64_t until_ms)
+{
+    while (!sim->failed && sim->queue_count > 0 && sim->queue[0]->at_ms <= until_ms) {
+        struct sim_event *event = sim->queue[0];
+        sim->queue[0] = sim->queue[--sim->queue_count];
+        if (sim->queue_count > 0) {
+            sift_down(sim, 0);
+        }
+        assert(event->at_ms >= sim->now_ms);
+        sim->now_ms = event->at_ms;
+        sim_run_event(sim, event);
+    }
+    if (!sim->failed) {
+        sim->now_ms = until_ms;
+    }
+}
+
+/* ---- random numbers ---- */
+
+/* splitmix64: any seed will do, also 0. */
+uint64_t sim_random(struct sim *sim)
+{
+    sim->random += 0x9e3779b97f4a7c15U;
+    uint64_t z = sim->random;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebU;
+    return z ^ (z >> 31);
+}
+
+uint64_t sim_below(struct sim *sim, uint64_t limit)
+{
+    assert(limit > 0);
+    return sim_random(sim) % limit;
+}
+
+uint64_t sim_between(struct sim *sim, uint64_t low, uint64_t high)
+{
+    assert(low <= high);
+    return low + sim_random(sim) % (high - low + 1);
+}
+
+bool sim_chance(struct sim *sim, unsigned permille)
+{
+    return sim_random(sim) % 1000 < permille;
+}
+
+uint64_t sim_delay_ms(struct sim *sim)
+{
+    uint64_t r = sim_random(sim);
+    uint64_t kind = (r >> 32) % 100;
+    if (kind < 90) {
+        return 1 + r % 4;
+    }
+    return kind < 99 || sim->steady ? 1 + r % 40 : 1 + r % 400;
+}
+
+/* ---- trace and failure ---- */
+
+static void put_line(struct sim *sim, const char *format, va_list args) RH_PRINTF(2, 0);
+
+static void put_line(struct sim *sim, const char *format, va_list args)
+{
+    FILE *out = sim->options.trace;
+    (void)fprintf(out, "%7" PRIu64 ".%03u  ", sim->now_ms / 1000, (unsigned)(sim->now_ms % 1000));
+    (void)vfprintf(out, format, args);
+    (void)fputc('\n', out);
+}
+
+void sim_trace_line(struct sim *sim, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    put_line(sim, format, args);
+    va_end(args);
+}
+
+void sim_fail(struct sim *sim, const char *format, ...)
+{
+    if (sim->failed) {
+        return;
+    }
+    sim->failed = true;
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(sim->failure, sizeof(sim->failure), format, args);
+    va_end(args);
+    sim_trace(sim, "FAILED: %s", sim->failure);
+}
+
+/* ---- injected faults ---- */
+
+static const struct {
+    const char *name;
+    const char *text;
+} mutations[] = {[SIM_MUTATION_NONE] = {"NONE", "none"},
+#define SIM_MUTATION_TEXT(name, text) [SIM_MUTATION_##name] = {#name, text},
+                 SIM_MUTATION_MAP(SIM_MUTATION_TEXT)
+#undef SIM_MUTATION_TEXT
+};
+
+const char *sim_mutation_name(enum sim_mutation mutation)
+{
+    return mutations[mutation].name;
+}
+
+const char *sim_mutation_text(enum sim_mutation mutation)
+{
+    return mutations[mutation].text;
+}

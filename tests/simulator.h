@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RH_TESTS_SIMULATOR_H
+#define RH_TESTS_SIMULATOR_H
+
+/*
+ * A whole cluster in one thread and no real time: the pure machines of several nodes on a virtual
+ * ZooKeeper, a virtual network and virtual clients. docs/simulator.md tells what for and how.
+ *
+ *   simulator_main       seeds, replay, shrinking, whether injected faults are caught
+ *   simulator_run        one run in its phases
+ *   simulator_faults     what goes wrong, and when: planned from the seed before the run begins
+ *   simulator_clients    subscribers, long polls, publishers, as they see the cluster
+ *   simulator_check      the laws, and what the cluster must be like in the end
+ *   simulator_node       one process: membership and core, wired as in node/daemon_*.c
+ *   simulator_zookeeper  sessions, znodes, watches; three servers, of which some lag behind
+ *   simulator_network    links between nodes, with the evidence that node/ev_peer.h gives
+ *   simulator_mutation   faults that are injected to prove that the laws are checked
+ *   simulator            this: clock, queue of events, random numbers, trace, failure
+ *
+ * One generator, one clock, one queue whose ties are broken by the order of insertion: a seed is a
+ * run, byte for byte. Nothing here reads a clock, an address or an uninitialised byte.
+ */
+
+#include "base/error.h"
+#include "base/list.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define SIM_NODES_MAX 8
+#define SIM_EPOCH_MS  1764000000000 /* Unix time when the virtual clock shows 0 */
+
+struct sim;
+struct sim_event;
+struct sim_node;
+
+typedef void sim_run(struct sim *sim, struct sim_event *event);
+
+/* Something that will happen. Embedded at the start of a block from sim_event(), which is freed
+ * after it has run unless sim_keep() was called meanwhile. */
+struct sim_event {
+    sim_run *run;
+    uint64_t at_ms;
+    uint64_t number;
+    struct rh_list link; /* while it is kept by a paused process */
+    bool kept;
+};
+
+/* Injected faults, see simulator_mutation.c; 0 is none. */
+enum sim_mutation {
+    SIM_MUTATION_NONE,
+#define SIM_MUTATION_MAP(X)                                                               \
+    X(TWICE, "a message reaches a client twice")                                          \
+    X(LOSS, "a message does not reach a client")                                          \
+    X(AFTER_MOVED, "a message follows `moved`")                                           \
+    X(NO_GRACE, "views that lack live members are adopted at once")                       \
+    X(SILENCE_IS_DEATH, "silence of a peer is taken for its death")                       \
+    X(STALE_LIST, "the list of members and its pzxid are of two moments")                 \
+    X(OLD_VIEW, "the core is handed the view before the present one")                     \
+    X(LOST_ID, "a forwarded publish loses its id")                                        \
+    X(NO_WINDOW, "the window of ids finds nothing")                                       \
+    X(ALWAYS_RECOVERED, "a client is always told that it missed nothing")                 \
+    X(OWN_EVERYTHING, "a node takes itself for the owner of every key")                   \
+    X(SAME_INCARNATION, "incarnations repeat")                                            \
+    X(KEEP_CHANNELS, "a channel that moved away is kept, and goes on when it comes back") \
+    X(FORGET_SELF, "a node does not find itself in a view")                               \
+    X(NO_GENERATION, "lost data of ZooKeeper goes unnoticed")                             \
+    X(NO_REQUESTS, "requests of an operator are not seen")                                \
+    X(DEAF, "watches of the list of members never fire")                                  \
+    X(DOUBLE_REGISTRATION, "a new registration does not replace the one before")          \
+    X(NO_ANSWERS, "answers to forwarded publishes are lost")
+#define SIM_MUTATION_ENUM(name, text) SIM_MUTATION_##name,
+    SIM_MUTATION_MAP(SIM_MUTATION_ENUM)
+#undef SIM_MUTATION_ENUM
+        SIM_MUTATIONS,
+};
+
+struct sim_options {
+    uint64_t seed;
+    FILE *trace; /* NULL: no trace */
+    enum sim_mutation mutation;
+    const bool *faults_off; /* by number in the plan; NULL: all happen */
+    size_t faults_off_count;
+    const char *profile; /* NULL: as the seed says */
+};
+
+struct sim {
+    struct sim_options options;
+    uint64_t random;
+    uint64_t now_ms;
+    uint64_t steps;           /* of machines */
+    struct sim_event **queue; /* a heap */
+    size_t queue_count;
+    size_t queue_capacity;
+    uint64_t event_number;
+    bool steady; /* delays have no tail */
+    bool failed;
+    char failure[512];
+
+    struct sim_node *nodes[SIM_NODES_MAX]; /* nodes_count of them */
+    int nodes_count;
+    struct sim_zookeeper *zookeeper;
+    struct sim_network *network;
+    struct sim_clients *clients;
+    struct sim_check *check;
+    struct sim_faults *faults;
+};
+
+/* What one run came to. */
+struct sim_result {
+    bool failed;
+    char failure[512];
+    const char *profile;
+    size_t faults; /* in the plan */
+    uint64_t steps;
+    uint64_t virtual_ms;
+    uint64_t messages; /* that reached a subscriber or a long poll */
+};
+
+/* One whole run: start, faults, healing, the end. In simulator_run.c. */
+void sim_run_once(const struct sim_options *options, struct sim_result *ret_result);
+
+/* --- the engine --- */
+
+/* Zeroed memory for an event of |size| bytes, whose first member is a struct sim_event. */
+void *sim_event(size_t size, sim_run *run);
+
+/* Queues |event| for |delay_ms| from now, behind all that is queued for that moment. */
+void sim_after(struct sim *sim, uint64_t delay_ms, struct sim_event *event);
+
+/* In its run function: the event is not freed, somebody else has it now. */
+static inline void sim_keep(struct sim_event *event)
+{
+    event->kept = true;
+}
+
+/* Runs an event now and frees it, unless it is kept. */
+void sim_run_event(struct sim *sim, struct sim_event *event);
+
+/* Runs what is queued up to |until_ms|, or to a failure; the clock shows |until_ms| then. */
+void sim_run_until(struct sim *sim, uint64_t until_ms);
+
+uint64_t sim_random(struct sim *sim);
+uint64_t sim_below(struct sim *sim, uint64_t limit);                /* 0 to limit - 1 */
+uint64_t sim_between(struct sim *sim, uint64_t low, uint64_t high); /* both included */
+bool sim_chance(struct sim *sim, unsigned permille);
+
+/* A delay as networks have it: mostly a few milliseconds, now and then many. */
+uint64_t sim_delay_ms(struct sim *sim);
+
+/* Records the first failure; the run ends soon. */
+void sim_fail(struct sim *sim, const char *format, ...) RH_PRINTF(2, 3);
+
+void sim_trace_line(struct sim *sim, const char *format, ...) RH_PRINTF(2, 3);
+
+/* A line of the trace; its arguments are not evaluated when nobody reads it. */
+#define sim_trace(sim, ...)                     \
+    do {                                        \
+        if ((sim)->options.trace != NULL) {     \
+            sim_trace_line((sim), __VA_ARGS__); \
+        }                                       \
+    } while (0)
+
+static inline bool sim_mutates(const struct sim *sim, enum sim_mutation mutation)
+{
+    return sim->options.mutation == mutation;
+}
+
+const char *sim_mutation_name(enum sim_mutation mutation);
+const char *sim_mutation_text(enum sim_mutation mutation);
+
+#endif

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RH_TESTS_SIMULATOR_CLIENTS_H
+#define RH_TESTS_SIMULATOR_CLIENTS_H
+
+/*
+ * Clients by the rules of docs/protocol.md. A subscriber connects anywhere, follows redirects (the
+ * URL carries hops and epoch) and `moved`, comes back with its position after any break, and holds
+ * every message against what it was told before. A reader does the same with long polls. A
+ * publisher sends each message until it is acknowledged, with the same id, through any node.
+ */
+
+#include "tests/simulator_node.h"
+
+#define SIM_CHANNELS 6
+
+enum sim_said_kind {
+    SIM_SAID_WELCOME,
+    SIM_SAID_MESSAGE,
+    SIM_SAID_MOVED,    /* and the connection stays for a while */
+    SIM_SAID_REDIRECT, /* the connection is closed with it, as with the ones below */
+    SIM_SAID_REFUSED,
+    SIM_SAID_READ,
+    SIM_SAID_CLOSED,
+    SIM_SAID_ACK, /* answer to a publish, or to an inspect */
+    SIM_SAID_NOT_ACKED,
+};
+
+struct sim_message {
+    uint64_t seq;
+    uint64_t message; /* its number */
+};
+
+/* What a node says to a client. */
+struct sim_said {
+    enum sim_said_kind kind;
+    int client;
+    uint64_t connection; /* ACK, NOT_ACKED: the request */
+    int node;            /* who says it; MOVED, REDIRECT: where to go */
+    uint64_t incarnation;
+    uint64_t seq; /* WELCOME, ACK */
+    bool recovered;
+    bool duplicate;
+    struct rh_position position; /* MOVED, READ: where the client is */
+    struct rh_hop hop;           /* of the URL: MOVED, REDIRECT */
+    const char *text;            /* REFUSED, NOT_ACKED: why; static */
+    size_t count;                /* messages: MESSAGE 1, READ any */
+    struct sim_message messages[];
+};
+
+struct sim_clients;
+
+void sim_clients_create(struct sim *sim);
+void sim_clients_destroy(struct sim *sim);
+
+/* Zeroed, with room for |count| messages; to be filled and given to sim_clients_say(). */
+struct sim_said *sim_said(enum sim_said_kind kind, size_t count);
+
+/* Takes |said| over. It arrives after |delay_ms|. */
+void sim_clients_say(struct sim *sim, struct sim_said *said, uint64_t delay_ms);
+
+/* The process of that node is gone: its connections break. */
+void sim_clients_gone(struct sim *sim, int node);
+
+/* --- what goes wrong --- */
+
+void sim_clients_disconnect(struct sim *sim,
+                            uint64_t pick);            /* some subscriber's connection breaks */
+void sim_clients_slow(struct sim *sim, uint64_t pick); /* one is slow from its next connection */
+
+/* --- the end --- */
+
+/* Nobody publishes anything new from now on. */
+void sim_clients_finish_publishing(struct sim *sim);
+
+/* Publishes one last message per channel. */
+void sim_clients_publish_last(struct sim *sim);
+
+/* NULL: every publisher has its acknowledgements, every subscriber is live at the owner of its key
+ * and, if the last messages were published, has got that of its channel. Otherwise what is not so;
+ * valid until the next call. */
+const char *sim_clients_unrest(struct sim *sim);
+
+uint64_t sim_clients_received(const struct sim *sim);
+
+#endif

@@ -1,0 +1,1099 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/simulator_node.h"
+
+#include "router/redirect.h"
+#include "tests/simulator_check.h"
+#include "tests/simulator_clients.h"
+#include "tests/simulator_network.h"
+#include "tests/simulator_zookeeper.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SLOW_MS        100U
+#define LEAVING_MS     3000U /* as in node/daemon_stop.c */
+#define LINGERING_MORE 500U
+#define DEREGISTER_MS  2000U
+#define TICKS_MAX      400 /* in one millisecond: more are a loop for nothing */
+
+const char *sim_node_operation_name(enum rh_membership_action_kind kind)
+{
+    static const char *const names[] = {
+        [RH_MEMBERSHIP_OPEN] = "open",
+        [RH_MEMBERSHIP_SYNC] = "sync",
+        [RH_MEMBERSHIP_READ_CONFIG] = "read_config",
+        [RH_MEMBERSHIP_CREATE_CONFIG] = "create_config",
+        [RH_MEMBERSHIP_SET_CONFIG] = "set_config",
+        [RH_MEMBERSHIP_READ_REQUEST] = "read_request",
+        [RH_MEMBERSHIP_SET_REQUEST] = "set_request",
+        [RH_MEMBERSHIP_LIST] = "list",
+        [RH_MEMBERSHIP_READ_MEMBER] = "read_member",
+        [RH_MEMBERSHIP_REGISTER] = "register",
+        [RH_MEMBERSHIP_EVICT] = "evict",
+        [RH_MEMBERSHIP_UNREGISTER] = "unregister",
+    };
+    return (size_t)kind < sizeof(names) / sizeof(names[0]) ? names[kind] : "?";
+}
+
+/* ---- who is there ---- */
+
+bool sim_node_takes(struct sim *sim, int index, uint64_t instance, struct sim_event *event)
+{
+    struct sim_node *node = sim->nodes[index];
+    if (!node->running || node->instance != instance) {
+        return false;
+    }
+    if (node->paused) {
+        sim_keep(event);
+        rh_list_push_back(&node->deferred, &event->link);
+        return false;
+    }
+    return true;
+}
+
+int sim_node_owner(const struct sim *sim, const struct rh_view *view, const char *key)
+{
+    (void)sim;
+    if (view == NULL) {
+        return -1;
+    }
+    uint32_t owner = rh_ring_owner(view->ring, rh_ring_hash(view->ring, key, strlen(key)));
+    return owner == RH_RING_NONE ? -1 : atoi(view->members[owner].id + 1);
+}
+
+struct sim_connection *sim_node_connection(const struct sim *sim, int index, uint64_t number)
+{
+    struct sim_node *node = sim->nodes[index];
+    rh_list_each (&node->connections, link) {
+        struct sim_connection *connection = rh_container_of(link, struct sim_connection, link);
+        if (connection->number == number) {
+            return connection;
+        }
+    }
+    return NULL;
+}
+
+/* ---- timers ---- */
+
+struct tick {
+    struct sim_event event;
+    int node;
+    uint64_t instance;
+    uint64_t connection; /* of a client that has room again */
+};
+
+static void queue_tick(struct sim *sim, struct sim_node *node, uint64_t at_ms, sim_run *run)
+{
+    struct tick *tick = sim_event(sizeof(*tick), run);
+    tick->node = node->index;
+    tick->instance = node->instance;
+    sim_after(sim, at_ms > sim->now_ms ? at_ms - sim->now_ms : 0, &tick->event);
+}
+
+static void count_tick(struct sim *sim, struct sim_node *node, const char *machine)
+{
+    if (node->ticks_ms != sim->now_ms) {
+        node->ticks_ms = sim->now_ms;
+        node->ticks = 0;
+    }
+    if (++node->ticks > TICKS_MAX) {
+        sim_fail(sim, "%s: the %s wants ticks for nothing, again and again", node->id, machine);
+    }
+}
+
+/* ---- the core ---- */
+
+static void step_core(struct sim *sim, struct sim_node *node, struct rh_event *event);
+static void arm_core(struct sim *sim, struct sim_node *node);
+static void want_slow_ticks(struct sim *sim, struct sim_node *node);
+
+static void run_core_tick(struct sim *sim, struct sim_event *event)
+{
+    struct tick *tick = rh_container_of(event, struct tick, event);
+    struct sim_node *node = sim->nodes[tick->node];
+    if (!sim_node_takes(sim, tick->node, tick->instance, event) ||
+        node->core_tick_ms > sim->now_ms) {
+        return;
+    }
+    node->core_tick_ms = UINT64_MAX;
+    if (rh_core_deadline_ms(node->core) > sim->now_ms) {
+        arm_core(sim, node);
+        return;
+    }
+    count_tick(sim, node, "core");
+    struct rh_event core_event = {.kind = RH_EVENT_TICK};
+    step_core(sim, node, &core_event);
+}
+
+static void arm_core(struct sim *sim, struct sim_node *node)
+{
+    uint64_t deadline_ms = rh_core_deadline_ms(node->core);
+    if (deadline_ms == UINT64_MAX) {
+        return;
+    }
+    deadline_ms = deadline_ms < sim->now_ms ? sim->now_ms : deadline_ms;
+    if (deadline_ms < node->core_tick_ms) {
+        node->core_tick_ms = deadline_ms;
+        queue_tick(sim, node, deadline_ms, run_core_tick);
+    }
+}
+
+static void close_connection(struct sim_node *node, struct sim_connection *connection)
+{
+    assert(connection->subscription.state == RH_SUBSCRIPTION_FREE);
+    rh_list_remove(&connection->link);
+    node->connections_count--;
+    node->lingering -= connection->moved;
+    free(connection);
+}
+
+/* Ends a connection that the core may still know of. */
+static void drop_connection(struct sim *sim, struct sim_node *node,
+                            struct sim_connection *connection)
+{
+    if (connection->subscription.state != RH_SUBSCRIPTION_FREE) {
+        struct rh_event event = {.kind = RH_EVENT_UNSUBSCRIBE,
+                                 .subscription = &connection->subscription};
+        step_core(sim, node, &event);
+    }
+    close_connection(node, connection);
+}
+
+/* Says it in order. */
+static void say(struct sim *sim, struct sim_node *node, struct sim_connection *connection,
+                struct sim_said *said)
+{
+    uint64_t at_ms = sim->now_ms + sim_delay_ms(sim);
+    connection->fifo_ms = connection->fifo_ms < at_ms ? at_ms : connection->fifo_ms;
+    said->client = connection->client;
+    said->connection = connection->number;
+    if (said->kind != SIM_SAID_MOVED && said->kind != SIM_SAID_REDIRECT) {
+        said->node = node->index;
+    }
+    sim_clients_say(sim, said, connection->fifo_ms - sim->now_ms);
+}
+
+static struct sim_connection *connection_of(struct rh_subscription *subscription)
+{
+    return rh_container_of(subscription, struct sim_connection, subscription);
+}
+
+static uint64_t message_number(const struct rh_entry *entry)
+{
+    struct rh_payload payload = rh_entry_payload(entry);
+    char text[32];
+    assert(payload.bytes.size < sizeof(text));
+    memcpy(text, payload.bytes.data, payload.bytes.size);
+    text[payload.bytes.size] = '\0';
+    return strtoull(text + 1, NULL, 10);
+}
+
+static void on_welcome(struct sim *sim, struct sim_node *node, const struct rh_action *action)
+{
+    struct sim_connection *connection = connection_of(action->welcome.subscription);
+    sim_check_served(sim, node->index, connection->key, action->welcome.incarnation);
+    struct sim_said *said = sim_said(SIM_SAID_WELCOME, 0);
+    said->incarnation = action->welcome.incarnation;
+    said->seq = action->welcome.seq;
+    said->recovered = action->welcome.recovered;
+    if (sim_mutates(sim, SIM_MUTATION_ALWAYS_RECOVERED)) {
+        said->recovered = true;
+    }
+    say(sim, node, connection, said);
+}
+
+static void run_drained(struct sim *sim, struct sim_event *event)
+{
+    struct tick *tick = rh_container_of(event, struct tick, event);
+    struct sim_node *node = sim->nodes[tick->node];
+    if (!sim_node_takes(sim, tick->node, tick->instance, event)) {
+        return;
+    }
+    struct sim_connection *connection = sim_node_connection(sim, tick->node, tick->connection);
+    if (connection == NULL) {
+        return;
+    }
+    connection->hungry = false;
+    if (connection->subscription.state != RH_SUBSCRIPTION_FREE) {
+        struct rh_event drained = {.kind = RH_EVENT_DRAINED,
+                                   .subscription = &connection->subscription};
+        step_core(sim, node, &drained);
+    }
+}
+
+/* A replay goes on when what was sent is out. */
+static void feed_again(struct sim *sim, struct sim_node *node, struct sim_connection *connection)
+{
+    if (connection->subscription.state != RH_SUBSCRIPTION_REPLAYING || connection->hungry) {
+        return;
+    }
+    connection->hungry = true;
+    struct tick *tick = sim_event(sizeof(*tick), run_drained);
+    tick->node = node->index;
+    tick->instance = node->instance;
+    tick->connection = connection->number;
+    uint64_t at_ms = connection->read_all_ms;
+    sim_after(sim, at_ms > sim->now_ms ? at_ms - sim->now_ms : 0, &tick->event);
+}
+
+/* Too far behind: what is queued is dropped, and the client is told to resume. The core learns of
+ * it when the connection is closed, in a later turn. */
+struct hang_up {
+    struct sim_event event;
+    int node;
+    uint64_t instance;
+    uint64_t connection;
+};
+
+static void run_hang_up(struct sim *sim, struct sim_event *event)
+{
+    struct hang_up *hang_up = rh_container_of(event, struct hang_up, event);
+    if (sim_node_takes(sim, hang_up->node, hang_up->instance, event)) {
+        sim_node_hang_up(sim, hang_up->node, hang_up->connection);
+    }
+}
+
+static void close_slow(struct sim *sim, struct sim_node *node, struct sim_connection *connection)
+{
+    struct sim_said *said = sim_said(SIM_SAID_CLOSED, 0);
+    said->text = "too slow";
+    say(sim, node, connection, said);
+    connection->pace_ms = 0;
+    struct hang_up *hang_up = sim_event(sizeof(*hang_up), run_hang_up);
+    hang_up->node = node->index;
+    hang_up->instance = node->instance;
+    hang_up->connection = connection->number;
+    sim_after(sim, 1, &hang_up->event);
+}
+
+static void send_message(struct sim *sim, struct sim_node *node, struct sim_connection *connection,
+                         const struct rh_action *action)
+{
+    const struct rh_entry *entry = action->deliver.entry;
+    uint64_t base_ms =
+        connection->read_all_ms > sim->now_ms ? connection->read_all_ms : sim->now_ms;
+    connection->read_all_ms = base_ms + connection->pace_ms;
+    if (connection->read_all_ms > sim->now_ms + SIM_SEND_QUEUE_MAX * (connection->pace_ms + 1) &&
+        action->kind == RH_ACTION_DELIVER_ALL) {
+        close_slow(sim, node, connection);
+        return;
+    }
+    if (sim_mutates(sim, SIM_MUTATION_LOSS) && sim_chance(sim, 20)) {
+        return;
+    }
+    unsigned copies = sim_mutates(sim, SIM_MUTATION_TWICE) && sim_chance(sim, 20) ? 2 : 1;
+    for (; copies > 0; copies--) {
+        struct sim_said *said = sim_said(SIM_SAID_MESSAGE, 1);
+        said->incarnation = action->deliver.incarnation;
+        said->count = 1;
+        said->messages[0] =
+            (struct sim_message){.seq = entry->seq, .message = message_number(entry)};
+        say(sim, node, connection, said);
+    }
+}
+
+static void on_deliver(struct sim *sim, struct sim_node *node, const struct rh_action *action)
+{
+    const struct rh_entry *entry = action->deliver.entry;
+    sim_check_message(sim, action->deliver.incarnation, entry->seq, message_number(entry));
+    if (action->kind == RH_ACTION_DELIVER) {
+        struct sim_connection *connection = connection_of(action->deliver.subscription);
+        send_message(sim, node, connection, action);
+        feed_again(sim, node, connection);
+        return;
+    }
+    const struct rh_channel *channel = action->deliver.channel;
+    for (struct rh_subscription *at = rh_channel_live_next(channel, NULL); at != NULL;
+         at = rh_channel_live_next(channel, at)) {
+        struct sim_connection *connection = connection_of(at);
+        sim_check_served(sim, node->index, connection->key, action->deliver.incarnation);
+        send_message(sim, node, connection, action);
+    }
+}
+
+static void on_moved(struct sim *sim, struct sim_node *node, const struct rh_action *action)
+{
+    struct sim_connection *connection = connection_of(action->moved.subscription);
+    sim_check_moved(sim, node->index, connection->key, action->moved.position.incarnation);
+    struct sim_said *said = sim_said(SIM_SAID_MOVED, 0);
+    said->node = atoi(action->moved.node->id + 1);
+    said->position = action->moved.position;
+    said->hop = (struct rh_hop){.hops = 1, .has_epoch = true, .epoch = node->epoch.pzxid};
+    say(sim, node, connection, said);
+    if (sim_mutates(sim, SIM_MUTATION_AFTER_MOVED)) {
+        struct sim_said *more = sim_said(SIM_SAID_MESSAGE, 1);
+        more->incarnation = action->moved.position.incarnation;
+        more->count = 1;
+        more->messages[0].seq = action->moved.position.seq + 1;
+        say(sim, node, connection, more);
+    }
+    connection->moved = true;
+    connection->linger_until_ms = sim->now_ms + SIM_LINGER_MS;
+    node->lingering++;
+    want_slow_ticks(sim, node);
+}
+
+/* The number behind |name| in a query. */
+static uint64_t query_number(const char *url, const char *name)
+{
+    const char *at = strstr(url, name);
+    assert(at != NULL);
+    return strtoull(at + strlen(name), NULL, 10);
+}
+
+static void on_redirect(struct sim *sim, struct sim_node *node, const struct rh_action *action)
+{
+    struct sim_connection *connection = connection_of(action->moved.subscription);
+    const struct rh_subscription *subscription = &connection->subscription;
+    struct rh_route route = {
+        .kind = subscription->is_read ? RH_ROUTE_MESSAGES_GET : RH_ROUTE_WEBSOCKET,
+        .key_size = strlen(connection->key),
+        .has_epoch = subscription->hop.has_epoch,
+        .epoch = (uint64_t)subscription->hop.epoch,
+        .hops = subscription->hop.hops,
+    };
+    memcpy(route.key_data, connection->key, route.key_size);
+    const struct rh_redirect_request request = {.route = &route,
+                                                .websocket = !subscription->is_read,
+                                                .offers_ringhop = connection->offers_ringhop};
+    const struct rh_redirect_target target = {
+        .epoch = (uint64_t)node->epoch.pzxid,
+        .epoch_age_ms = sim->now_ms - rh_core_view_since_ms(node->core),
+        .url = action->moved.node->url,
+    };
+    enum rh_redirect redirect;
+    struct rh_buffer url = {0};
+    int rv = rh_redirect_decide(&request, &target, &redirect, &url);
+    assert(rv == 0);
+    if (redirect == RH_REDIRECT_MOVED || redirect == RH_REDIRECT_307) {
+        rv = rh_buffer_append(&url, "", 1);
+        assert(rv == 0);
+        const char *text = rh_buffer_content(&url).data;
+        struct sim_said *said = sim_said(SIM_SAID_REDIRECT, 0);
+        said->node = atoi(action->moved.node->id + 1);
+        said->hop = (struct rh_hop){.hops = (uint32_t)query_number(text, "hops="),
+                                    .has_epoch = true,
+                                    .epoch = (int64_t)query_number(text, "epoch=")};
+        say(sim, node, connection, said);
+    } else {
+        struct sim_said *said = sim_said(SIM_SAID_REFUSED, 0);
+        said->text = "redirect_limit";
+        say(sim, node, connection, said);
+    }
+    (void)rv;
+    rh_buffer_finish(&url);
+    close_connection(node, connection);
+}
+
+static void on_refused(struct sim *sim, struct sim_node *node, const struct rh_action *action)
+{
+    struct sim_connection *connection = connection_of(action->refused.subscription);
+    struct sim_said *said = sim_said(SIM_SAID_REFUSED, 0);
+    said->text = rh_refusal_code(action->refused.refusal);
+    say(sim, node, connection, said);
+    close_connection(node, connection);
+}
+
+static void on_read_done(struct sim *sim, struct sim_node *node, const struct rh_action *action)
+{
+    struct sim_connection *connection = connection_of(action->read.subscription);
+    struct sim_said *said = sim_said(SIM_SAID_READ, action->read.count);
+    if (action->read.incarnation != 0) {
+        sim_check_served(sim, node->index, connection->key, action->read.incarnation);
+    }
+    said->incarnation = action->read.incarnation;
+    said->recovered = action->read.recovered;
+    said->position = action->read.position;
+    said->count = action->read.count;
+    for (uint32_t i = 0; i < action->read.count; i++) {
+        const struct rh_entry *entry = action->read.entries[i];
+        assert(entry != NULL);
+        uint64_t message = message_number(entry);
+        sim_check_message(sim, action->read.incarnation, entry->seq, message);
+        said->messages[i] = (struct sim_message){.seq = entry->seq, .message = message};
+    }
+    say(sim, node, connection, said);
+    close_connection(node, connection);
+}
+
+/* A publish that this step has brought was served here. */
+static void check_publish(struct sim *sim, struct sim_node *node, uint64_t incarnation)
+{
+    if (node->publish_key[0] != '\0' && incarnation != 0) {
+        sim_check_served(sim, node->index, node->publish_key, incarnation);
+    }
+}
+
+static void on_published(struct sim *sim, struct sim_node *node, const struct rh_action *action)
+{
+    check_publish(sim, node, action->published.result.incarnation);
+    const struct rh_publish_result *result = &action->published.result;
+    bool done = result->refusal == RH_REFUSAL_NONE;
+    struct sim_said *said = sim_said(done ? SIM_SAID_ACK : SIM_SAID_NOT_ACKED, 0);
+    said->node = node->index;
+    said->connection = action->published.request;
+    said->incarnation = result->incarnation;
+    said->seq = result->seq;
+    said->duplicate = result->duplicate;
+    said->text = rh_refusal_code(result->refusal);
+    sim_clients_say(sim, said, sim_delay_ms(sim));
+}
+
+static void on_inspected(struct sim *sim, struct sim_node *node, const struct rh_action *action)
+{
+    bool done = action->inspected.refusal == RH_REFUSAL_NONE;
+    struct sim_said *said = sim_said(done ? SIM_SAID_ACK : SIM_SAID_NOT_ACKED, 0);
+    said->node = node->index;
+    said->connection = action->inspected.request;
+    said->incarnation = action->inspected.info.incarnation;
+    said->seq = action->inspected.info.last_seq;
+    said->text = rh_refusal_code(action->inspected.refusal);
+    sim_clients_say(sim, said, sim_delay_ms(sim));
+}
+
+static void enqueue(struct sim *sim, struct sim_node *node,
+                    const struct rh_membership_event *event);
+
+static void send_to_peer(struct sim *sim, struct sim_node *node, struct rh_action *action)
+{
+    if (sim_mutates(sim, SIM_MUTATION_NO_ANSWERS) &&
+        action->send.message.kind == RH_PEER_PUBLISH_ANSWER) {
+        return;
+    }
+    if (sim_mutates(sim, SIM_MUTATION_LOST_ID) && action->send.message.kind == RH_PEER_PUBLISH &&
+        sim_chance(sim, 300)) {
+        action->send.message.publish.id = rh_bytes_text("another-id");
+    }
+    if (action->send.message.kind == RH_PEER_PUBLISH_ANSWER) {
+        check_publish(sim, node, action->send.message.publish_answer.incarnation);
+    }
+    (void)sim_network_send(sim, node->index, &action->send.to, &action->send.message);
+}
+
+static void perform_core(struct sim *sim, struct sim_node *node, struct rh_action *action)
+{
+    const struct rh_membership_event catch_up = {.kind = RH_MEMBERSHIP_CATCH_UP};
+    switch (action->kind) {
+    case RH_ACTION_WELCOME:
+        on_welcome(sim, node, action);
+        return;
+    case RH_ACTION_DELIVER:
+    case RH_ACTION_DELIVER_ALL:
+        on_deliver(sim, node, action);
+        return;
+    case RH_ACTION_MOVED:
+        on_moved(sim, node, action);
+        return;
+    case RH_ACTION_REDIRECT:
+        on_redirect(sim, node, action);
+        return;
+    case RH_ACTION_REFUSED:
+        on_refused(sim, node, action);
+        return;
+    case RH_ACTION_READ_DONE:
+        on_read_done(sim, node, action);
+        return;
+    case RH_ACTION_PUBLISHED:
+        on_published(sim, node, action);
+        return;
+    case RH_ACTION_INSPECTED:
+        on_inspected(sim, node, action);
+        return;
+    case RH_ACTION_SEND:
+        send_to_peer(sim, node, action);
+        return;
+    case RH_ACTION_CATCH_UP:
+        enqueue(sim, node, &catch_up);
+        return;
+    case RH_ACTION_SWEPT:
+        sim_check_swept(sim, node->index);
+        return;
+    }
+    assert(false && "kind of action");
+}
+
+/* Remembers for what channel an acknowledgement in this step will be. */
+static void note_publish(struct sim_node *node, const struct rh_event *event)
+{
+    struct rh_bytes key = {0};
+    if (event->kind == RH_EVENT_PUBLISH) {
+        key = event->publish.key;
+    } else if (event->kind == RH_EVENT_PEER_MESSAGE &&
+               event->peer_message.message->kind == RH_PEER_PUBLISH) {
+        key = event->peer_message.message->publish.key;
+    }
+    assert(key.size < sizeof(node->publish_key));
+    if (key.size > 0) {
+        memcpy(node->publish_key, key.data, key.size);
+    }
+    node->publish_key[key.size] = '\0';
+}
+
+static void step_core(struct sim *sim, struct sim_node *node, struct rh_event *event)
+{
+    event->now_ms = sim->now_ms;
+    event->time_ms = SIM_EPOCH_MS + (int64_t)sim->now_ms + node->skew_ms;
+    sim->steps++;
+    note_publish(node, event);
+    rh_core_step(node->core, event, &node->core_actions);
+    for (size_t i = 0; i < node->core_actions.count; i++) {
+        perform_core(sim, node, &node->core_actions.items[i]);
+    }
+    node->publish_key[0] = '\0';
+    arm_core(sim, node);
+}
+
+/* ---- the membership ---- */
+
+struct queued {
+    struct rh_list link;
+    struct rh_membership_event event; /* without data */
+};
+
+static void deliver(struct sim *sim, struct sim_node *node,
+                    const struct rh_membership_event *event);
+
+static void arm_machine(struct sim *sim, struct sim_node *node);
+
+static void run_machine_tick(struct sim *sim, struct sim_event *event)
+{
+    struct tick *tick = rh_container_of(event, struct tick, event);
+    struct sim_node *node = sim->nodes[tick->node];
+    if (!sim_node_takes(sim, tick->node, tick->instance, event)) {
+        return;
+    }
+    if (node->machine_tick_ms <= sim->now_ms) {
+        node->machine_tick_ms = UINT64_MAX;
+    }
+    if (rh_membership_deadline_ms(node->machine) > sim->now_ms && rh_list_empty(&node->queue)) {
+        arm_machine(sim, node);
+        return;
+    }
+    count_tick(sim, node, "membership");
+    const struct rh_membership_event machine_event = {.kind = RH_MEMBERSHIP_TICK};
+    deliver(sim, node, &machine_event);
+}
+
+static void arm_machine(struct sim *sim, struct sim_node *node)
+{
+    uint64_t deadline_ms = rh_membership_deadline_ms(node->machine);
+    if (deadline_ms == UINT64_MAX) {
+        return;
+    }
+    deadline_ms = deadline_ms < sim->now_ms ? sim->now_ms : deadline_ms;
+    if (deadline_ms < node->machine_tick_ms) {
+        node->machine_tick_ms = deadline_ms;
+        queue_tick(sim, node, deadline_ms, run_machine_tick);
+    }
+}
+
+/* Links of members that are gone are closed without a word: the core is told here. */
+static void drop_lost_peers(struct sim *sim, struct sim_node *node, const struct rh_view *before,
+                            const struct rh_view *view)
+{
+    for (size_t i = 0; before != NULL && i < before->members_count; i++) {
+        const struct rh_registration *member = &before->members[i];
+        if (!rh_view_has(view, member->id, member->instance)) {
+            struct rh_event event = {.kind = RH_EVENT_PEER_DOWN,
+                                     .peer = {.instance = member->instance}};
+            memcpy(event.peer.id, member->id, RH_NODE_ID_SIZE);
+            step_core(sim, node, &event);
+        }
+    }
+}
+
+static void on_view(struct sim *sim, struct sim_node *node, struct rh_view *view)
+{
+    struct rh_view *before = rh_core_view(node->core);
+    before = before == NULL ? NULL : rh_view_take(before);
+    if (before != NULL && sim_mutates(sim, SIM_MUTATION_OLD_VIEW) && sim_chance(sim, 300)) {
+        view = before;
+    }
+    sim_check_adopted(sim, node->index, view);
+    if (sim->failed) {
+        rh_view_give(before);
+        return;
+    }
+    node->epoch = view->epoch;
+    sim_network_set_view(sim, node->index, view);
+    drop_lost_peers(sim, node, before, view);
+    rh_view_give(before);
+    struct rh_event event = {.kind = RH_EVENT_VIEW, .view = view};
+    step_core(sim, node, &event);
+}
+
+static void perform_machine(struct sim *sim, struct sim_node *node,
+                            const struct rh_membership_action *action)
+{
+    switch ((unsigned)action->kind) {
+    case RH_MEMBERSHIP_ADOPT:
+        on_view(sim, node, action->view);
+        return;
+    case RH_MEMBERSHIP_PROBE:
+        node->probed = action->probe.node;
+        sim_network_probe(sim, node->index, action->probe.address);
+        return;
+    case RH_MEMBERSHIP_REQUEST:
+        node->request_active = action->request != NULL;
+        if (action->request != NULL) {
+            node->request_kind = action->request->kind;
+            want_slow_ticks(sim, node);
+        }
+        return;
+    case RH_MEMBERSHIP_FATAL:
+        sim_fail(sim, "%s: must not run: %s", node->id, action->text);
+        return;
+    case RH_MEMBERSHIP_LEFT:
+        node->left = true;
+        return;
+    case RH_MEMBERSHIP_NOTE:
+        sim_trace(sim, "%s: %s", node->id, action->text);
+        return;
+    default:
+        sim_zookeeper_operate(sim, node->index, action);
+    }
+}
+
+static void step_machine(struct sim *sim, struct sim_node *node,
+                         const struct rh_membership_event *event)
+{
+    struct rh_membership_event now = *event;
+    now.now_ms = sim->now_ms;
+    sim->steps++;
+    rh_membership_step(node->machine, &now, &node->actions);
+    for (size_t i = 0; i < node->actions.count; i++) {
+        perform_machine(sim, node, &node->actions.items[i]);
+    }
+}
+
+static void drain(struct sim *sim, struct sim_node *node)
+{
+    while (!rh_list_empty(&node->queue)) {
+        struct rh_list *link = rh_list_first(&node->queue);
+        struct queued *queued = rh_container_of(link, struct queued, link);
+        rh_list_remove(link);
+        step_machine(sim, node, &queued->event);
+        free(queued);
+    }
+}
+
+/* As in node/zk_membership.c: events that wait are older, so they go first. */
+static void deliver(struct sim *sim, struct sim_node *node, const struct rh_membership_event *event)
+{
+    assert(!node->busy);
+    node->busy = true;
+    drain(sim, node);
+    step_machine(sim, node, event);
+    drain(sim, node);
+    node->busy = false;
+    arm_machine(sim, node);
+}
+
+/* For when the caller is out of its own call. */
+static void enqueue(struct sim *sim, struct sim_node *node, const struct rh_membership_event *event)
+{
+    struct queued *queued = calloc(1, sizeof(*queued));
+    if (queued == NULL) {
+        abort();
+    }
+    queued->event = *event;
+    rh_list_push_back(&node->queue, &queued->link);
+    if (!node->busy) {
+        queue_tick(sim, node, sim->now_ms, run_machine_tick);
+    }
+}
+
+void sim_node_membership(struct sim *sim, int index, const struct rh_membership_event *event)
+{
+    deliver(sim, sim->nodes[index], event);
+}
+
+/* ---- peers ---- */
+
+void sim_node_peer_message(struct sim *sim, int index, const struct rh_node_ref *from,
+                           const struct rh_peer_message *message)
+{
+    struct rh_event event = {.kind = RH_EVENT_PEER_MESSAGE,
+                             .peer_message = {.from = *from, .message = message}};
+    step_core(sim, sim->nodes[index], &event);
+}
+
+static void peer_event(struct sim *sim, int index, enum rh_membership_event_kind kind,
+                       const struct rh_node_ref *peer)
+{
+    const struct rh_membership_event event = {.kind = kind, .peer = *peer};
+    enqueue(sim, sim->nodes[index], &event);
+}
+
+void sim_node_peer_up(struct sim *sim, int index, const struct rh_node_ref *peer)
+{
+    struct rh_event event = {.kind = RH_EVENT_PEER_UP, .peer = *peer};
+    peer_event(sim, index, RH_MEMBERSHIP_PEER_UP, peer);
+    step_core(sim, sim->nodes[index], &event);
+}
+
+void sim_node_peer_down(struct sim *sim, int index, const struct rh_node_ref *peer)
+{
+    struct rh_event event = {.kind = RH_EVENT_PEER_DOWN, .peer = *peer};
+    peer_event(sim, index, RH_MEMBERSHIP_PEER_DOWN, peer);
+    step_core(sim, sim->nodes[index], &event);
+}
+
+void sim_node_peer_dead(struct sim *sim, int index, const struct rh_node_ref *peer)
+{
+    peer_event(sim, index, RH_MEMBERSHIP_PEER_DEAD, peer);
+}
+
+void sim_node_peer_epoch(struct sim *sim, int index, struct rh_epoch epoch)
+{
+    const struct rh_membership_event event = {.kind = RH_MEMBERSHIP_PEER_EPOCH, .epoch = epoch};
+    enqueue(sim, sim->nodes[index], &event);
+}
+
+void sim_node_probed(struct sim *sim, int index, enum rh_membership_probe result)
+{
+    const struct rh_membership_event event = {
+        .kind = RH_MEMBERSHIP_PROBE_RESULT,
+        .probe = {.node = sim->nodes[index]->probed, .result = result}};
+    enqueue(sim, sim->nodes[index], &event);
+}
+
+/* ---- clients ---- */
+
+void sim_node_ask(struct sim *sim, int index, const struct sim_ask *ask)
+{
+    struct sim_node *node = sim->nodes[index];
+    struct sim_connection *connection = calloc(1, sizeof(*connection));
+    if (connection == NULL) {
+        abort();
+    }
+    connection->number = ask->connection;
+    connection->client = ask->client;
+    connection->offers_ringhop = ask->offers_ringhop;
+    connection->pace_ms = ask->pace_ms;
+    memcpy(connection->key, ask->key, sizeof(connection->key));
+    rh_subscription_init(&connection->subscription);
+    rh_list_push_back(&node->connections, &connection->link);
+    node->connections_count++;
+    struct rh_event event = {
+        .kind = ask->is_read ? RH_EVENT_READ : RH_EVENT_SUBSCRIBE,
+        .subscribe = {.subscription = &connection->subscription,
+                      .key = rh_bytes_text(connection->key),
+                      .has_after = ask->has_after,
+                      .after = ask->after,
+                      .hop = ask->hop,
+                      .limit = ask->is_read ? 8 : 0,
+                      .wait_ms = ask->wait_ms},
+    };
+    step_core(sim, node, &event);
+}
+
+void sim_node_hang_up(struct sim *sim, int index, uint64_t number)
+{
+    struct sim_connection *connection = sim_node_connection(sim, index, number);
+    if (connection != NULL) {
+        drop_connection(sim, sim->nodes[index], connection);
+    }
+}
+
+void sim_node_publish(struct sim *sim, int index, uint64_t request, const char *key,
+                      uint64_t message)
+{
+    char text[32];
+    (void)snprintf(text, sizeof(text), "m%" PRIu64, message);
+    struct rh_event event = {
+        .kind = RH_EVENT_PUBLISH,
+        .publish = {.request = request,
+                    .key = rh_bytes_text(key),
+                    .id = rh_bytes_text(text),
+                    .payload = {.kind = RH_PAYLOAD_TEXT, .bytes = rh_bytes_text(text)}},
+    };
+    step_core(sim, sim->nodes[index], &event);
+}
+
+void sim_node_inspect(struct sim *sim, int index, uint64_t request, const char *key)
+{
+    struct rh_event event = {.kind = RH_EVENT_INSPECT,
+                             .inspect = {.request = request, .key = rh_bytes_text(key)}};
+    step_core(sim, sim->nodes[index], &event);
+}
+
+/* ---- the slow timer: linger, progress, shutdown ---- */
+
+static void end_lingering(struct sim *sim, struct sim_node *node, bool all)
+{
+    rh_list_each_safe (&node->connections, link) {
+        struct sim_connection *connection = rh_container_of(link, struct sim_connection, link);
+        if (all || (connection->moved && connection->linger_until_ms <= sim->now_ms)) {
+            struct sim_said *said = sim_said(SIM_SAID_CLOSED, 0);
+            said->text = all ? "the node is shutting down" : "moved";
+            say(sim, node, connection, said);
+            drop_connection(sim, node, connection);
+        }
+    }
+}
+
+static void report_progress(struct sim *sim, struct sim_node *node)
+{
+    const struct rh_core_stats *stats = rh_core_stats(node->core);
+    struct rh_membership_event event = {.kind = RH_MEMBERSHIP_PROGRESS};
+    if (node->request_kind == RH_REQUEST_DRAIN) {
+        event.progress.channels_left = stats->channels;
+        event.progress.connections_left = stats->streams + stats->reads_waiting + node->lingering;
+    } else {
+        event.progress.channels_left = rh_core_is_sweeping(node->core) ? stats->channels : 0;
+        event.progress.connections_left = node->lingering;
+    }
+    enqueue(sim, node, &event);
+}
+
+static void enter(struct sim *sim, struct sim_node *node, enum sim_stop stop)
+{
+    static const char *const names[] = {"running", "leaving", "lingering", "closing",
+                                        "deregistering"};
+    node->stop = stop;
+    node->stop_since_ms = sim->now_ms;
+    sim_trace(sim, "%s: stopping: %s", node->id, names[stop]);
+}
+
+static bool may_go_on(struct sim *sim, const struct sim_node *node, bool done, uint64_t bound_ms)
+{
+    return done || sim->now_ms - node->stop_since_ms >= bound_ms;
+}
+
+static bool is_outside(const struct sim_node *node)
+{
+    const struct rh_view *view = rh_core_view(node->core);
+    if (view == NULL || !rh_view_has(view, node->id, node->instance)) {
+        return true;
+    }
+    return view->members[rh_view_find(view, node->id)].weight_milli == 0;
+}
+
+static void end_process(struct sim *sim, struct sim_node *node, bool close_session);
+
+/* Returns false when the process has ended. */
+static bool stop_tick(struct sim *sim, struct sim_node *node)
+{
+    const struct rh_membership_event finish = {.kind = RH_MEMBERSHIP_LEAVE_FINISH};
+    switch (node->stop) {
+    case SIM_NOT_STOPPING:
+        return true;
+    case SIM_LEAVING: {
+        bool alone = !sim_zookeeper_is_connected(sim, node->index);
+        if (may_go_on(sim, node, is_outside(node) || alone, LEAVING_MS)) {
+            enter(sim, node, SIM_LINGERING);
+        }
+        return true;
+    }
+    case SIM_LINGERING:
+        if (may_go_on(sim, node, node->lingering == 0 && !rh_core_is_sweeping(node->core),
+                      SIM_LINGER_MS + LINGERING_MORE)) {
+            enter(sim, node, SIM_CLOSING);
+            end_lingering(sim, node, true);
+        }
+        return true;
+    case SIM_CLOSING:
+        enter(sim, node, SIM_DEREGISTERING);
+        enqueue(sim, node, &finish);
+        return true;
+    case SIM_DEREGISTERING:
+        if (may_go_on(sim, node, node->left, DEREGISTER_MS)) {
+            end_process(sim, node, true);
+            return false;
+        }
+        return true;
+    }
+    return true;
+}
+
+static void run_slow_tick(struct sim *sim, struct sim_event *event)
+{
+    struct tick *tick = rh_container_of(event, struct tick, event);
+    struct sim_node *node = sim->nodes[tick->node];
+    if (!sim_node_takes(sim, tick->node, tick->instance, event)) {
+        return;
+    }
+    node->slow_ticking = false;
+    end_lingering(sim, node, false);
+    if (node->request_active) {
+        report_progress(sim, node);
+    }
+    if (stop_tick(sim, node)) {
+        want_slow_ticks(sim, node);
+    }
+}
+
+static void want_slow_ticks(struct sim *sim, struct sim_node *node)
+{
+    bool wanted = node->request_active || node->lingering > 0 || node->stop != SIM_NOT_STOPPING;
+    if (wanted && !node->slow_ticking) {
+        node->slow_ticking = true;
+        queue_tick(sim, node, sim->now_ms + SLOW_MS, run_slow_tick);
+    }
+}
+
+/* ---- life ---- */
+
+static void create_machines(struct sim *sim, struct sim_node *node)
+{
+    struct rh_membership_options options = {
+        .config = {.format = RH_CONFIG_FORMAT, .vnodes = SIM_VNODES, .replicas = 2},
+        .config_name = "cluster.yaml",
+        .registration = {.instance = node->instance, .weight_milli = node->weight_milli},
+        .grace_ms = sim_mutates(sim, SIM_MUTATION_NO_GRACE) ? 0 : SIM_GRACE_MS,
+    };
+    struct rh_registration *registration = &options.registration;
+    (void)snprintf(registration->id, sizeof(registration->id), "%s", node->id);
+    (void)snprintf(registration->url, sizeof(registration->url), "ws://h:%d", 7100 + node->index);
+    (void)snprintf(registration->version, sizeof(registration->version), "1");
+    sim_network_address(node->index, registration->peer, sizeof(registration->peer));
+    struct rh_core_options core_options = {
+        .instance = node->instance,
+        .seed = sim_random(sim),
+        .log = {.messages_max = 40, .bytes_max = 1 << 20, .age_ms_max = 3600000},
+        .channels_max = 1000,
+        .channel_idle_ms = 3600000,
+        .dedup_age_ms = 300000,
+        .dedup_ids_max = 10000,
+        .payload_size_max = 1000,
+        .batch_size_max = 64,
+        .forward_timeout_ms = 5000,
+        .catch_up_timeout_ms = 5000,
+        .pending_max = 1000,
+        .pending_bytes_max = 1 << 20,
+    };
+    memcpy(core_options.id, node->id, sizeof(core_options.id));
+    if (rh_membership_create(&options, &node->machine) != 0 ||
+        rh_core_create(&core_options, &node->core) != 0) {
+        abort();
+    }
+}
+
+void sim_node_start(struct sim *sim, int index)
+{
+    struct sim_node *node = sim->nodes[index];
+    assert(!node->running);
+    node->running = true;
+    node->paused = false;
+    do {
+        node->instance = sim_random(sim);
+    } while (node->instance == 0);
+    node->machine_tick_ms = UINT64_MAX;
+    node->core_tick_ms = UINT64_MAX;
+    node->epoch = (struct rh_epoch){0};
+    node->request_active = false;
+    node->stop = SIM_NOT_STOPPING;
+    node->left = false;
+    node->slow_ticking = false;
+    node->connections_count = 0;
+    node->lingering = 0;
+    node->skew_ms = (int64_t)sim_below(sim, 2000) - 1000;
+    sim_trace(sim, "%s: starts, instance %016" PRIx64, node->id, node->instance);
+    create_machines(sim, node);
+    sim_check_started(sim, index);
+    sim_network_attach(sim, index);
+    sim_zookeeper_attach(sim, index);
+}
+
+static void end_process(struct sim *sim, struct sim_node *node, bool close_session)
+{
+    sim_zookeeper_detach(sim, node->index, close_session);
+    node->running = false;
+    node->paused = false;
+    sim_network_detach(sim, node->index);
+    sim_clients_gone(sim, node->index);
+    rh_list_each_safe (&node->deferred, link) {
+        rh_list_remove(link);
+        free(rh_container_of(link, struct sim_event, link));
+    }
+    rh_list_each_safe (&node->queue, link) {
+        rh_list_remove(link);
+        free(rh_container_of(link, struct queued, link));
+    }
+    rh_actions_finish(&node->core_actions);
+    rh_core_destroy(node->core);
+    node->core = NULL;
+    rh_membership_destroy(node->machine);
+    node->machine = NULL;
+    rh_list_each_safe (&node->connections, link) {
+        struct sim_connection *connection = rh_container_of(link, struct sim_connection, link);
+        rh_list_remove(link);
+        free(connection);
+    }
+}
+
+void sim_node_crash(struct sim *sim, int index)
+{
+    struct sim_node *node = sim->nodes[index];
+    if (node->running) {
+        sim_trace(sim, "%s: crashes", node->id);
+        end_process(sim, node, false);
+    }
+}
+
+void sim_node_pause(struct sim *sim, int index)
+{
+    struct sim_node *node = sim->nodes[index];
+    if (node->running && !node->paused) {
+        sim_trace(sim, "%s: is paused", node->id);
+        node->paused = true;
+        sim_zookeeper_silence(sim, index, true);
+    }
+}
+
+void sim_node_resume(struct sim *sim, int index)
+{
+    struct sim_node *node = sim->nodes[index];
+    if (!node->running || !node->paused) {
+        return;
+    }
+    sim_trace(sim, "%s: goes on", node->id);
+    node->paused = false;
+    sim_zookeeper_silence(sim, index, false);
+    uint64_t instance = node->instance;
+    while (node->running && node->instance == instance && !rh_list_empty(&node->deferred)) {
+        struct rh_list *link = rh_list_first(&node->deferred);
+        rh_list_remove(link);
+        sim_run_event(sim, rh_container_of(link, struct sim_event, link));
+    }
+}
+
+void sim_node_terminate(struct sim *sim, int index)
+{
+    struct sim_node *node = sim->nodes[index];
+    const struct rh_membership_event leave = {.kind = RH_MEMBERSHIP_LEAVE};
+    if (!node->running || node->paused || node->stop != SIM_NOT_STOPPING) {
+        return;
+    }
+    enter(sim, node, SIM_LEAVING);
+    enqueue(sim, node, &leave);
+    want_slow_ticks(sim, node);
+}
+
+void sim_node_create(struct sim *sim, int index, uint32_t weight_milli)
+{
+    struct sim_node *node = calloc(1, sizeof(*node));
+    if (node == NULL) {
+        abort();
+    }
+    node->index = index;
+    node->weight_milli = weight_milli;
+    (void)snprintf(node->id, sizeof(node->id), "n%d", index);
+    rh_list_init(&node->deferred);
+    rh_list_init(&node->queue);
+    rh_list_init(&node->connections);
+    sim->nodes[index] = node;
+}
+
+void sim_node_destroy(struct sim *sim, int index)
+{
+    struct sim_node *node = sim->nodes[index];
+    if (node->running) {
+        end_process(sim, node, false);
+    }
+    free(node);
+    sim->nodes[index] = NULL;
+}

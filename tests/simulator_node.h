@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RH_TESTS_SIMULATOR_NODE_H
+#define RH_TESTS_SIMULATOR_NODE_H
+
+/*
+ * One process: node/membership.h and node/core.h, wired as node/zk_membership.c and
+ * node/daemon_*.c wire them, and nothing else of the daemon. Events come from the other modules of
+ * the simulator; while the process is paused they wait, in order, as in the buffers of its kernel.
+ *
+ * It plays the listener too: a connection is a place for a subscription, with a number that both
+ * sides know. What the node says on it reaches the client in order and later.
+ */
+
+#include "node/core.h"
+#include "node/membership.h"
+#include "tests/simulator.h"
+
+#define SIM_KEY_SIZE       16
+#define SIM_VNODES         16
+#define SIM_GRACE_MS       2000
+#define SIM_LINGER_MS      5000
+#define SIM_SEND_QUEUE_MAX 24 /* messages that a client may be behind */
+
+/* A client's connection as its node has it. */
+struct sim_connection {
+    struct rh_list link; /* sim_node::connections */
+    uint64_t number;
+    int client;
+    bool offers_ringhop;
+    bool moved; /* was told; closed when it has lingered */
+    bool hungry;
+    uint64_t linger_until_ms;
+    uint64_t fifo_ms;
+    unsigned pace_ms;     /* how long the client takes for a message */
+    uint64_t read_all_ms; /* when it will have read what it was sent */
+    char key[SIM_KEY_SIZE];
+    struct rh_subscription subscription;
+};
+
+enum sim_stop { SIM_NOT_STOPPING, SIM_LEAVING, SIM_LINGERING, SIM_CLOSING, SIM_DEREGISTERING };
+
+struct sim_node {
+    int index;
+    char id[RH_NODE_ID_SIZE];
+    uint32_t weight_milli; /* of its file */
+    bool running;
+    bool paused;
+    struct rh_list deferred; /* struct sim_event: what waits for the end of the pause */
+    uint64_t instance;
+    struct rh_membership *machine;
+    struct rh_core *core;
+    struct rh_membership_actions actions;
+    struct rh_actions core_actions;
+    struct rh_list queue; /* events for the machine that wait for its turn */
+    bool busy;
+    bool waking;
+    uint64_t machine_tick_ms; /* UINT64_MAX: none is queued */
+    uint64_t core_tick_ms;
+    unsigned ticks; /* in this millisecond */
+    uint64_t ticks_ms;
+    struct rh_epoch epoch;
+    struct rh_node_ref probed;
+    bool request_active;
+    enum rh_request_kind request_kind;
+    enum sim_stop stop;
+    uint64_t stop_since_ms;
+    bool left;
+    bool slow_ticking;
+    struct rh_list connections;
+    unsigned connections_count;
+    unsigned lingering;
+    int64_t skew_ms;                /* of its Unix clock */
+    char publish_key[SIM_KEY_SIZE]; /* of the publish that the step has brought */
+};
+
+void sim_node_create(struct sim *sim, int index, uint32_t weight_milli);
+void sim_node_destroy(struct sim *sim, int index);
+
+/* Life of a process. */
+void sim_node_start(struct sim *sim, int index);
+void sim_node_crash(struct sim *sim, int index);
+void sim_node_pause(struct sim *sim, int index);
+void sim_node_resume(struct sim *sim, int index);
+void sim_node_terminate(struct sim *sim, int index); /* SIGTERM: an ordered shutdown begins */
+
+/*
+ * To be asked first by an event for the process |instance| of node |index|: whether it can be taken
+ * now. If not it is forgotten, or kept until the pause is over and run then.
+ */
+bool sim_node_takes(struct sim *sim, int index, uint64_t instance, struct sim_event *event);
+
+/* --- from ZooKeeper and the network --- */
+
+void sim_node_membership(struct sim *sim, int index, const struct rh_membership_event *event);
+void sim_node_peer_message(struct sim *sim, int index, const struct rh_node_ref *from,
+                           const struct rh_peer_message *message);
+void sim_node_peer_up(struct sim *sim, int index, const struct rh_node_ref *peer);
+void sim_node_peer_down(struct sim *sim, int index, const struct rh_node_ref *peer);
+void sim_node_peer_dead(struct sim *sim, int index, const struct rh_node_ref *peer);
+void sim_node_peer_epoch(struct sim *sim, int index, struct rh_epoch epoch);
+void sim_node_probed(struct sim *sim, int index, enum rh_membership_probe result);
+
+/* --- from clients; called when the bytes have arrived and the process takes them --- */
+
+struct sim_ask {
+    uint64_t connection;
+    int client;
+    bool is_read;
+    bool offers_ringhop;
+    bool has_after;
+    struct rh_position after;
+    struct rh_hop hop;
+    uint32_t wait_ms;
+    unsigned pace_ms;
+    char key[SIM_KEY_SIZE];
+};
+
+void sim_node_ask(struct sim *sim, int index, const struct sim_ask *ask);
+void sim_node_hang_up(struct sim *sim, int index, uint64_t connection);
+void sim_node_publish(struct sim *sim, int index, uint64_t request, const char *key,
+                      uint64_t message);
+void sim_node_inspect(struct sim *sim, int index, uint64_t request, const char *key);
+
+/* The connection of that number, or NULL. */
+struct sim_connection *sim_node_connection(const struct sim *sim, int index, uint64_t number);
+
+/* Who owns |key| in the view that the node has adopted: index of a node, or -1. */
+int sim_node_owner(const struct sim *sim, const struct rh_view *view, const char *key);
+
+const char *sim_node_operation_name(enum rh_membership_action_kind kind);
+
+#endif

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* One whole run, in its phases: start, faults, healing, the last messages. */
+
+#include "tests/simulator_check.h"
+#include "tests/simulator_clients.h"
+#include "tests/simulator_faults.h"
+#include "tests/simulator_network.h"
+#include "tests/simulator_zookeeper.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define STARTED_MS  30000U /* from nothing to a cluster at rest */
+#define HEALED_MS   90000U /* from the last fault to a cluster at rest */
+#define LAST_MS     20000U /* until everybody has the last messages */
+#define LOOK_MS     200U
+#define ROUNDS_REST 2
+
+typedef const char *unrest_function(struct sim *sim);
+
+/* Runs until |unrest| has nothing to say, and again nothing a moment later. */
+static void run_to_rest(struct sim *sim, unrest_function *unrest, uint64_t bound_ms,
+                        const char *phase)
+{
+    uint64_t until_ms = sim->now_ms + bound_ms;
+    unsigned quiet = 0;
+    while (!sim->failed && quiet < ROUNDS_REST) {
+        sim_run_until(sim, sim->now_ms + LOOK_MS);
+        const char *what = sim->failed ? NULL : unrest(sim);
+        quiet = what == NULL ? quiet + 1 : 0;
+        if (what != NULL && sim->now_ms >= until_ms) {
+            sim_fail(sim, "no rest %s after %" PRIu64 " s: %s", phase, bound_ms / 1000, what);
+        }
+    }
+    sim_trace(sim, "at rest %s", phase);
+}
+
+static const char *all_unrest(struct sim *sim)
+{
+    sim_faults_give_weight(sim);
+    const char *what = sim_check_unrest(sim);
+    return what == NULL ? sim_clients_unrest(sim) : what;
+}
+
+static void create(struct sim *sim)
+{
+    sim_faults_create(sim);
+    sim->steady = sim_faults_is_calm(sim);
+    for (int i = 0; i < sim->nodes_count; i++) {
+        sim_node_create(sim, i, sim_chance(sim, 200) ? 500 : 1000);
+    }
+    sim_check_create(sim);
+    sim->zookeeper = sim_zookeeper_create(sim);
+    sim->network = sim_network_create();
+    sim_clients_create(sim);
+}
+
+static void destroy(struct sim *sim)
+{
+    for (int i = 0; i < sim->nodes_count; i++) {
+        sim_node_destroy(sim, i);
+    }
+    while (sim->queue_count > 0) {
+        free(sim->queue[--sim->queue_count]);
+    }
+    free(sim->queue);
+    sim_clients_destroy(sim);
+    sim_network_destroy(sim->network);
+    sim_zookeeper_destroy(sim->zookeeper);
+    sim_check_destroy(sim);
+    sim_faults_destroy(sim);
+}
+
+static void run_phases(struct sim *sim)
+{
+    /* In the mean half of the nodes are there from the beginning; START faults bring others. */
+    for (int i = 0; i < sim->nodes_count; i++) {
+        if (i < 2 || sim_faults_is_calm(sim) || sim_chance(sim, 700)) {
+            sim_node_start(sim, i);
+        }
+    }
+    run_to_rest(sim, sim_check_unrest, STARTED_MS, "at the start");
+    uint64_t moves = sim_check_moves(sim);
+    uint64_t end_ms = sim_faults_begin(sim);
+    sim_run_until(sim, end_ms);
+    if (sim->failed) {
+        return;
+    }
+    sim_trace(sim, "faults are over");
+    sim_faults_heal(sim);
+    sim_clients_finish_publishing(sim);
+    run_to_rest(sim, all_unrest, HEALED_MS, "after the faults");
+    if (sim->failed) {
+        return;
+    }
+    if (sim_faults_is_calm(sim) && sim_check_moves(sim) != moves) {
+        sim_fail(sim, "%" PRIu64 " streams were moved for nothing", sim_check_moves(sim) - moves);
+    }
+    sim_clients_publish_last(sim);
+    run_to_rest(sim, all_unrest, LAST_MS, "at the end");
+}
+
+void sim_run_once(const struct sim_options *options, struct sim_result *ret_result)
+{
+    struct sim sim = {.options = *options, .random = options->seed};
+    create(&sim);
+    sim_trace(&sim, "seed %" PRIu64 ", profile %s, %d nodes, %zu faults", options->seed,
+              sim_faults_profile(&sim), sim.nodes_count, sim_faults_count(&sim));
+    run_phases(&sim);
+    *ret_result = (struct sim_result){
+        .failed = sim.failed,
+        .profile = sim_faults_profile(&sim),
+        .faults = sim_faults_count(&sim),
+        .steps = sim.steps,
+        .virtual_ms = sim.now_ms,
+        .messages = sim_clients_received(&sim),
+    };
+    memcpy(ret_result->failure, sim.failure, sizeof(ret_result->failure));
+    destroy(&sim);
+}
