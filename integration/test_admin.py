@@ -47,6 +47,15 @@ def test_every_metric_is_in_the_operations_page(steady):
     assert missing == []
 
 
+def test_every_log_line_is_in_the_operations_page():
+    page = (ROOT / "docs" / "operations.md").read_text()
+    call = re.compile(r'\b(?:rh_log|membership_note|note)\([^;"]*"([a-z]+(?:_[a-z]+)*)(?=[ "])')
+    lines = {name for folder in ("node", "router") for path in (ROOT / folder).glob("*.c")
+             for name in call.findall(path.read_text())}
+    assert len(lines) > 40
+    assert sorted(name for name in lines if f"`{name}`" not in page) == []
+
+
 def test_status_tells_who_and_where(steady):
     status = steady["n2"].status()
     ring = steady["n1"].ring()
