@@ -29,6 +29,7 @@ struct rh_daemon_client {
     bool has_limit;
     bool has_wait;
     bool is_slow;            /* being closed with 4408 */
+    bool is_moved;           /* was in its channel and told `moved` */
     struct rh_list link;     /* rh_daemon::clients */
     struct rh_list linger;   /* rh_daemon::lingering */
     struct rh_list hungry;   /* rh_daemon::hungry */

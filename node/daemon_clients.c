@@ -60,6 +60,7 @@ void rh_daemon_client_destroy(struct rh_daemon *daemon, struct rh_daemon_client 
     if (!rh_list_empty(&client->linger)) {
         daemon->lingering_count--;
     }
+    daemon->moved_count -= client->is_moved;
     rh_list_remove(&client->linger);
     rh_list_remove(&client->hungry);
     rh_list_remove(&client->link);

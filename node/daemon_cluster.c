@@ -158,7 +158,7 @@ void rh_daemon_cluster_tick(struct rh_daemon *daemon)
         /* Drained means empty: no channel, and nobody who was in one. Others come and are turned away
          * at any time. */
         rh_zk_membership_progress(daemon->membership, stats->channels,
-                                  stats->streams + stats->reads_waiting + daemon->lingering_count);
+                                  stats->streams + stats->reads_waiting + daemon->moved_count);
         return;
     }
     bool sweeping = rh_core_is_sweeping(daemon->core);

@@ -86,6 +86,7 @@ struct rh_daemon {
     struct rh_list hungry;    /* rh_daemon_client::hungry: a replay that can go on */
     uint32_t clients_count;
     uint32_t lingering_count;
+    uint32_t moved_count;     /* clients that were told `moved` and are still connected */
     struct rh_table requests; /* by number: what the core has not answered yet */
     uint64_t request_number;
     struct rh_buffer scratch; /* for encoding: valid within one callback */

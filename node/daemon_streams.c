@@ -256,6 +256,8 @@ void rh_daemon_stream_moved(struct rh_daemon *daemon, const struct rh_action *ac
     rh_list_remove(&client->hungry);
     int rv = encode_moved(daemon, client, action);
     send_scratch(daemon, client, rv);
+    client->is_moved = true;
+    daemon->moved_count++;
     client->linger_ms = rh_clock_monotonic_ms() + daemon->config->rebalance.moved_linger_ms;
     rh_list_push_back(&daemon->lingering, &client->linger);
     daemon->lingering_count++;
