@@ -316,6 +316,20 @@ void registration_on_unregistered(struct rh_membership *membership)
     finish(membership);
 }
 
+/* Whether another one stands under our id, made before |own|: the answer to a transaction was lost
+ * with its connection, and the next server, which lagged behind, did not show what it had done. */
+static bool has_leftover(const struct rh_membership *membership, const struct member *own)
+{
+    for (size_t i = 0; i < membership->snapshot.count; i++) {
+        const struct member *member = &membership->snapshot.members[i];
+        if (member != own && member->state == MEMBER_GOOD &&
+            strcmp(member->registration.id, membership->own.id) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool registration_operate(struct rh_membership *membership)
 {
     if (!membership->snapshot.complete) {
@@ -334,7 +348,8 @@ bool registration_operate(struct rh_membership *membership)
             own->name;
         return true;
     }
-    if (own->registration.weight_milli != rh_membership_weight_milli(membership)) {
+    if (own->registration.weight_milli != rh_membership_weight_milli(membership) ||
+        has_leftover(membership, own)) {
         return start_register(membership);
     }
     return start_eviction(membership, own);

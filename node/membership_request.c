@@ -211,7 +211,10 @@ void request_on_written(struct rh_membership *membership, const struct rh_member
         membership->request_version = result->version;
         return;
     }
-    membership->request_stale = true; /* another one, or gone */
+    /* Another one, or gone; or ours in a version that a server which lagged behind did not show. What
+     * is read decides whether ours is still to be written. */
+    membership->request_stale = true;
+    membership->request_dirty = membership->request.number != 0;
 }
 
 uint64_t request_deadline_ms(const struct rh_membership *membership)

@@ -1284,6 +1284,29 @@ static void a_report_whose_answer_was_lost_is_written_again(void **state RH_UNUS
     world_destroy(world);
 }
 
+static void a_report_on_a_version_of_before_is_written_again(void **state RH_UNUSED)
+{
+    struct world *world = world_create();
+    world_settle(world, 1);
+    ask(world, 1, 1, "\"drain\"");
+    world_run(world);
+    /* Its first report is done unseen, and the next server does not show it yet. */
+    world_lag(world, 1);
+    char report[1024];
+    (void)snprintf(report, sizeof(report), "%s", world_read(world, "/requests/n1"));
+    world_write(world, "/requests/n1", report, 0);
+    world_disconnect(world, 1);
+    world_connect(world, 1);
+    world_progress(world, 1, 0, 0);
+    while (!world_traced(world, "n1: set request drain done")) {
+        world_pass(world, 1);
+    }
+    world_catch_up(world, 1);
+    world_pass(world, 2000);
+    assert_non_null(strstr(world_read(world, "/requests/n1"), "\"state\":\"done\""));
+    world_destroy(world);
+}
+
 static void a_request_that_vanishes_leaves_the_weight_as_it_is(void **state RH_UNUSED)
 {
     struct world *world = world_create();
@@ -1364,6 +1387,34 @@ static void who_is_leaving_does_not_register_again(void **state RH_UNUSED)
     world_forget(world);
     world_pass(world, 60000);
     assert_false(world_traced(world, "n1: register"));
+    world_destroy(world);
+}
+
+static void a_registration_that_nobody_knew_of_is_replaced(void **state RH_UNUSED)
+{
+    struct world *world = world_create();
+    world_settle(world, 2);
+    world_start(world, 3);
+    world_connect(world, 3);
+    while (!world_traced(world, "n3: register weight=1\n")) {
+        world_run_one(world, 3);
+    }
+    /* It is done, but the connection breaks before the answer comes, and the next server does not
+     * know of it yet. */
+    world_lag(world, 3);
+    char data[sizeof(world->nodes[3].ops[0].data)];
+    memcpy(data, world->nodes[3].ops[0].data, sizeof(data));
+    world_write(world, "/members/n3.0000000042", data, world->nodes[3].session);
+    world_disconnect(world, 3);
+    world_forget(world);
+    world_connect(world, 3);
+    while (!world_traced(world, "n3: register weight=1\n")) {
+        world_run_one(world, 3);
+    }
+    world_catch_up(world, 3);
+    world_run(world);
+    assert_true(world_traced(world, "n3: register weight=1 replaces="));
+    assert_int_equal(world_members_count(world), 3);
     world_destroy(world);
 }
 
@@ -1663,10 +1714,12 @@ int main(void)
         RH_TEST(a_malformed_request_is_marked_failed_if_that_is_possible),
         RH_TEST(a_request_that_replaces_ours_is_never_overwritten),
         RH_TEST(a_report_whose_answer_was_lost_is_written_again),
+        RH_TEST(a_report_on_a_version_of_before_is_written_again),
         RH_TEST(a_request_that_vanishes_leaves_the_weight_as_it_is),
         RH_TEST(leaving_takes_weight_0_first_and_then_the_registration),
         RH_TEST(leaving_without_zookeeper_or_registration_is_done_at_once),
         RH_TEST(who_is_leaving_does_not_register_again),
+        RH_TEST(a_registration_that_nobody_knew_of_is_replaced),
         RH_TEST(no_tick_is_wanted_while_only_an_answer_is_missing),
         RH_TEST(who_is_leaving_probes_nobody),
         RH_TEST(whatever_happens_all_end_in_one_view),
