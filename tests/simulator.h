@@ -70,7 +70,9 @@ enum sim_mutation {
     X(NO_REQUESTS, "requests of an operator are not seen")                                \
     X(DEAF, "watches of the list of members never fire")                                  \
     X(DOUBLE_REGISTRATION, "a new registration does not replace the one before")          \
-    X(NO_ANSWERS, "answers to forwarded publishes are lost")
+    X(NO_ANSWERS, "answers to forwarded publishes are lost")                              \
+    X(NO_EVICTION, "dead processes are left to their sessions")                           \
+    X(NO_SYNC, "a sync is answered at once")
 #define SIM_MUTATION_ENUM(name, text) SIM_MUTATION_##name,
     SIM_MUTATION_MAP(SIM_MUTATION_ENUM)
 #undef SIM_MUTATION_ENUM
@@ -96,6 +98,11 @@ struct sim {
     size_t queue_capacity;
     uint64_t event_number;
     bool steady; /* delays have no tail */
+    struct {
+        uint32_t log_messages;
+        uint32_t log_age_ms;
+        uint32_t channel_idle_ms;
+    } limits; /* of all nodes of this run */
     bool failed;
     char failure[512];
 

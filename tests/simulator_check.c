@@ -191,6 +191,18 @@ void sim_check_evicted(struct sim *sim, int node, struct rh_bytes data)
     }
 }
 
+void sim_check_forgotten(struct sim *sim, int node)
+{
+    for (int i = 0; i < sim->nodes_count; i++) {
+        const struct sim_node *process = sim->nodes[i];
+        const struct rh_view *view = process->running ? rh_core_view(process->core) : NULL;
+        if (i != node && view != NULL && rh_view_find(view, sim->nodes[node]->id) != RH_RING_NONE) {
+            sim_fail(sim, "%s still has n%d in its view, which died a while ago", process->id,
+                     node);
+        }
+    }
+}
+
 /* ---- channels ---- */
 
 /* Whether |node|'s process owns |key| in the view of its core. While nobody has a weight nobody
@@ -224,10 +236,11 @@ static void incarnation_add(struct sim *sim, int node, const char *key, uint64_t
         }
     }
     /* While a node keeps a channel, it keeps its incarnation. */
+    bool reclaims = sim->limits.channel_idle_ms < 60000;
     for (size_t i = 0; i < check->incarnations_count; i++) {
         const struct incarnation *other = &check->incarnations[i];
-        if (other->node == node && other->instance == sim->nodes[node]->instance && !other->ended &&
-            strcmp(other->key, key) == 0) {
+        if (!reclaims && other->node == node && other->instance == sim->nodes[node]->instance &&
+            !other->ended && strcmp(other->key, key) == 0) {
             sim_fail(sim, "n%d: %s has another incarnation though it was not given away", node,
                      key);
         }
@@ -415,6 +428,10 @@ const char *sim_check_unrest(struct sim *sim)
     const char *data = sim_zookeeper_get(sim, "/config");
     if (data == NULL || rh_shared_config_decode(rh_bytes_text(data), &config, &reason) != 0) {
         return "there is no config";
+    }
+    if (config.generation > 1 + sim_zookeeper_era(sim)) {
+        sim_fail(sim, "generation %" PRIu64 " though the data was lost %u times", config.generation,
+                 sim_zookeeper_era(sim));
     }
     size_t count = sim_zookeeper_members(sim, members, czxids, MEMBERS_MAX);
     const char *what = members_unrest(sim, members, count);

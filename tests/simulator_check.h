@@ -31,6 +31,9 @@ void sim_check_swept(struct sim *sim, int node);
 /* The registration with |data| is about to be deleted by |node| as that of a dead process. */
 void sim_check_evicted(struct sim *sim, int node, struct rh_bytes data);
 
+/* The process of |node| died a while ago, and nothing else was wrong: nobody has it in the view. */
+void sim_check_forgotten(struct sim *sim, int node);
+
 /* |node| serves a channel as |incarnation|: it owns it, nobody else has served that incarnation,
  * and none that it gave up. */
 void sim_check_served(struct sim *sim, int node, const char *key, uint64_t incarnation);

@@ -14,7 +14,8 @@
 #define SENDERS           (PUBLISHERS + SIM_CHANNELS) /* those at the end send the last messages */
 #define CONNECT_MS        7000U /* no answer for so long: another node is tried */
 #define ANSWER_MS         7000U
-#define ATTEMPTS          2 /* of one publish, at the same time */
+#define LAST_AGE_MS       60000U /* messages that live shorter may be gone before a reader is back */
+#define ATTEMPTS          2      /* of one publish, at the same time */
 #define REQUEST_INSPECTOR 15U
 
 /* Someone who wants to see all messages of a channel. */
@@ -45,7 +46,8 @@ struct sender {
     uint64_t attempts[ATTEMPTS]; /* requests that wait for an answer; 0: free */
     int nodes[ATTEMPTS];
     bool acked;
-    bool waiting; /* an event to try again is queued */
+    bool nameless; /* without an id: it is not tried again */
+    bool waiting;  /* an event to try again is queued */
 };
 
 struct sim_clients {
@@ -55,6 +57,7 @@ struct sim_clients {
     uint64_t connections;
     uint64_t requests;
     uint64_t messages;
+    bool calm;
     bool finishing;
     bool last_sent;
     uint64_t last[SIM_CHANNELS];
@@ -337,7 +340,9 @@ static void on_read(struct sim *sim, int index, const struct sim_said *said)
 {
     struct subscriber *subscriber = &sim->clients->subscribers[index];
     bool had = subscriber->has_after && subscriber->position.incarnation != 0;
-    if (said->incarnation == 0) { /* no such channel */
+    bool aged = sim->limits.log_age_ms < LAST_AGE_MS && !said->recovered;
+    subscriber->has_last |= aged && sim->clients->last_sent; /* told that it missed it */
+    if (said->incarnation == 0) {                            /* no such channel */
         if (had && said->recovered) {
             sim_fail(sim, "client %d of %s: recovered without a channel", index, subscriber->key);
         }
@@ -352,6 +357,11 @@ static void on_read(struct sim *sim, int index, const struct sim_said *said)
     }
     subscriber->connection = 0;
     subscriber->redirects = 0;
+    if (said->count > 0 || !said->recovered) {
+        sim_trace(sim, "client %d: reads %zu at n%d, now at %016" PRIx64 ":%" PRIu64 "%s", index,
+                  said->count, said->node, subscriber->position.incarnation,
+                  subscriber->position.seq, said->recovered ? "" : ", not recovered");
+    }
     queue_turn(sim, index, 0, sim_between(sim, 1, 300), run_read_on);
 }
 
@@ -391,6 +401,9 @@ static void hear_subscriber(struct sim *sim, const struct sim_said *said)
         return;
     case SIM_SAID_REFUSED:
     case SIM_SAID_CLOSED:
+        if (sim->clients->calm && strcmp(said->text, "too slow") != 0) {
+            sim_fail(sim, "client %d: loses its connection: %s", said->client, said->text);
+        }
         sim_trace(sim, "client %d: n%d says: %s", said->client, subscriber->node, said->text);
         retry(sim, said->client);
         return;
@@ -410,6 +423,7 @@ struct publish {
     uint64_t instance;
     uint64_t request;
     int channel;
+    bool nameless;
     uint64_t message; /* 0: inspect */
 };
 
@@ -432,7 +446,8 @@ static void run_publish(struct sim *sim, struct sim_event *event)
     if (publish->message == 0) {
         sim_node_inspect(sim, publish->node, publish->request, key);
     } else {
-        sim_node_publish(sim, publish->node, publish->request, key, publish->message);
+        sim_node_publish(sim, publish->node, publish->request, key, publish->message,
+                         publish->nameless);
     }
 }
 
@@ -467,6 +482,7 @@ static void attempt(struct sim *sim, int index)
         struct publish *publish = publish_create(sim, index, request);
         publish->channel = sender->channel;
         publish->message = sender->message;
+        publish->nameless = sender->nameless;
         sender->attempts[i] = request;
         sender->nodes[i] = publish->node;
         sim_after(sim, sim_delay_ms(sim), &publish->event);
@@ -511,8 +527,10 @@ static void run_sender(struct sim *sim, struct sim_event *event)
     sender->message = ++sim->clients->messages;
     sender->channel = (int)sim_below(sim, SIM_CHANNELS);
     sender->acked = false;
+    sender->nameless = sim_chance(sim, 100);
     attempt(sim, turn->client);
-    if (sim_chance(sim, 100)) { /* impatient: the same message through another node at once */
+    if (!sender->nameless &&
+        sim_chance(sim, 100)) { /* impatient: the same message through another node at once */
         attempt(sim, turn->client);
     }
     if (sim_chance(sim, 50)) {
@@ -537,8 +555,13 @@ static void hear_sender(struct sim *sim, const struct sim_said *said)
             sim_check_message(sim, said->incarnation, said->seq, sender->message);
             send_later(sim, index, sim_between(sim, 50, 600));
         } else {
+            if (sim->clients->calm) {
+                sim_fail(sim, "publisher %d: m%" PRIu64 " fails: %s", index, sender->message,
+                         said->text);
+            }
             sim_trace(sim, "publisher %d: m%" PRIu64 " at n%d: %s", index, sender->message,
                       sender->nodes[i], said->text);
+            sender->acked |= sender->nameless; /* given up: it may be there or not */
             send_later(sim, index, sim_between(sim, 10, 400));
         }
         return;
@@ -606,6 +629,11 @@ void sim_clients_slow(struct sim *sim, uint64_t pick)
     sim->clients->subscribers[index].pace_ms = (unsigned)sim_between(sim, 10, 400);
 }
 
+void sim_clients_expect_calm(struct sim *sim, bool calm)
+{
+    sim->clients->calm = calm;
+}
+
 /* ---- the end ---- */
 
 void sim_clients_finish_publishing(struct sim *sim)
@@ -639,7 +667,9 @@ static const char *subscriber_unrest(struct sim *sim, int index)
         return clients->unrest;
     }
     if (subscriber->is_read) {
-        return NULL;
+        (void)snprintf(clients->unrest, sizeof(clients->unrest), "client %d was never answered",
+                       index);
+        return subscriber->has_after ? NULL : clients->unrest;
     }
     const struct sim_node *node = sim->nodes[subscriber->node];
     bool at_owner = subscriber->live && node->running &&

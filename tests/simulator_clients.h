@@ -67,6 +67,9 @@ void sim_clients_disconnect(struct sim *sim,
                             uint64_t pick);            /* some subscriber's connection breaks */
 void sim_clients_slow(struct sim *sim, uint64_t pick); /* one is slow from its next connection */
 
+/* From now on no connection breaks and no publish fails, but by the faults above. */
+void sim_clients_expect_calm(struct sim *sim, bool calm);
+
 /* --- the end --- */
 
 /* Nobody publishes anything new from now on. */

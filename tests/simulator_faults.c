@@ -2,6 +2,7 @@
 #include "tests/simulator_faults.h"
 
 #include "base/units.h"
+#include "tests/simulator_check.h"
 #include "tests/simulator_clients.h"
 #include "tests/simulator_network.h"
 #include "tests/simulator_node.h"
@@ -11,7 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FAULTS_MAX 24
+#define FAULTS_MAX   24
+#define FORGOTTEN_MS 1500U /* after its death; the session would take more than 4 s */
 
 /* Name, how long it lasts at least and at most. */
 #define FAULT_MAP(X)                                          \
@@ -30,7 +32,7 @@
     X(ZK_OUTAGE, "zookeeper_outage", 500, 12000)              \
     X(ZK_LOST_SESSIONS, "zookeeper_lost_sessions", 100, 6000) \
     X(ZK_WIPE, "zookeeper_wipe", 100, 4000)                   \
-    X(ZK_LAG, "zookeeper_lag", 50, 2500)                      \
+    X(ZK_LAG, "zookeeper_lag", 50, 8000)                      \
     X(EXPIRE, "expire", 0, 0)                                 \
     X(EXPIRE_ALL, "expire_all", 0, 0)                         \
     X(DRAIN, "drain", 0, 0)                                   \
@@ -80,19 +82,23 @@ struct fault {
 struct profile {
     const char *name;
     unsigned faults; /* bits */
-    uint64_t gap_ms; /* between two, about; calm: at least */
+    uint64_t gap_ms; /* between two, about; apart: from the end of one to the next */
+    bool apart;
 };
 
 static const struct profile profiles[] = {
-    {"calm", (ZOOKEEPER_FAULTS & ~(BIT(ZK_CUT) | BIT(ZK_LAG))) | CLIENT_FAULTS, 9000},
-    {"nodes", NODE_FAULTS | CLIENT_FAULTS, 1500},
-    {"network", NETWORK_FAULTS | BIT(FIREWALL) | BIT(CRASH) | CLIENT_FAULTS, 1200},
-    {"zookeeper", ZOOKEEPER_FAULTS | BIT(CRASH), 1500},
-    {"operator", OPERATOR_FAULTS | NODE_FAULTS | CLIENT_FAULTS, 1200},
-    {"wipe", BIT(ZK_WIPE) | BIT(ZK_CUT) | BIT(CRASH) | BIT(EXPIRE) | BIT(ZK_LAG) | BIT(PAUSE),
-     3000},
-    {"mixed", ((1U << FAULT_KINDS) - 1) & ~BIT(ZK_WIPE), 900},
-    {"all", (1U << FAULT_KINDS) - 1, 1200},
+    {"calm", (ZOOKEEPER_FAULTS & ~(BIT(ZK_CUT) | BIT(ZK_LAG))) | CLIENT_FAULTS, 9000, true},
+    {"deaths", BIT(CRASH), 9000, true},
+    {"nodes", NODE_FAULTS | CLIENT_FAULTS, 1500, false},
+    {"network", NETWORK_FAULTS | BIT(FIREWALL) | BIT(CRASH) | CLIENT_FAULTS, 1200, false},
+    {"zookeeper", ZOOKEEPER_FAULTS | BIT(CRASH), 1500, false},
+    {"lag", BIT(ZK_LAG) | BIT(ZK_DISCONNECT) | BIT(EXPIRE) | BIT(EXPIRE_ALL) | BIT(WEIGHT), 500,
+     false},
+    {"operator", OPERATOR_FAULTS | NODE_FAULTS | CLIENT_FAULTS, 1200, false},
+    {"wipe", BIT(ZK_WIPE) | BIT(ZK_CUT) | BIT(CRASH) | BIT(EXPIRE) | BIT(ZK_LAG) | BIT(PAUSE), 3000,
+     false},
+    {"mixed", ((1U << FAULT_KINDS) - 1) & ~BIT(ZK_WIPE), 900, false},
+    {"all", (1U << FAULT_KINDS) - 1, 1200, false},
 };
 
 #define PROFILES (sizeof(profiles) / sizeof(profiles[0]))
@@ -267,7 +273,11 @@ static void apply_once(struct sim *sim, const struct fault *fault)
         sim_zookeeper_disconnect(sim, fault->a);
         return;
     case FAULT_ZK_LAG:
-        sim_zookeeper_lag(sim, (int)(fault->value % SIM_SERVERS), fault->for_ms);
+        for (int i = 0; i < SIM_SERVERS; i++) { /* the leader does not lag behind itself */
+            if (((1 + fault->value % 6) & (1U << i)) != 0) {
+                sim_zookeeper_lag(sim, i, fault->for_ms);
+            }
+        }
         return;
     case FAULT_EXPIRE:
         sim_zookeeper_expire(sim, fault->a);
@@ -300,6 +310,25 @@ struct occurrence {
     bool end;
 };
 
+/* A process that died with nothing else wrong is out of all views soon. */
+static void run_forgotten(struct sim *sim, struct sim_event *event)
+{
+    struct occurrence *occurrence = rh_container_of(event, struct occurrence, event);
+    int node = sim->faults->plan[occurrence->number].a;
+    if (!sim->nodes[node]->running) {
+        sim_check_forgotten(sim, node);
+    }
+}
+
+static void expect_forgotten(struct sim *sim, size_t number)
+{
+    if (sim->faults->plan[number].kind == FAULT_CRASH && sim_faults_are_apart(sim)) {
+        struct occurrence *look = sim_event(sizeof(*look), run_forgotten);
+        look->number = number;
+        sim_after(sim, FORGOTTEN_MS, &look->event);
+    }
+}
+
 static void run_fault(struct sim *sim, struct sim_event *event)
 {
     struct occurrence *occurrence = rh_container_of(event, struct occurrence, event);
@@ -310,6 +339,7 @@ static void run_fault(struct sim *sim, struct sim_event *event)
     apply_lasting(sim, fault, !occurrence->end);
     if (!occurrence->end) {
         apply_once(sim, fault);
+        expect_forgotten(sim, occurrence->number);
         if (fault->for_ms > 0) {
             occurrence->end = true;
             sim_keep(event);
@@ -379,12 +409,12 @@ static enum fault_kind pick_kind(struct sim *sim, unsigned allowed)
 static void plan(struct sim *sim)
 {
     struct sim_faults *faults = sim->faults;
-    bool calm = sim_faults_is_calm(sim);
+    bool apart = faults->profile->apart;
     uint64_t at_ms = 0;
-    faults->count = calm ? sim_between(sim, 2, 4) : sim_between(sim, 2, FAULTS_MAX / 2);
+    faults->count = apart ? sim_between(sim, 2, 4) : sim_between(sim, 2, FAULTS_MAX / 2);
     for (size_t i = 0; i < faults->count; i++) {
         struct fault *fault = &faults->plan[i];
-        at_ms += calm ? faults->profile->gap_ms : 1 + sim_below(sim, 2 * faults->profile->gap_ms);
+        at_ms += apart ? faults->profile->gap_ms : 1 + sim_below(sim, 2 * faults->profile->gap_ms);
         *fault = (struct fault){.kind = pick_kind(sim, faults->profile->faults),
                                 .at_ms = at_ms,
                                 .value = sim_random(sim)};
@@ -393,7 +423,7 @@ static void plan(struct sim *sim)
         if (sim_chance(sim, 500) && fault->for_ms > 4 * least_ms) {
             fault->for_ms = least_ms + (fault->for_ms - least_ms) / 8; /* short ones often */
         }
-        at_ms += calm ? fault->for_ms : 0;
+        at_ms += apart ? fault->for_ms : 0;
         fault->a = (int)sim_below(sim, (uint64_t)sim->nodes_count);
         fault->b = (int)sim_below(sim, (uint64_t)sim->nodes_count - 1);
         fault->b += fault->b >= fault->a;
@@ -428,6 +458,11 @@ void sim_faults_destroy(struct sim *sim)
 bool sim_faults_is_calm(const struct sim *sim)
 {
     return strcmp(sim->faults->profile->name, "calm") == 0;
+}
+
+bool sim_faults_are_apart(const struct sim *sim)
+{
+    return sim->faults->profile->apart;
 }
 
 const char *sim_faults_profile(const struct sim *sim)

@@ -29,6 +29,9 @@ void sim_faults_give_weight(struct sim *sim);
  * nodes are there and back in time. */
 bool sim_faults_is_calm(const struct sim *sim);
 
+/* Whether one fault is over, and its consequences too, before the next begins. */
+bool sim_faults_are_apart(const struct sim *sim);
+
 const char *sim_faults_profile(const struct sim *sim);
 size_t sim_faults_count(const struct sim *sim);
 

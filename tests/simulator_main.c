@@ -20,7 +20,7 @@
 
 #define TAIL_LINES    60
 #define FAULTS_MAX    64
-#define TEETH_SEEDS   400
+#define TEETH_SEEDS   6000
 #define FAILURES_SHOW 3
 
 static const char usage[] =
@@ -110,7 +110,7 @@ static enum outcome run_apart(const struct sim_options *options, bool silent)
         }
         run_here(options);
         flush_all();
-        _exit(0);
+        exit(0); /* with the check for leaks, where there is one */
     }
     return outcome_of(child);
 }
@@ -190,7 +190,9 @@ static void explain(const struct sim_options *failed)
     (void)run_apart(&options, true);
     (void)fprintf(stderr, "--- the end of its trace, with %zu faults\n", left);
     print_tail(options.trace);
-    (void)fprintf(stderr, "--- simulator --seed %" PRIu64 " --trace --without ", failed->seed);
+    (void)fprintf(stderr, "--- simulator --seed %" PRIu64 " --trace%s%s --without ", failed->seed,
+                  failed->profile == NULL ? "" : " --profile ",
+                  failed->profile == NULL ? "" : failed->profile);
     bool some = false;
     for (size_t i = 0; i < FAULTS_MAX; i++) {
         if (off[i]) {
@@ -231,7 +233,7 @@ static enum outcome run_some(const struct command *command, uint64_t first)
             }
         }
         flush_all();
-        _exit(0);
+        exit(0); /* with the check for leaks, where there is one */
     }
     return outcome_of(child);
 }
@@ -331,7 +333,7 @@ static bool bites(enum sim_mutation mutation)
                 break;
             }
         }
-        _exit(0);
+        exit(0); /* with the check for leaks, where there is one */
     }
     return outcome_of(child) != OUTCOME_GOOD;
 }

@@ -743,7 +743,9 @@ void sim_node_peer_down(struct sim *sim, int index, const struct rh_node_ref *pe
 
 void sim_node_peer_dead(struct sim *sim, int index, const struct rh_node_ref *peer)
 {
-    peer_event(sim, index, RH_MEMBERSHIP_PEER_DEAD, peer);
+    if (!sim_mutates(sim, SIM_MUTATION_NO_EVICTION)) {
+        peer_event(sim, index, RH_MEMBERSHIP_PEER_DEAD, peer);
+    }
 }
 
 void sim_node_peer_epoch(struct sim *sim, int index, struct rh_epoch epoch)
@@ -799,7 +801,7 @@ void sim_node_hang_up(struct sim *sim, int index, uint64_t number)
 }
 
 void sim_node_publish(struct sim *sim, int index, uint64_t request, const char *key,
-                      uint64_t message)
+                      uint64_t message, bool nameless)
 {
     char text[32];
     (void)snprintf(text, sizeof(text), "m%" PRIu64, message);
@@ -807,7 +809,7 @@ void sim_node_publish(struct sim *sim, int index, uint64_t request, const char *
         .kind = RH_EVENT_PUBLISH,
         .publish = {.request = request,
                     .key = rh_bytes_text(key),
-                    .id = rh_bytes_text(text),
+                    .id = nameless ? rh_bytes(NULL, 0) : rh_bytes_text(text),
                     .payload = {.kind = RH_PAYLOAD_TEXT, .bytes = rh_bytes_text(text)}},
     };
     step_core(sim, sim->nodes[index], &event);
@@ -953,9 +955,11 @@ static void create_machines(struct sim *sim, struct sim_node *node)
     struct rh_core_options core_options = {
         .instance = node->instance,
         .seed = sim_random(sim),
-        .log = {.messages_max = 40, .bytes_max = 1 << 20, .age_ms_max = 3600000},
+        .log = {.messages_max = sim->limits.log_messages,
+                .bytes_max = 1 << 20,
+                .age_ms_max = sim->limits.log_age_ms},
         .channels_max = 1000,
-        .channel_idle_ms = 3600000,
+        .channel_idle_ms = sim->limits.channel_idle_ms,
         .dedup_age_ms = 300000,
         .dedup_ids_max = 10000,
         .payload_size_max = 1000,

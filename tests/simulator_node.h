@@ -118,7 +118,7 @@ struct sim_ask {
 void sim_node_ask(struct sim *sim, int index, const struct sim_ask *ask);
 void sim_node_hang_up(struct sim *sim, int index, uint64_t connection);
 void sim_node_publish(struct sim *sim, int index, uint64_t request, const char *key,
-                      uint64_t message);
+                      uint64_t message, bool nameless);
 void sim_node_inspect(struct sim *sim, int index, uint64_t request, const char *key);
 
 /* The connection of that number, or NULL. */

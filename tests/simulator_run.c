@@ -16,6 +16,7 @@
 #define HEALED_MS   90000U /* from the last fault to a cluster at rest */
 #define LAST_MS     20000U /* until everybody has the last messages */
 #define LOOK_MS     200U
+#define SETTLED_MS  3000U /* clients have found their nodes */
 #define ROUNDS_REST 2
 
 typedef const char *unrest_function(struct sim *sim);
@@ -47,7 +48,10 @@ static const char *all_unrest(struct sim *sim)
 static void create(struct sim *sim)
 {
     sim_faults_create(sim);
-    sim->steady = sim_faults_is_calm(sim);
+    sim->steady = sim_faults_are_apart(sim);
+    sim->limits.log_messages = 1U << sim_between(sim, 2, 7);
+    sim->limits.log_age_ms = sim_chance(sim, 200) ? 3000 : 3600000;
+    sim->limits.channel_idle_ms = sim_chance(sim, 200) ? 2000 : 3600000;
     for (int i = 0; i < sim->nodes_count; i++) {
         sim_node_create(sim, i, sim_chance(sim, 200) ? 500 : 1000);
     }
@@ -77,18 +81,21 @@ static void run_phases(struct sim *sim)
 {
     /* In the mean half of the nodes are there from the beginning; START faults bring others. */
     for (int i = 0; i < sim->nodes_count; i++) {
-        if (i < 2 || sim_faults_is_calm(sim) || sim_chance(sim, 700)) {
+        if (i < 2 || sim_faults_are_apart(sim) || sim_chance(sim, 700)) {
             sim_node_start(sim, i);
         }
     }
     run_to_rest(sim, sim_check_unrest, STARTED_MS, "at the start");
     uint64_t moves = sim_check_moves(sim);
+    sim_run_until(sim, sim->now_ms + (sim_faults_are_apart(sim) ? SETTLED_MS : 0));
+    sim_clients_expect_calm(sim, sim_faults_is_calm(sim));
     uint64_t end_ms = sim_faults_begin(sim);
     sim_run_until(sim, end_ms);
     if (sim->failed) {
         return;
     }
     sim_trace(sim, "faults are over");
+    sim_clients_expect_calm(sim, false);
     sim_faults_heal(sim);
     sim_clients_finish_publishing(sim);
     run_to_rest(sim, all_unrest, HEALED_MS, "after the faults");

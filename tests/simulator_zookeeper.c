@@ -684,7 +684,8 @@ static void run_op_at_leader(struct sim *sim, struct sim_event *event)
     }
     op->event.run = run_op_back;
     sim_keep(event);
-    sim_after(sim, stream_delay_ms(sim, server), event);
+    bool skips = op->kind == RH_MEMBERSHIP_SYNC && sim_mutates(sim, SIM_MUTATION_NO_SYNC);
+    sim_after(sim, skips ? 0 : stream_delay_ms(sim, server), event);
 }
 
 static void run_op(struct sim *sim, struct sim_event *event)
