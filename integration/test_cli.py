@@ -329,7 +329,7 @@ def test_check_names_the_node_that_holds_another_view(cluster, make_cluster):
                         "url": other.ws, "peer": f"127.0.0.1:{other.peer_port}"}
         client.create(f"{registry.root}/members/n9.", json.dumps(registration).encode(),
                       ephemeral=True, sequence=True)
-        done = cluster.cli_run("check", "--json", "--timeout", "1s")
+        done = cluster.cli_run("check", "--json", "--timeout", "3s")
     assert done.returncode == 1
     check = json.loads(done.stdout)
     errors = {node["node"]: node["error"] for node in check["nodes"]}
