@@ -102,7 +102,9 @@ struct sim {
         uint32_t log_messages;
         uint32_t log_age_ms;
         uint32_t channel_idle_ms;
-    } limits; /* of all nodes of this run */
+        uint32_t pending_max;
+        unsigned crowd; /* channels that nobody listens to: sweeps take several steps */
+    } limits;           /* of all nodes of this run */
     bool failed;
     char failure[512];
 

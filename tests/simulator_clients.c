@@ -617,8 +617,11 @@ void sim_clients_disconnect(struct sim *sim, uint64_t pick)
     int index = (int)(pick % (uint64_t)sim->clients->subscribers_count);
     struct subscriber *subscriber = &sim->clients->subscribers[index];
     if (subscriber->connection != 0) {
-        sim_trace(sim, "client %d: its connection breaks", index);
-        hang_up(sim, index, subscriber->node, subscriber->connection);
+        bool told = pick >> 32 & 1;
+        sim_trace(sim, "client %d: its connection breaks%s", index, told ? "" : ", unseen");
+        if (told) {
+            hang_up(sim, index, subscriber->node, subscriber->connection);
+        }
         retry(sim, index);
     }
 }
@@ -627,6 +630,19 @@ void sim_clients_slow(struct sim *sim, uint64_t pick)
 {
     int index = (int)(pick % (uint64_t)sim->clients->subscribers_count);
     sim->clients->subscribers[index].pace_ms = (unsigned)sim_between(sim, 10, 400);
+}
+
+void sim_clients_crowd(struct sim *sim)
+{
+    for (unsigned i = 0; i < sim->limits.crowd; i++) {
+        char key[SIM_KEY_SIZE];
+        (void)snprintf(key, sizeof(key), "crowd:%u", i);
+        const struct rh_view *view = rh_core_view(sim->nodes[0]->core);
+        int owner = sim_node_owner(sim, view, key);
+        if (owner >= 0) {
+            sim_node_publish(sim, owner, REQUEST_INSPECTOR, key, ++sim->clients->messages, false);
+        }
+    }
 }
 
 void sim_clients_expect_calm(struct sim *sim, bool calm)

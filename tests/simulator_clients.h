@@ -63,9 +63,14 @@ void sim_clients_gone(struct sim *sim, int node);
 
 /* --- what goes wrong --- */
 
-void sim_clients_disconnect(struct sim *sim,
-                            uint64_t pick);            /* some subscriber's connection breaks */
-void sim_clients_slow(struct sim *sim, uint64_t pick); /* one is slow from its next connection */
+/* Some subscriber's connection breaks; its node learns of it, or keeps its end for good. */
+void sim_clients_disconnect(struct sim *sim, uint64_t pick);
+
+/* One is slow from its next connection on. */
+void sim_clients_slow(struct sim *sim, uint64_t pick);
+
+/* Publishes to as many other channels as `limits.crowd` says, which then are there and idle. */
+void sim_clients_crowd(struct sim *sim);
 
 /* From now on no connection breaks and no publish fails, but by the faults above. */
 void sim_clients_expect_calm(struct sim *sim, bool calm);

@@ -958,7 +958,7 @@ static void create_machines(struct sim *sim, struct sim_node *node)
         .log = {.messages_max = sim->limits.log_messages,
                 .bytes_max = 1 << 20,
                 .age_ms_max = sim->limits.log_age_ms},
-        .channels_max = 1000,
+        .channels_max = 5000,
         .channel_idle_ms = sim->limits.channel_idle_ms,
         .dedup_age_ms = 300000,
         .dedup_ids_max = 10000,
@@ -966,7 +966,7 @@ static void create_machines(struct sim *sim, struct sim_node *node)
         .batch_size_max = 64,
         .forward_timeout_ms = 5000,
         .catch_up_timeout_ms = 5000,
-        .pending_max = 1000,
+        .pending_max = sim->limits.pending_max,
         .pending_bytes_max = 1 << 20,
     };
     memcpy(core_options.id, node->id, sizeof(core_options.id));

@@ -15,7 +15,7 @@
 #include "node/membership.h"
 #include "tests/simulator.h"
 
-#define SIM_KEY_SIZE       16
+#define SIM_KEY_SIZE       24
 #define SIM_VNODES         16
 #define SIM_GRACE_MS       2000
 #define SIM_LINGER_MS      5000

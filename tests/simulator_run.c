@@ -51,6 +51,8 @@ static void create(struct sim *sim)
     sim->steady = sim_faults_are_apart(sim);
     sim->limits.log_messages = 1U << sim_between(sim, 2, 7);
     sim->limits.log_age_ms = sim_chance(sim, 200) ? 3000 : 3600000;
+    sim->limits.pending_max = !sim->steady && sim_chance(sim, 100) ? 3 : 1000;
+    sim->limits.crowd = sim_chance(sim, 20) ? 1500 : 0;
     sim->limits.channel_idle_ms = sim_chance(sim, 200) ? 2000 : 3600000;
     for (int i = 0; i < sim->nodes_count; i++) {
         sim_node_create(sim, i, sim_chance(sim, 200) ? 500 : 1000);
@@ -89,6 +91,7 @@ static void run_phases(struct sim *sim)
     uint64_t moves = sim_check_moves(sim);
     sim_run_until(sim, sim->now_ms + (sim_faults_are_apart(sim) ? SETTLED_MS : 0));
     sim_clients_expect_calm(sim, sim_faults_is_calm(sim));
+    sim_clients_crowd(sim);
     uint64_t end_ms = sim_faults_begin(sim);
     sim_run_until(sim, end_ms);
     if (sim->failed) {
