@@ -110,22 +110,25 @@ uint64_t sim_random(struct sim *sim)
 uint64_t sim_below(struct sim *sim, uint64_t limit)
 {
     assert(limit > 0);
-    return sim_random(sim) % limit;
+    return sim->scripted ? 0 : sim_random(sim) % limit;
 }
 
 uint64_t sim_between(struct sim *sim, uint64_t low, uint64_t high)
 {
     assert(low <= high);
-    return low + sim_random(sim) % (high - low + 1);
+    return sim->scripted ? low : low + sim_random(sim) % (high - low + 1);
 }
 
 bool sim_chance(struct sim *sim, unsigned permille)
 {
-    return sim_random(sim) % 1000 < permille;
+    return !sim->scripted && sim_random(sim) % 1000 < permille;
 }
 
 uint64_t sim_delay_ms(struct sim *sim)
 {
+    if (sim->scripted) {
+        return 1;
+    }
     uint64_t r = sim_random(sim);
     uint64_t kind = (r >> 32) % 100;
     if (kind < 90) {

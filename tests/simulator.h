@@ -97,7 +97,8 @@ struct sim {
     size_t queue_count;
     size_t queue_capacity;
     uint64_t event_number;
-    bool steady; /* delays have no tail */
+    bool steady;   /* delays have no tail */
+    bool scripted; /* nothing is random but identities: see simulator_scenario.h */
     struct {
         uint32_t log_messages;
         uint32_t log_age_ms;
@@ -130,6 +131,14 @@ struct sim_result {
 
 /* One whole run: start, faults, healing, the end. In simulator_run.c. */
 void sim_run_once(const struct sim_options *options, struct sim_result *ret_result);
+
+/* A world with |nodes_count| nodes, none of which runs yet, and nothing planned; nodes_count 0: a
+ * plan, and as many nodes as the seed says. */
+void sim_create(struct sim *sim, const struct sim_options *options, int nodes_count);
+void sim_destroy(struct sim *sim);
+
+/* Runs until all agree, and with |clients| all of them are served too; fails after |bound_ms|. */
+void sim_rest(struct sim *sim, bool clients, uint64_t bound_ms, const char *phase);
 
 /* --- the engine --- */
 

@@ -728,6 +728,19 @@ uint64_t sim_clients_received(const struct sim *sim)
 
 /* ---- life ---- */
 
+/* One for each channel; nobody publishes by himself. */
+static void create_scripted(struct sim *sim)
+{
+    struct sim_clients *clients = sim->clients;
+    clients->subscribers_count = SIM_CHANNELS;
+    clients->finishing = true;
+    for (int i = 0; i < SIM_CHANNELS; i++) {
+        clients->subscribers[i].channel = i;
+        key_of(i, clients->subscribers[i].key);
+        queue_turn(sim, i, 0, 1000, run_connect);
+    }
+}
+
 void sim_clients_create(struct sim *sim)
 {
     struct sim_clients *clients = calloc(1, sizeof(*clients));
@@ -735,6 +748,10 @@ void sim_clients_create(struct sim *sim)
         abort();
     }
     sim->clients = clients;
+    if (sim->scripted) {
+        create_scripted(sim);
+        return;
+    }
     clients->subscribers_count = (int)sim_between(sim, 4, SUBSCRIBERS_MAX);
     for (int i = 0; i < clients->subscribers_count; i++) {
         struct subscriber *subscriber = &clients->subscribers[i];

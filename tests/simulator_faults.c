@@ -446,6 +446,9 @@ void sim_faults_create(struct sim *sim)
             faults->profile = &profiles[i];
         }
     }
+    if (sim->scripted) {
+        return;
+    }
     sim->nodes_count = (int)sim_between(sim, 2, sim_chance(sim, 200) ? SIM_NODES_MAX : 5);
     plan(sim);
 }

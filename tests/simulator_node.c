@@ -982,9 +982,8 @@ void sim_node_start(struct sim *sim, int index)
     assert(!node->running);
     node->running = true;
     node->paused = false;
-    do {
-        node->instance = sim_random(sim);
-    } while (node->instance == 0);
+    node->starts++;
+    node->instance = sim->scripted ? 100 * node->starts + (uint64_t)index : sim_random(sim) | 1;
     node->machine_tick_ms = UINT64_MAX;
     node->core_tick_ms = UINT64_MAX;
     node->epoch = (struct rh_epoch){0};

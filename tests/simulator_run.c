@@ -45,8 +45,12 @@ static const char *all_unrest(struct sim *sim)
     return what == NULL ? sim_clients_unrest(sim) : what;
 }
 
-static void create(struct sim *sim)
+void sim_create(struct sim *sim, const struct sim_options *options, int nodes_count)
 {
+    *sim = (struct sim){.options = *options,
+                        .random = options->seed,
+                        .scripted = nodes_count > 0,
+                        .nodes_count = nodes_count};
     sim_faults_create(sim);
     sim->steady = sim_faults_are_apart(sim);
     sim->limits.log_messages = 1U << sim_between(sim, 2, 7);
@@ -63,7 +67,7 @@ static void create(struct sim *sim)
     sim_clients_create(sim);
 }
 
-static void destroy(struct sim *sim)
+void sim_destroy(struct sim *sim)
 {
     for (int i = 0; i < sim->nodes_count; i++) {
         sim_node_destroy(sim, i);
@@ -79,6 +83,11 @@ static void destroy(struct sim *sim)
     sim_faults_destroy(sim);
 }
 
+void sim_rest(struct sim *sim, bool clients, uint64_t bound_ms, const char *phase)
+{
+    run_to_rest(sim, clients ? all_unrest : sim_check_unrest, bound_ms, phase);
+}
+
 static void run_phases(struct sim *sim)
 {
     /* In the mean half of the nodes are there from the beginning; START faults bring others. */
@@ -87,7 +96,7 @@ static void run_phases(struct sim *sim)
             sim_node_start(sim, i);
         }
     }
-    run_to_rest(sim, sim_check_unrest, STARTED_MS, "at the start");
+    sim_rest(sim, false, STARTED_MS, "at the start");
     uint64_t moves = sim_check_moves(sim);
     sim_run_until(sim, sim->now_ms + (sim_faults_are_apart(sim) ? SETTLED_MS : 0));
     sim_clients_expect_calm(sim, sim_faults_is_calm(sim));
@@ -101,7 +110,7 @@ static void run_phases(struct sim *sim)
     sim_clients_expect_calm(sim, false);
     sim_faults_heal(sim);
     sim_clients_finish_publishing(sim);
-    run_to_rest(sim, all_unrest, HEALED_MS, "after the faults");
+    sim_rest(sim, true, HEALED_MS, "after the faults");
     if (sim->failed) {
         return;
     }
@@ -109,13 +118,13 @@ static void run_phases(struct sim *sim)
         sim_fail(sim, "%" PRIu64 " streams were moved for nothing", sim_check_moves(sim) - moves);
     }
     sim_clients_publish_last(sim);
-    run_to_rest(sim, all_unrest, LAST_MS, "at the end");
+    sim_rest(sim, true, LAST_MS, "at the end");
 }
 
 void sim_run_once(const struct sim_options *options, struct sim_result *ret_result)
 {
-    struct sim sim = {.options = *options, .random = options->seed};
-    create(&sim);
+    struct sim sim;
+    sim_create(&sim, options, 0);
     sim_trace(&sim, "seed %" PRIu64 ", profile %s, %d nodes, %zu faults", options->seed,
               sim_faults_profile(&sim), sim.nodes_count, sim_faults_count(&sim));
     run_phases(&sim);
@@ -128,5 +137,5 @@ void sim_run_once(const struct sim_options *options, struct sim_result *ret_resu
         .messages = sim_clients_received(&sim),
     };
     memcpy(ret_result->failure, sim.failure, sizeof(ret_result->failure));
-    destroy(&sim);
+    sim_destroy(&sim);
 }
