@@ -46,7 +46,8 @@ def test_plan_compares_with_plain_modulo(steady):
     assert gone["moved"] == pytest.approx(shares["n1"]["before"], abs=1e-6)
 
 
-def test_check_says_no_when_a_node_does_not_answer(cluster):
+def test_check_says_no_when_a_node_does_not_answer(shared_zookeeper, make_cluster):
+    cluster = make_cluster(shared_zookeeper, session_timeout="30s")
     cluster["n2"].pause()
     try:
         done = cluster.cli_run("check", "--json")

@@ -2,6 +2,7 @@
 """scripts/quickstart and scripts/cluster, as a newcomer runs them, in a folder of their own."""
 import os
 import pathlib
+import random
 import socket
 import subprocess
 
@@ -14,7 +15,9 @@ from harness.node import BUILD, ROOT
 def script(tmp_path):
     """Runs a script; whatever it started is taken down at the end."""
     run = tmp_path / "run"
-    env = {**os.environ, "RINGHOP_RUN": str(run), "RINGHOP_BUILD": str(BUILD)}
+    base = random.randrange(100, 190) * 100
+    env = {**os.environ, "RINGHOP_RUN": str(run), "RINGHOP_BUILD": str(BUILD),
+           "RINGHOP_PORT_BASE": str(base), "RINGHOP_ZOOKEEPER_PORT": str(base + 1000 + base % 7)}
 
     def call(name, *arguments, code=0, timeout=150):
         with open(tmp_path / "out", "w+") as out:
@@ -26,6 +29,7 @@ def script(tmp_path):
         assert done.returncode == code, text
         return text
     call.run = run
+    call.base = base
     yield call
     call("cluster", "down")
 
@@ -89,14 +93,11 @@ def test_a_stale_pid_file_harms_nobody(script):
 def test_taken_ports_are_replaced_and_named(script):
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            taken.bind(("127.0.0.1", 7101))
-            taken.listen()
-        except OSError:
-            pass  # somebody else has it: as good
+        taken.bind(("127.0.0.1", script.base + 1))
+        taken.listen()
         text = script("cluster", "up", "1")
         assert "n1 is taken" in text
-        assert "7101" not in (script.run / "cluster.yaml").read_text()
+        assert f":{script.base + 1}\"" not in (script.run / "cluster.yaml").read_text()
 
 
 @pytest.mark.parametrize("arguments, code", [

@@ -12,6 +12,9 @@
 config=$run/cluster.yaml
 bin=${RINGHOP_BUILD:-$root/build}
 readonly config bin
+# Where the ports begin: node n1 has this plus 1, 101 and 201. For a second cluster on one machine.
+readonly port_base=${RINGHOP_PORT_BASE:-7100}
+readonly zookeeper_port_wanted=${RINGHOP_ZOOKEEPER_PORT:-2181}
 readonly nodes_default=3
 readonly ready_s=20 # a node has this long to become ready
 
@@ -43,18 +46,18 @@ cluster_build() {
 
 # --- addresses -----------------------------------------------------------------------------------
 
-# ports_choose NUMBER: prints "client peer admin" for node nNUMBER: 71NN 72NN 73NN, or the next
-# three in steps of 10 when one of them is taken.
+# ports_choose NUMBER: prints "client peer admin" for node nNUMBER: 71NN 72NN 73NN, or three that
+# are some steps of 10 higher when one of them is taken.
 ports_choose() {
     local base
-    for ((base = 7100 + $1; base < 7200; base += 10)); do
+    for ((base = port_base + $1; base < port_base + 100; base += 10)); do
         if ! port_taken "$base" && ! port_taken $((base + 100)) && ! port_taken $((base + 200)) &&
             ! ports_promised "$base"; then
             printf '%d %d %d\n' "$base" $((base + 100)) $((base + 200))
             return
         fi
     done
-    die "no free ports for node n$1 from 7100 to 7399"
+    die "no free ports for node n$1 from $port_base to $((port_base + 299))"
 }
 
 # ports_promised PORT: whether a node of ours, running or not, has this client port.
@@ -114,7 +117,7 @@ zookeeper_answers() {
 zookeeper_start() {
     local port folder=$run/zookeeper
     process_running zookeeper && return
-    port=$(zookeeper_port) || port=2181
+    port=$(zookeeper_port) || die "run/zookeeper.port is missing: scripts/cluster down, then up"
     [[ -n $(nodes_running) ]] || rm -rf "$folder"
     mkdir -p "$folder/data"
     cat >"$folder/zoo.cfg" <<END
@@ -151,11 +154,12 @@ zookeeper_up_or_dead() { process_gone zookeeper || zookeeper_answers; }
 
 # config_write COUNT: a fresh cluster.yaml with nodes n1..nCOUNT on ports that are free now.
 config_write() {
-    local number ports zones=(a b c) port=2181
+    local number ports zones=(a b c) port=$zookeeper_port_wanted
     rm -rf "$run/flags" "$config"
     mkdir -p "$run/flags"
     while port_taken "$port"; do ((++port)); done
-    ((port == 2181)) || say "port 2181 is taken: ZooKeeper gets $port"
+    ((port == zookeeper_port_wanted)) ||
+        say "port $zookeeper_port_wanted is taken: ZooKeeper gets $port"
     printf '%d\n' "$port" >"$run/zookeeper.port"
     cat >"$config.new" <<END
 # Written by scripts/cluster. docs/operations.md explains every field.
@@ -167,7 +171,7 @@ END
     for ((number = 1; number <= $1; number++)); do
         read -ra ports < <(ports_choose "$number")
         ((${#ports[@]} == 3)) || die "no free ports"
-        ((ports[0] == 7100 + number)) ||
+        ((ports[0] == port_base + number)) ||
             say "a port of n$number is taken: it gets ${ports[*]}"
         printf '  - {id: n%d, listen: "127.0.0.1:%d", peer: "127.0.0.1:%d", admin: "127.0.0.1:%d", zone: %s}\n' \
             "$number" "${ports[@]}" "${zones[(number - 1) % 3]}" >>"$config.new"
