@@ -127,6 +127,7 @@ struct sim_result {
     uint64_t steps;
     uint64_t virtual_ms;
     uint64_t messages; /* that reached a subscriber or a long poll */
+    uint64_t rest_ms;  /* from the last fault to a cluster at rest */
 };
 
 /* One whole run: start, faults, healing, the end. In simulator_run.c. */

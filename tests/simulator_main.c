@@ -42,6 +42,8 @@ struct shared {
     uint64_t steps;
     uint64_t virtual_ms;
     uint64_t messages;
+    uint64_t rest_ms;         /* the longest */
+    uint64_t rest_seed;       /* where */
     struct sim_result result; /* of the last run */
 };
 
@@ -70,6 +72,10 @@ static void run_here(const struct sim_options *options)
     shared->virtual_ms += shared->result.virtual_ms;
     shared->messages += shared->result.messages;
     shared->failures += shared->result.failed;
+    if (shared->result.rest_ms > shared->rest_ms) {
+        shared->rest_ms = shared->result.rest_ms;
+        shared->rest_seed = options->seed;
+    }
 }
 
 static void flush_all(void)
@@ -261,9 +267,12 @@ static int run_seeds(const struct command *command)
     double took_s = now_s() - began_s;
     uint64_t seeds = command->last - command->first + 1;
     (void)printf("%" PRIu64 " seeds, %u failed, %.1f s, %.0f seeds/s, %" PRIu64
-                 " steps, %.1f virtual hours, %" PRIu64 " messages received\n",
+                 " steps, %.1f virtual hours, %" PRIu64
+                 " messages received, longest way to rest %.1f s"
+                 " (seed %" PRIu64 ")\n",
                  seeds, failures, took_s, (double)seeds / took_s, shared->steps,
-                 (double)shared->virtual_ms / 3.6e6, shared->messages);
+                 (double)shared->virtual_ms / 3.6e6, shared->messages,
+                 (double)shared->rest_ms / 1000, shared->rest_seed);
     return failures == 0 ? 0 : 1;
 }
 

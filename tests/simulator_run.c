@@ -13,7 +13,7 @@
 #include <string.h>
 
 #define STARTED_MS  30000U /* from nothing to a cluster at rest */
-#define HEALED_MS   90000U /* from the last fault to a cluster at rest */
+#define HEALED_MS   45000U /* from the last fault to a cluster at rest */
 #define LAST_MS     20000U /* until everybody has the last messages */
 #define LOOK_MS     200U
 #define SETTLED_MS  3000U /* clients have found their nodes */
@@ -88,7 +88,7 @@ void sim_rest(struct sim *sim, bool clients, uint64_t bound_ms, const char *phas
     run_to_rest(sim, clients ? all_unrest : sim_check_unrest, bound_ms, phase);
 }
 
-static void run_phases(struct sim *sim)
+static void run_phases(struct sim *sim, uint64_t *ret_rest_ms)
 {
     /* In the mean half of the nodes are there from the beginning; START faults bring others. */
     for (int i = 0; i < sim->nodes_count; i++) {
@@ -111,6 +111,7 @@ static void run_phases(struct sim *sim)
     sim_faults_heal(sim);
     sim_clients_finish_publishing(sim);
     sim_rest(sim, true, HEALED_MS, "after the faults");
+    *ret_rest_ms = sim->now_ms - end_ms;
     if (sim->failed) {
         return;
     }
@@ -127,8 +128,10 @@ void sim_run_once(const struct sim_options *options, struct sim_result *ret_resu
     sim_create(&sim, options, 0);
     sim_trace(&sim, "seed %" PRIu64 ", profile %s, %d nodes, %zu faults", options->seed,
               sim_faults_profile(&sim), sim.nodes_count, sim_faults_count(&sim));
-    run_phases(&sim);
+    uint64_t rest_ms = 0;
+    run_phases(&sim, &rest_ms);
     *ret_result = (struct sim_result){
+        .rest_ms = rest_ms,
         .failed = sim.failed,
         .profile = sim_faults_profile(&sim),
         .faults = sim_faults_count(&sim),
