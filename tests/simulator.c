@@ -131,10 +131,11 @@ uint64_t sim_delay_ms(struct sim *sim)
     }
     uint64_t r = sim_random(sim);
     uint64_t kind = (r >> 32) % 100;
-    if (kind < 90) {
-        return 1 + r % 4;
+    uint64_t most_ms = 4;
+    if (kind >= 90) {
+        most_ms = kind < 99 || sim->steady ? 40 : 400;
     }
-    return kind < 99 || sim->steady ? 1 + r % 40 : 1 + r % 400;
+    return 1 + r % (most_ms * sim->slowness);
 }
 
 /* ---- trace and failure ---- */

@@ -97,8 +97,9 @@ struct sim {
     size_t queue_count;
     size_t queue_capacity;
     uint64_t event_number;
-    bool steady;   /* delays have no tail */
-    bool scripted; /* nothing is random but identities: see simulator_scenario.h */
+    uint64_t slowness; /* what delays are multiplied by */
+    bool steady;       /* delays have no tail */
+    bool scripted;     /* nothing is random but identities: see simulator_scenario.h */
     struct {
         uint32_t log_messages;
         uint32_t log_age_ms;

@@ -99,6 +99,7 @@ static const struct profile profiles[] = {
      false},
     {"mixed", ((1U << FAULT_KINDS) - 1) & ~BIT(ZK_WIPE), 900, false},
     {"all", (1U << FAULT_KINDS) - 1, 1200, false},
+    {"storm", (1U << FAULT_KINDS) - 1, 250, false},
 };
 
 #define PROFILES (sizeof(profiles) / sizeof(profiles[0]))
@@ -412,6 +413,9 @@ static void plan(struct sim *sim)
     bool apart = faults->profile->apart;
     uint64_t at_ms = 0;
     faults->count = apart ? sim_between(sim, 2, 4) : sim_between(sim, 2, FAULTS_MAX / 2);
+    if (faults->profile->gap_ms < 500) {
+        faults->count += FAULTS_MAX / 2;
+    }
     for (size_t i = 0; i < faults->count; i++) {
         struct fault *fault = &faults->plan[i];
         at_ms += apart ? faults->profile->gap_ms : 1 + sim_below(sim, 2 * faults->profile->gap_ms);

@@ -50,9 +50,13 @@ void sim_create(struct sim *sim, const struct sim_options *options, int nodes_co
     *sim = (struct sim){.options = *options,
                         .random = options->seed,
                         .scripted = nodes_count > 0,
+                        .slowness = 1,
                         .nodes_count = nodes_count};
     sim_faults_create(sim);
     sim->steady = sim_faults_are_apart(sim);
+    if (!sim->steady && sim_chance(sim, 250)) {
+        sim->slowness = sim_between(sim, 2, 10);
+    }
     sim->limits.log_messages = 1U << sim_between(sim, 2, 7);
     sim->limits.log_age_ms = sim_chance(sim, 200) ? 3000 : 3600000;
     sim->limits.pending_max = !sim->steady && sim_chance(sim, 100) ? 3 : 1000;
