@@ -182,8 +182,17 @@ void request_on_progress(struct rh_membership *membership, uint64_t channels_lef
     }
 }
 
+/* Who is not registered may be a second process with our id: it has no say. */
+static bool may_write(const struct rh_membership *membership)
+{
+    return membership->registration.state == RH_MEMBERSHIP_REGISTERED;
+}
+
 bool request_write(struct rh_membership *membership)
 {
+    if (!may_write(membership)) {
+        return false;
+    }
     char *text = membership->request_text;
     membership->request_text = NULL;
     if (text == NULL) {
@@ -219,5 +228,6 @@ void request_on_written(struct rh_membership *membership, const struct rh_member
 
 uint64_t request_deadline_ms(const struct rh_membership *membership)
 {
-    return membership->request_dirty ? membership->request_write_ms : NEVER;
+    return membership->request_dirty && may_write(membership) ? membership->request_write_ms
+                                                              : NEVER;
 }

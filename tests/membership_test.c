@@ -1307,6 +1307,25 @@ static void a_report_on_a_version_of_before_is_written_again(void **state RH_UNU
     world_destroy(world);
 }
 
+static void who_is_not_registered_reports_nothing(void **state RH_UNUSED)
+{
+    struct world *world = world_create();
+    world_settle(world, 2);
+    ask(world, 1, 1, "\"drain\"");
+    world_run(world);
+    world_vanish(world, 1);
+    world_start(world, 1);
+    world_forget(world);
+    world_connect(world, 1);
+    world_pass(world, 5000);
+    assert_true(world_traced(world, "n1: request drain\n"));
+    assert_false(world_traced(world, "n1: set request"));
+    world_probed(world, 1, RH_MEMBERSHIP_PROBE_DEAD);
+    world_pass(world, 1000);
+    assert_true(world_traced(world, "n1: set request drain working"));
+    world_destroy(world);
+}
+
 static void a_request_that_vanishes_leaves_the_weight_as_it_is(void **state RH_UNUSED)
 {
     struct world *world = world_create();
@@ -1715,6 +1734,7 @@ int main(void)
         RH_TEST(a_request_that_replaces_ours_is_never_overwritten),
         RH_TEST(a_report_whose_answer_was_lost_is_written_again),
         RH_TEST(a_report_on_a_version_of_before_is_written_again),
+        RH_TEST(who_is_not_registered_reports_nothing),
         RH_TEST(a_request_that_vanishes_leaves_the_weight_as_it_is),
         RH_TEST(leaving_takes_weight_0_first_and_then_the_registration),
         RH_TEST(leaving_without_zookeeper_or_registration_is_done_at_once),
