@@ -176,10 +176,11 @@ void sim_fail(struct sim *sim, const char *format, ...)
 static const struct {
     const char *name;
     const char *text;
-} mutations[] = {[SIM_MUTATION_NONE] = {"NONE", "none"},
-#define SIM_MUTATION_TEXT(name, text) [SIM_MUTATION_##name] = {#name, text},
-                 SIM_MUTATION_MAP(SIM_MUTATION_TEXT)
-#undef SIM_MUTATION_TEXT
+    const char *profile;
+} mutations[] = {[SIM_MUTATION_NONE] = {"NONE", "none", NULL},
+#define SIM_MUTATION_ROW(name, text, profile) [SIM_MUTATION_##name] = {#name, text, profile},
+                 SIM_MUTATION_MAP(SIM_MUTATION_ROW)
+#undef SIM_MUTATION_ROW
 };
 
 const char *sim_mutation_name(enum sim_mutation mutation)
@@ -190,4 +191,9 @@ const char *sim_mutation_name(enum sim_mutation mutation)
 const char *sim_mutation_text(enum sim_mutation mutation)
 {
     return mutations[mutation].text;
+}
+
+const char *sim_mutation_profile(enum sim_mutation mutation)
+{
+    return mutations[mutation].profile;
 }

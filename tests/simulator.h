@@ -51,29 +51,30 @@ struct sim_event {
 /* Injected faults, see simulator_mutation.c; 0 is none. */
 enum sim_mutation {
     SIM_MUTATION_NONE,
-#define SIM_MUTATION_MAP(X)                                                               \
-    X(TWICE, "a message reaches a client twice")                                          \
-    X(LOSS, "a message does not reach a client")                                          \
-    X(AFTER_MOVED, "a message follows `moved`")                                           \
-    X(NO_GRACE, "views that lack live members are adopted at once")                       \
-    X(SILENCE_IS_DEATH, "silence of a peer is taken for its death")                       \
-    X(STALE_LIST, "the list of members and its pzxid are of two moments")                 \
-    X(OLD_VIEW, "the core is handed the view before the present one")                     \
-    X(LOST_ID, "a forwarded publish loses its id")                                        \
-    X(NO_WINDOW, "the window of ids finds nothing")                                       \
-    X(ALWAYS_RECOVERED, "a client is always told that it missed nothing")                 \
-    X(OWN_EVERYTHING, "a node takes itself for the owner of every key")                   \
-    X(SAME_INCARNATION, "incarnations repeat")                                            \
-    X(KEEP_CHANNELS, "a channel that moved away is kept, and goes on when it comes back") \
-    X(FORGET_SELF, "a node does not find itself in a view")                               \
-    X(NO_GENERATION, "lost data of ZooKeeper goes unnoticed")                             \
-    X(NO_REQUESTS, "requests of an operator are not seen")                                \
-    X(DEAF, "watches of the list of members never fire")                                  \
-    X(DOUBLE_REGISTRATION, "a new registration does not replace the one before")          \
-    X(NO_ANSWERS, "answers to forwarded publishes are lost")                              \
-    X(NO_EVICTION, "dead processes are left to their sessions")                           \
-    X(NO_SYNC, "a sync is answered at once")
-#define SIM_MUTATION_ENUM(name, text) SIM_MUTATION_##name,
+/* Name, text, and the profile in which it is soon found, or NULL. */
+#define SIM_MUTATION_MAP(X)                                                                     \
+    X(TWICE, "a message reaches a client twice", NULL)                                          \
+    X(LOSS, "a message does not reach a client", NULL)                                          \
+    X(AFTER_MOVED, "a message follows `moved`", NULL)                                           \
+    X(NO_GRACE, "views that lack live members are adopted at once", "calm")                     \
+    X(SILENCE_IS_DEATH, "silence of a peer is taken for its death", NULL)                       \
+    X(STALE_LIST, "the list of members and its pzxid are of two moments", NULL)                 \
+    X(OLD_VIEW, "the core is handed the view before the present one", NULL)                     \
+    X(LOST_ID, "a forwarded publish loses its id", NULL)                                        \
+    X(NO_WINDOW, "the window of ids finds nothing", NULL)                                       \
+    X(ALWAYS_RECOVERED, "a client is always told that it missed nothing", NULL)                 \
+    X(OWN_EVERYTHING, "a node takes itself for the owner of every key", NULL)                   \
+    X(SAME_INCARNATION, "incarnations repeat", NULL)                                            \
+    X(KEEP_CHANNELS, "a channel that moved away is kept, and goes on when it comes back", NULL) \
+    X(FORGET_SELF, "a node does not find itself in a view", NULL)                               \
+    X(NO_GENERATION, "lost data of ZooKeeper goes unnoticed", NULL)                             \
+    X(NO_REQUESTS, "requests of an operator are not seen", NULL)                                \
+    X(DEAF, "watches of the list of members never fire", "lag")                                 \
+    X(DOUBLE_REGISTRATION, "a new registration does not replace the one before", NULL)          \
+    X(NO_ANSWERS, "answers to forwarded publishes are lost", NULL)                              \
+    X(NO_EVICTION, "dead processes are left to their sessions", "deaths")                       \
+    X(NO_SYNC, "a sync is answered at once", "lag")
+#define SIM_MUTATION_ENUM(name, text, profile) SIM_MUTATION_##name,
     SIM_MUTATION_MAP(SIM_MUTATION_ENUM)
 #undef SIM_MUTATION_ENUM
         SIM_MUTATIONS,
@@ -190,5 +191,6 @@ static inline bool sim_mutates(const struct sim *sim, enum sim_mutation mutation
 
 const char *sim_mutation_name(enum sim_mutation mutation);
 const char *sim_mutation_text(enum sim_mutation mutation);
+const char *sim_mutation_profile(enum sim_mutation mutation); /* or NULL */
 
 #endif

@@ -183,7 +183,7 @@ void sim_check_evicted(struct sim *sim, int node, struct rh_bytes data)
     if (rh_registration_decode(data, &victim, &reason) != 0) {
         return;
     }
-    int index = atoi(victim.id + 1);
+    int index = sim_node_of(&victim);
     const struct sim_node *process = sim->nodes[index];
     bool alive = process->running && process->instance == victim.instance;
     if (alive && !sim_network_was_deceived(sim, node, index, victim.instance)) {
@@ -196,7 +196,8 @@ void sim_check_forgotten(struct sim *sim, int node)
     for (int i = 0; i < sim->nodes_count; i++) {
         const struct sim_node *process = sim->nodes[i];
         const struct rh_view *view = process->running ? rh_core_view(process->core) : NULL;
-        if (i != node && view != NULL && rh_view_find(view, sim->nodes[node]->id) != RH_RING_NONE) {
+        if (i != node && view != NULL && sim->nodes[node]->starts > 0 &&
+            rh_view_has(view, sim->nodes[node]->id, sim->nodes[node]->instance)) {
             sim_fail(sim, "%s still has n%d in its view, which died a while ago", process->id,
                      node);
         }
@@ -346,7 +347,7 @@ static const char *members_unrest(struct sim *sim, const struct rh_registration 
         running += sim->nodes[i]->running;
     }
     for (size_t i = 0; i < count; i++) {
-        const struct sim_node *node = sim->nodes[atoi(members[i].id + 1)];
+        const struct sim_node *node = sim->nodes[sim_node_of(&members[i])];
         if (!node->running || node->instance != members[i].instance) {
             return unrest(sim, "a registration of %s is left over", members[i].id);
         }

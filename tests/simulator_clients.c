@@ -637,8 +637,11 @@ void sim_clients_crowd(struct sim *sim)
     for (unsigned i = 0; i < sim->limits.crowd; i++) {
         char key[SIM_KEY_SIZE];
         (void)snprintf(key, sizeof(key), "crowd:%u", i);
-        const struct rh_view *view = rh_core_view(sim->nodes[0]->core);
-        int owner = sim_node_owner(sim, view, key);
+        int any = 0;
+        while (!sim->nodes[any]->running) {
+            any++; /* the cluster is at rest: some node runs, and all agree */
+        }
+        int owner = sim_node_owner(sim, rh_core_view(sim->nodes[any]->core), key);
         if (owner >= 0) {
             sim_node_publish(sim, owner, REQUEST_INSPECTOR, key, ++sim->clients->messages, false);
         }

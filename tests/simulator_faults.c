@@ -189,7 +189,7 @@ static void ask_node(struct sim *sim, const struct fault *fault)
         request.kind = RH_REQUEST_WEIGHT;
         request.weight_milli = (uint32_t)(fault->value >> 32) % 4 * 500;
     }
-    (void)snprintf(path, sizeof(path), "/requests/n%d", fault->a);
+    (void)snprintf(path, sizeof(path), "/requests/%.16s", sim->nodes[fault->a]->id);
     char *text = rh_request_encode(&request);
     if (text == NULL) {
         abort();

@@ -329,7 +329,10 @@ static int run_twice(const struct command *command)
 
 static bool bites(enum sim_mutation mutation)
 {
-    struct command command = {.first = 1, .last = TEETH_SEEDS, .options = {.mutation = mutation}};
+    struct command command = {
+        .first = 1,
+        .last = TEETH_SEEDS,
+        .options = {.mutation = mutation, .profile = sim_mutation_profile(mutation)}};
     memset(shared, 0, sizeof(*shared));
     flush_all();
     pid_t child = fork();

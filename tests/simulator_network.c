@@ -91,11 +91,6 @@ static int node_of_address(const char *address)
     return node;
 }
 
-static int node_of_id(const char *id)
-{
-    return atoi(id + 1);
-}
-
 static bool is_cut(const struct sim_network *network, int a, int b)
 {
     return network->cut[a][b] > 0 || network->cut[b][a] > 0;
@@ -194,7 +189,7 @@ static void receive_message(struct sim *sim, const struct connection *connection
         return;
     }
     struct rh_node_ref from = {.instance = connection->from_instance};
-    (void)snprintf(from.id, sizeof(from.id), "n%d", connection->from);
+    memcpy(from.id, sim->nodes[connection->from]->id, sizeof(from.id));
     sim_node_peer_message(sim, connection->to, &from, &message);
     rv = rh_peer_decoder_next(sim->network->decoder, &message, &reason);
     assert(rv == RH_ERR_AGAIN);
@@ -572,7 +567,8 @@ void sim_network_set_view(struct sim *sim, int node, const struct rh_view *view)
         if (peer == node) {
             continue;
         }
-        uint64_t instance = index == RH_RING_NONE ? 0 : view->members[index].instance;
+        bool there = index != RH_RING_NONE && sim_node_of(&view->members[index]) == peer;
+        uint64_t instance = there ? view->members[index].instance : 0;
         if (link->state != LINK_NONE && link->node.instance != instance) {
             drop_link(sim, node, peer);
         }
@@ -590,9 +586,14 @@ void sim_network_set_view(struct sim *sim, int node, const struct rh_view *view)
 bool sim_network_send(struct sim *sim, int node, const struct rh_node_ref *to,
                       const struct rh_peer_message *message)
 {
-    int peer = node_of_id(to->id);
-    struct link *link = &sim->network->links[node][peer];
-    if (link->state != LINK_UP || link->node.instance != to->instance) {
+    struct link *link = NULL;
+    for (int peer = 0; peer < sim->nodes_count; peer++) {
+        struct link *other = &sim->network->links[node][peer];
+        if (other->state == LINK_UP && rh_node_ref_equal(&other->node, to)) {
+            link = other;
+        }
+    }
+    if (link == NULL) {
         return false;
     }
     rh_buffer_clear(&sim->network->buffer);
@@ -621,7 +622,8 @@ static void run_probe(struct sim *sim, struct sim_event *event)
     }
 }
 
-void sim_network_probe(struct sim *sim, int node, const char *address)
+void sim_network_probe(struct sim *sim, int node, const struct rh_node_ref *probed,
+                       const char *address)
 {
     int peer = node_of_address(address);
     const struct sim_node *process = sim->nodes[peer];
@@ -635,7 +637,8 @@ void sim_network_probe(struct sim *sim, int node, const char *address)
         probe->result = RH_MEMBERSHIP_PROBE_UNKNOWN;
         delay_ms = HELLO_TIMEOUT_MS;
     } else {
-        probe->result = RH_MEMBERSHIP_PROBE_DEAD; /* another id answers */
+        probe->result = process->instance == probed->instance ? RH_MEMBERSHIP_PROBE_ANSWERS
+                                                              : RH_MEMBERSHIP_PROBE_DEAD;
     }
     sim_after(sim, delay_ms, &probe->event);
 }

@@ -32,7 +32,8 @@ bool sim_network_send(struct sim *sim, int node, const struct rh_node_ref *to,
                       const struct rh_peer_message *message);
 
 /* rh_ev_peer_probe(): the node learns by sim_node_probed(). */
-void sim_network_probe(struct sim *sim, int node, const char *address);
+void sim_network_probe(struct sim *sim, int node, const struct rh_node_ref *probed,
+                       const char *address);
 
 /* Whether the link of |node| to the process that |peer| is now is up. */
 bool sim_network_is_up(const struct sim *sim, int node, int peer);

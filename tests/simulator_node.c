@@ -16,7 +16,8 @@
 #define LEAVING_MS     3000U /* as in node/daemon_stop.c */
 #define LINGERING_MORE 500U
 #define DEREGISTER_MS  2000U
-#define TICKS_MAX      400 /* in one millisecond: more are a loop for nothing */
+#define CLIENT_PORT    7100 /* of node 0 */
+#define TICKS_MAX      400  /* in one millisecond: more are a loop for nothing */
 
 const char *sim_node_operation_name(enum rh_membership_action_kind kind)
 {
@@ -53,6 +54,11 @@ bool sim_node_takes(struct sim *sim, int index, uint64_t instance, struct sim_ev
     return true;
 }
 
+int sim_node_of(const struct rh_registration *registration)
+{
+    return atoi(strrchr(registration->url, ':') + 1) - CLIENT_PORT;
+}
+
 int sim_node_owner(const struct sim *sim, const struct rh_view *view, const char *key)
 {
     (void)sim;
@@ -60,7 +66,7 @@ int sim_node_owner(const struct sim *sim, const struct rh_view *view, const char
         return -1;
     }
     uint32_t owner = rh_ring_owner(view->ring, rh_ring_hash(view->ring, key, strlen(key)));
-    return owner == RH_RING_NONE ? -1 : atoi(view->members[owner].id + 1);
+    return owner == RH_RING_NONE ? -1 : sim_node_of(&view->members[owner]);
 }
 
 struct sim_connection *sim_node_connection(const struct sim *sim, int index, uint64_t number)
@@ -108,6 +114,7 @@ static void count_tick(struct sim *sim, struct sim_node *node, const char *machi
 static void step_core(struct sim *sim, struct sim_node *node, struct rh_event *event);
 static void arm_core(struct sim *sim, struct sim_node *node);
 static void want_slow_ticks(struct sim *sim, struct sim_node *node);
+static void end_process(struct sim *sim, struct sim_node *node, bool close_session);
 
 static void run_core_tick(struct sim *sim, struct sim_event *event)
 {
@@ -318,7 +325,7 @@ static void on_moved(struct sim *sim, struct sim_node *node, const struct rh_act
     struct sim_connection *connection = connection_of(action->moved.subscription);
     sim_check_moved(sim, node->index, connection->key, action->moved.position.incarnation);
     struct sim_said *said = sim_said(SIM_SAID_MOVED, 0);
-    said->node = atoi(action->moved.node->id + 1);
+    said->node = sim_node_of(action->moved.node);
     said->position = action->moved.position;
     said->hop = (struct rh_hop){.hops = 1, .has_epoch = true, .epoch = node->epoch.pzxid};
     say(sim, node, connection, said);
@@ -372,7 +379,7 @@ static void on_redirect(struct sim *sim, struct sim_node *node, const struct rh_
         assert(rv == 0);
         const char *text = rh_buffer_content(&url).data;
         struct sim_said *said = sim_said(SIM_SAID_REDIRECT, 0);
-        said->node = atoi(action->moved.node->id + 1);
+        said->node = sim_node_of(action->moved.node);
         said->hop = (struct rh_hop){.hops = (uint32_t)query_number(text, "hops="),
                                     .has_epoch = true,
                                     .epoch = (int64_t)query_number(text, "epoch=")};
@@ -624,6 +631,29 @@ static void on_view(struct sim *sim, struct sim_node *node, struct rh_view *view
     step_core(sim, node, &event);
 }
 
+static void run_exit(struct sim *sim, struct sim_event *event)
+{
+    struct tick *tick = rh_container_of(event, struct tick, event);
+    if (sim_node_takes(sim, tick->node, tick->instance, event)) {
+        end_process(sim, sim->nodes[tick->node], true);
+    }
+}
+
+/* The process ends. There is but one good reason: another one with its id. */
+static void on_fatal(struct sim *sim, struct sim_node *node, const char *text)
+{
+    bool reason = false;
+    for (int i = 0; i < sim->nodes_count; i++) {
+        const struct sim_node *other = sim->nodes[i];
+        reason |= i != node->index && other->starts > 0 && strcmp(other->id, node->id) == 0;
+    }
+    sim_trace(sim, "n%d: must not run: %s", node->index, text);
+    if (!reason) {
+        sim_fail(sim, "%s: must not run: %s", node->id, text);
+    }
+    queue_tick(sim, node, sim->now_ms, run_exit);
+}
+
 static void perform_machine(struct sim *sim, struct sim_node *node,
                             const struct rh_membership_action *action)
 {
@@ -633,7 +663,7 @@ static void perform_machine(struct sim *sim, struct sim_node *node,
         return;
     case RH_MEMBERSHIP_PROBE:
         node->probed = action->probe.node;
-        sim_network_probe(sim, node->index, action->probe.address);
+        sim_network_probe(sim, node->index, &node->probed, action->probe.address);
         return;
     case RH_MEMBERSHIP_REQUEST:
         node->request_active = action->request != NULL;
@@ -643,13 +673,13 @@ static void perform_machine(struct sim *sim, struct sim_node *node,
         }
         return;
     case RH_MEMBERSHIP_FATAL:
-        sim_fail(sim, "%s: must not run: %s", node->id, action->text);
+        on_fatal(sim, node, action->text);
         return;
     case RH_MEMBERSHIP_LEFT:
         node->left = true;
         return;
     case RH_MEMBERSHIP_NOTE:
-        sim_trace(sim, "%s: %s", node->id, action->text);
+        sim_trace(sim, "n%d: %s", node->index, action->text);
         return;
     default:
         sim_zookeeper_operate(sim, node->index, action);
@@ -857,7 +887,7 @@ static void enter(struct sim *sim, struct sim_node *node, enum sim_stop stop)
                                         "deregistering"};
     node->stop = stop;
     node->stop_since_ms = sim->now_ms;
-    sim_trace(sim, "%s: stopping: %s", node->id, names[stop]);
+    sim_trace(sim, "n%d: stopping: %s", node->index, names[stop]);
 }
 
 static bool may_go_on(struct sim *sim, const struct sim_node *node, bool done, uint64_t bound_ms)
@@ -873,8 +903,6 @@ static bool is_outside(const struct sim_node *node)
     }
     return view->members[rh_view_find(view, node->id)].weight_milli == 0;
 }
-
-static void end_process(struct sim *sim, struct sim_node *node, bool close_session);
 
 /* Returns false when the process has ended. */
 static bool stop_tick(struct sim *sim, struct sim_node *node)
@@ -949,7 +977,8 @@ static void create_machines(struct sim *sim, struct sim_node *node)
     };
     struct rh_registration *registration = &options.registration;
     (void)snprintf(registration->id, sizeof(registration->id), "%s", node->id);
-    (void)snprintf(registration->url, sizeof(registration->url), "ws://h:%d", 7100 + node->index);
+    (void)snprintf(registration->url, sizeof(registration->url), "ws://h:%d",
+                   CLIENT_PORT + node->index);
     (void)snprintf(registration->version, sizeof(registration->version), "1");
     sim_network_address(node->index, registration->peer, sizeof(registration->peer));
     struct rh_core_options core_options = {
@@ -994,7 +1023,8 @@ void sim_node_start(struct sim *sim, int index)
     node->connections_count = 0;
     node->lingering = 0;
     node->skew_ms = (int64_t)sim_below(sim, 2000) - 1000;
-    sim_trace(sim, "%s: starts, instance %016" PRIx64, node->id, node->instance);
+    sim_trace(sim, "n%d: starts as %s, instance %016" PRIx64, node->index, node->id,
+              node->instance);
     create_machines(sim, node);
     sim_check_started(sim, index);
     sim_network_attach(sim, index);
@@ -1032,7 +1062,7 @@ void sim_node_crash(struct sim *sim, int index)
 {
     struct sim_node *node = sim->nodes[index];
     if (node->running) {
-        sim_trace(sim, "%s: crashes", node->id);
+        sim_trace(sim, "n%d: crashes", node->index);
         end_process(sim, node, false);
     }
 }
@@ -1041,7 +1071,7 @@ void sim_node_pause(struct sim *sim, int index)
 {
     struct sim_node *node = sim->nodes[index];
     if (node->running && !node->paused) {
-        sim_trace(sim, "%s: is paused", node->id);
+        sim_trace(sim, "n%d: is paused", node->index);
         node->paused = true;
         sim_zookeeper_silence(sim, index, true);
     }
@@ -1053,7 +1083,7 @@ void sim_node_resume(struct sim *sim, int index)
     if (!node->running || !node->paused) {
         return;
     }
-    sim_trace(sim, "%s: goes on", node->id);
+    sim_trace(sim, "n%d: goes on", node->index);
     node->paused = false;
     sim_zookeeper_silence(sim, index, false);
     uint64_t instance = node->instance;
@@ -1076,7 +1106,7 @@ void sim_node_terminate(struct sim *sim, int index)
     want_slow_ticks(sim, node);
 }
 
-void sim_node_create(struct sim *sim, int index, uint32_t weight_milli)
+void sim_node_create(struct sim *sim, int index, int id, uint32_t weight_milli)
 {
     struct sim_node *node = calloc(1, sizeof(*node));
     if (node == NULL) {
@@ -1084,7 +1114,7 @@ void sim_node_create(struct sim *sim, int index, uint32_t weight_milli)
     }
     node->index = index;
     node->weight_milli = weight_milli;
-    (void)snprintf(node->id, sizeof(node->id), "n%d", index);
+    (void)snprintf(node->id, sizeof(node->id), "n%d", id);
     rh_list_init(&node->deferred);
     rh_list_init(&node->queue);
     rh_list_init(&node->connections);

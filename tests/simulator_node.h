@@ -74,7 +74,8 @@ struct sim_node {
     char publish_key[SIM_KEY_SIZE]; /* of the publish that the step has brought */
 };
 
-void sim_node_create(struct sim *sim, int index, uint32_t weight_milli);
+/* |id| n is "n<id>": mostly the index, and another node's for one that is its twin. */
+void sim_node_create(struct sim *sim, int index, int id, uint32_t weight_milli);
 void sim_node_destroy(struct sim *sim, int index);
 
 /* Life of a process. */
@@ -124,6 +125,9 @@ void sim_node_inspect(struct sim *sim, int index, uint64_t request, const char *
 
 /* The connection of that number, or NULL. */
 struct sim_connection *sim_node_connection(const struct sim *sim, int index, uint64_t number);
+
+/* The node that has registered so, by its address. */
+int sim_node_of(const struct rh_registration *registration);
 
 /* Who owns |key| in the view that the node has adopted: index of a node, or -1. */
 int sim_node_owner(const struct sim *sim, const struct rh_view *view, const char *key);

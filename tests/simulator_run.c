@@ -63,7 +63,9 @@ void sim_create(struct sim *sim, const struct sim_options *options, int nodes_co
     sim->limits.crowd = sim_chance(sim, 20) ? 1500 : 0;
     sim->limits.channel_idle_ms = sim_chance(sim, 200) ? 2000 : 3600000;
     for (int i = 0; i < sim->nodes_count; i++) {
-        sim_node_create(sim, i, sim_chance(sim, 200) ? 500 : 1000);
+        bool twin = !sim->steady && i > 1 && sim_chance(sim, 60);
+        int id = twin ? (int)sim_below(sim, (uint64_t)i) : i;
+        sim_node_create(sim, i, id, sim_chance(sim, 200) ? 500 : 1000);
     }
     sim_check_create(sim);
     sim->zookeeper = sim_zookeeper_create(sim);

@@ -345,10 +345,10 @@ static void fire(struct sim *sim, int node, int watch, int64_t zxid)
 }
 
 /* Which watch of |node| a change of |path| is for; -1: none. */
-static int watch_of(const char *path, int node)
+static int watch_of(const char *path, const char *id)
 {
     char request[PATH_SIZE];
-    (void)snprintf(request, sizeof(request), REQUESTS "/n%d", node);
+    (void)snprintf(request, sizeof(request), REQUESTS "/%.64s", id);
     if (strcmp(path, CONFIG) == 0) {
         return RH_MEMBERSHIP_WATCH_CONFIG;
     }
@@ -382,7 +382,7 @@ static void run_apply(struct sim *sim, struct sim_event *event)
     for (size_t i = 0; i < apply->changes_count; i++) {
         for (int node = 0; node < sim->nodes_count; node++) {
             struct handle *handle = &sim->zookeeper->handles[node];
-            int watch = watch_of(apply->changes[i], node);
+            int watch = watch_of(apply->changes[i], sim->nodes[node]->id);
             if (watch >= 0 && handle->armed[watch] && handle->server == apply->server &&
                 is_open(sim->zookeeper, handle)) {
                 fire(sim, node, watch, apply->zxid);
@@ -426,6 +426,7 @@ static void commit(struct sim *sim)
 struct op {
     struct sim_event event;
     int node;
+    char id[RH_NODE_ID_SIZE];
     uint64_t instance;
     int64_t session;
     uint64_t connection;
@@ -452,7 +453,7 @@ static void op_path(const struct op *op, char path[static PATH_SIZE])
 {
     (void)snprintf(path, PATH_SIZE, CONFIG);
     if (op->kind == RH_MEMBERSHIP_READ_REQUEST || op->kind == RH_MEMBERSHIP_SET_REQUEST) {
-        (void)snprintf(path, PATH_SIZE, REQUESTS "/n%d", op->node);
+        (void)snprintf(path, PATH_SIZE, REQUESTS "/%.64s", op->id);
     } else if (op->kind == RH_MEMBERSHIP_READ_MEMBER || op->kind == RH_MEMBERSHIP_UNREGISTER) {
         member_path(op->name, path);
     }
@@ -594,7 +595,7 @@ static int make_registration(struct sim *sim, struct op *op)
             take(zookeeper, path);
         }
     }
-    (void)snprintf(op->name, sizeof(op->name), "n%d.%010u", op->node, zookeeper->sequence++);
+    (void)snprintf(op->name, sizeof(op->name), "%.64s.%010u", op->id, zookeeper->sequence++);
     member_path(op->name, path);
     add(zookeeper, path, rh_bytes(op->data, op->data_size), op->session);
     commit(sim);
@@ -729,6 +730,7 @@ void sim_zookeeper_operate(struct sim *sim, int node, const struct rh_membership
     }
     struct op *op = sim_event(sizeof(*op) + action->data.size + 1, run_op);
     op->node = node;
+    memcpy(op->id, sim->nodes[node]->id, sizeof(op->id));
     op->instance = sim->nodes[node]->instance;
     op->session = handle->session;
     op->connection = handle->connection;
@@ -984,7 +986,7 @@ static unsigned missed_watches(struct sim *sim, int node, int64_t applied)
     for (int i = 0; i < WATCHES; i++) {
         static const char *const paths[WATCHES] = {CONFIG, MEMBERS, NULL};
         char request[PATH_SIZE];
-        (void)snprintf(request, sizeof(request), REQUESTS "/n%d", node);
+        (void)snprintf(request, sizeof(request), REQUESTS "/%.64s", sim->nodes[node]->id);
         const char *path = paths[i] == NULL ? request : paths[i];
         const struct version *before = find(sim->zookeeper, path, handle->last_zxid);
         const struct version *after = find(sim->zookeeper, path, applied);
