@@ -505,7 +505,8 @@ static void send_later(struct sim *sim, int index, uint64_t delay_ms)
 static void inspect(struct sim *sim)
 {
     uint64_t request = ++sim->clients->requests * 16 + REQUEST_INSPECTOR;
-    sim_after(sim, sim_delay_ms(sim), &publish_create(sim, 0, request)->event);
+    struct publish *publish = publish_create(sim, 0, request);
+    sim_after(sim, sim_delay_ms(sim), &publish->event);
 }
 
 static void run_sender(struct sim *sim, struct sim_event *event)

@@ -419,9 +419,9 @@ static void plan(struct sim *sim)
     for (size_t i = 0; i < faults->count; i++) {
         struct fault *fault = &faults->plan[i];
         at_ms += apart ? faults->profile->gap_ms : 1 + sim_below(sim, 2 * faults->profile->gap_ms);
-        *fault = (struct fault){.kind = pick_kind(sim, faults->profile->faults),
-                                .at_ms = at_ms,
-                                .value = sim_random(sim)};
+        fault->kind = pick_kind(sim, faults->profile->faults);
+        fault->at_ms = at_ms;
+        fault->value = sim_random(sim);
         uint64_t least_ms = kinds[fault->kind].least_ms;
         fault->for_ms = sim_between(sim, least_ms, kinds[fault->kind].most_ms);
         if (sim_chance(sim, 500) && fault->for_ms > 4 * least_ms) {
