@@ -29,7 +29,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define SIM_NODES_MAX 8
+#define SIM_NODES_MAX 12
 #define SIM_EPOCH_MS  1764000000000 /* Unix time when the virtual clock shows 0 */
 
 struct sim;
