@@ -340,9 +340,11 @@ static void on_read(struct sim *sim, int index, const struct sim_said *said)
 {
     struct subscriber *subscriber = &sim->clients->subscribers[index];
     bool had = subscriber->has_after && subscriber->position.incarnation != 0;
-    bool aged = sim->limits.log_age_ms < LAST_AGE_MS && !said->recovered;
-    subscriber->has_last |= aged && sim->clients->last_sent; /* told that it missed it */
-    if (said->incarnation == 0) {                            /* no such channel */
+    /* Told that it missed it, or it asked for what there is, and that was gone already. */
+    bool missed = !said->recovered || (!had && said->incarnation != 0);
+    bool aged = sim->limits.log_age_ms < LAST_AGE_MS && missed;
+    subscriber->has_last |= aged && sim->clients->last_sent;
+    if (said->incarnation == 0) { /* no such channel */
         if (had && said->recovered) {
             sim_fail(sim, "client %d of %s: recovered without a channel", index, subscriber->key);
         }
