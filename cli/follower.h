@@ -7,7 +7,7 @@
  * are new, so that each is shown once, in order, and a gap is never passed over in silence. Pure.
  *
  *      connection --text--> rh_follower_take() --> message, moved, notice ...
- *      next connection <--after=-- rh_follower_position()
+ *      next connection <--after=-- `position`
  */
 
 #include "base/buffer.h"

@@ -20,8 +20,8 @@
  * Rules. rh_core_step() never calls anybody. All actions of a step are performed before the next
  * step. Pointers in an action are valid until then, unless said otherwise.
  *
- * Today a channel lives on one node only and starts empty when it moves; node/channel.h is the
- * part that replication and handoff replace.
+ * Today a channel lives on one node only and starts empty when it moves; docs/architecture.md says
+ * which functions replication and handoff will change.
  */
 
 #include "base/list.h"
@@ -58,8 +58,9 @@ struct rh_core_options {
  * SUBSCRIBE or READ until the action that ends it or UNSUBSCRIBE, so it must stay put until then.
  *
  *                       +--> REPLAYING --(caught up)--> LIVE --+
- *   FREE --> (decide) --+--> LIVE ------------------------------+--> MOVED --> FREE
- *      ^                +--> WAITING (for a view, or a message) -> FREE
+ *   FREE --> (decide) --+--> LIVE -----------------------------+--> MOVED --> FREE
+ *      ^         ^      +--> WAITING (a read, for a message) ------------> FREE
+ *      |         +--------> CATCHING_UP (for a view)
  *      +------------- REDIRECT, REFUSED, READ_DONE ends it at once
  */
 enum rh_subscription_state {
@@ -146,7 +147,8 @@ struct rh_event {
     };
 };
 
-/* Why a request was not served. Each is a stable `code` towards clients. */
+/* Why a request was not served. The codes are stable: nodes tell them each other. What a client is
+ * told is a code of router/problem.h, see rh_daemon_problem(). */
 #define RH_REFUSAL_MAP(X)                                                                          \
     X(RH_REFUSAL_NONE, "none", "")                                                                 \
     X(RH_REFUSAL_NOT_READY, "not_ready", "this node has no view of the cluster yet")               \

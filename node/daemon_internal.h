@@ -9,6 +9,8 @@
  *      client listener   peer links   ZooKeeper        admin listener
  *            |               |            |                  |
  *     daemon_clients.c       +--- daemon_cluster.c      daemon_admin.c
+ *     daemon_streams.c       |            |                  |
+ *     daemon_requests.c      |            |                  |
  *            |               |            |                  |
  *            +------- daemon.c: rh_daemon_step() ----> reads only
  *                            |
@@ -33,14 +35,14 @@
 #include <stdio.h>
 
 /*
- *   RUNNING --SIGTERM--> LEAVING --view without us, or time--> LINGERING --clients gone, or time-->
+ *   RUNNING --SIGTERM--> LEAVING --outside, or time--> LINGERING --clients gone, or time-->
  *       CLOSING --listeners closed--> DEREGISTERING --registration gone, or time--> STOPPED
  *
  * Any of them goes to STOPPED at a second signal or a fatal error.
  */
 enum rh_daemon_state {
     RH_DAEMON_RUNNING,
-    RH_DAEMON_LEAVING,       /* asked for weight 0 */
+    RH_DAEMON_LEAVING,       /* asked for weight 0, until a view shows it */
     RH_DAEMON_LINGERING,     /* channels are elsewhere, clients are on their way */
     RH_DAEMON_CLOSING,       /* sockets of clients are being closed */
     RH_DAEMON_DEREGISTERING, /* the registration is being deleted */
@@ -51,7 +53,7 @@ enum rh_daemon_state {
  * hold beside `limits.send_queue`, which such a batch may take up alone. */
 #define RH_DAEMON_SEND_QUEUE_LOW (32U * 1024U)
 
-/* A client of the client listener that means something to the core: see daemon_clients.c. */
+/* A client of the client listener that means something to the core: see daemon_client.h. */
 struct rh_daemon_client;
 
 struct rh_daemon {
@@ -63,9 +65,9 @@ struct rh_daemon {
     struct rh_reason exit_reason;
 
     struct ev_loop *loop;
-    ev_timer core_timer; /* rh_core_deadline_ms() */
-    ev_timer slow_timer; /* a few times a second: lingering, progress, shutdown */
-    ev_timer hungry_timer;
+    ev_timer core_timer;   /* rh_core_deadline_ms() */
+    ev_timer slow_timer;   /* a few times a second: lingering, progress, shutdown */
+    ev_timer hungry_timer; /* at once: replays that can go on */
     ev_signal sigterm;
     ev_signal sigint;
 
