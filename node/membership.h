@@ -78,7 +78,7 @@ struct rh_membership_result {
     uint64_t number;          /* of the action */
     int rv;                   /* 0, or as rh_zk_done says */
     struct rh_bytes data;     /* READ_CONFIG, READ_REQUEST, READ_MEMBER */
-    int32_t version;          /* READ_CONFIG, READ_REQUEST, WRITE_CONFIG, WRITE_REQUEST */
+    int32_t version;          /* READ_CONFIG, READ_REQUEST, SET_CONFIG, SET_REQUEST */
     int64_t czxid;            /* READ_CONFIG, READ_MEMBER */
     int64_t ephemeral_owner;  /* READ_MEMBER */
     int64_t pzxid;            /* LIST */
