@@ -30,6 +30,11 @@
 #define REFUSALS_MIN 3
 #define REFUSED_S    1.0
 
+/* The library waits two thirds of the session timeout for the answer to a handshake. A server that
+ * has just started may accept a connection and never read from it (3.8.0 does), so that may be far
+ * too long: after this time we knock again, for the same session. */
+#define GREETING_S 3.0
+
 static const char *const state_names[] = {[RH_ZK_CONNECTING] = "connecting",
                                           [RH_ZK_CONNECTED] = "connected",
                                           [RH_ZK_DISCONNECTED] = "disconnected"};
@@ -261,6 +266,25 @@ static void arm_io(struct rh_zk_client *client, int fd, int events)
     client->io_stale = false;
 }
 
+/* Whether the server has left our handshake unanswered for too long. Starts and stops the clock,
+ * and shortens |delay_s|, after which we look again. */
+static bool greeting_is_late(struct rh_zk_client *client, double *delay_s)
+{
+    if (zoo_state(client->handle) != ZOO_ASSOCIATING_STATE) {
+        client->greeting_at = 0.0;
+        return false;
+    }
+    ev_tstamp now = ev_now(client->loop);
+    if (client->greeting_at <= 0.0) {
+        client->greeting_at = now;
+    }
+    double left_s = client->greeting_at + GREETING_S - now;
+    if (left_s > 0.0 && left_s < *delay_s) {
+        *delay_s = left_s;
+    }
+    return left_s <= 0.0;
+}
+
 static void drive(struct rh_zk_client *client)
 {
     if (client->handle == NULL && attach(client) != 0) {
@@ -294,8 +318,17 @@ static void drive(struct rh_zk_client *client)
         pause_attempts(client);
         return;
     }
+    double delay_s = (double)delay.tv_sec + (double)delay.tv_usec / 1e6;
+    if (greeting_is_late(client, &delay_s)) {
+        (void)rh_fail(&client->reason, RH_ERR_TIMEOUT, "%s: the server does not answer",
+                      zoo_get_current_server(client->handle));
+        client->greeting_at = 0.0;
+        drop_handle(client);
+        pause_attempts(client);
+        return;
+    }
     arm_io(client, fd, events_of(interest));
-    arm_timer(client, (double)delay.tv_sec + (double)delay.tv_usec / 1e6);
+    arm_timer(client, delay_s);
 }
 
 static void on_prepare(struct ev_loop *loop, struct ev_prepare *watcher, int revents)

@@ -36,8 +36,9 @@ struct rh_zk_client {
     bool doomed;       /* destroyed within a callback: freed when that returns */
     unsigned depth;    /* nested calls that may run callbacks */
     double pause_s;
-    unsigned refusals;    /* handshakes in a row that a server ended */
-    ev_tstamp refused_at; /* the first of them */
+    unsigned refusals;     /* handshakes in a row that a server ended */
+    ev_tstamp refused_at;  /* the first of them */
+    ev_tstamp greeting_at; /* since when a handshake is unanswered; 0: none is under way */
 
     struct rh_list operations; /* in flight; the library calls each exactly once */
     size_t operations_count;
