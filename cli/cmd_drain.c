@@ -2,29 +2,11 @@
 #include "cli/commands.h"
 #include "cli/request.h"
 
-struct state {
-    bool wait;
-};
-
-enum { OPTION_WAIT = 256 };
-
-static const struct option options[] = {{"wait", no_argument, NULL, OPTION_WAIT}, {0}};
-
-static int take_option(void *context, int option, const char *value, struct rh_reason *reason)
-{
-    (void)option;
-    (void)value;
-    (void)reason;
-    struct state *state = context;
-    state->wait = true;
-    return 0;
-}
-
 static enum rh_exit run(struct rh_cli *cli, void *context, int operands_count, char **operands)
 {
     (void)operands_count;
-    const struct state *state = context;
-    return rh_request_run(cli, operands[0], RH_REQUEST_DRAIN, 0, state->wait);
+    const struct rh_request_options *options = context;
+    return rh_request_run(cli, operands[0], RH_REQUEST_DRAIN, 0, options->wait);
 }
 
 const struct rh_command rh_command_drain = {
@@ -36,13 +18,7 @@ const struct rh_command rh_command_drain = {
         "registered,\n"
         "outside the ring, and also comes back so after a restart, until `ringhop join`.\n"
         "\n"
-        "Options:\n"
-        "      --wait   wait until it is done, however long it takes (--timeout bounds it), and\n"
-        "               show how much is left. Without it the command waits for 10 s (--timeout)\n"
-        "               and is content when the node works on the request by then\n"
-        "\n"
-        "The request stands in ZooKeeper, so the node need not be reachable from here.\n"
-        "\n"
+        "Options:\n" RH_REQUEST_HELP "\n"
         "Example:\n"
         "  ringhop drain n2 --wait\n"
         "\n"
@@ -51,9 +27,9 @@ const struct rh_command rh_command_drain = {
         "Exit code 5: the node has not taken notice in time, or is gone; 6: it is not registered, "
         "or\n"
         "refuses.",
-    .options = options,
-    .state_size = sizeof(struct state),
-    .option = take_option,
+    .options = rh_request_long_options,
+    .state_size = sizeof(struct rh_request_options),
+    .option = rh_request_take_option,
     .operands_min = 1,
     .operands_max = 1,
     .run = run,

@@ -3,35 +3,17 @@
 #include "cli/commands.h"
 #include "cli/request.h"
 
-struct state {
-    bool wait;
-};
-
-enum { OPTION_WAIT = 256 };
-
-static const struct option options[] = {{"wait", no_argument, NULL, OPTION_WAIT}, {0}};
-
-static int take_option(void *context, int option, const char *value, struct rh_reason *reason)
-{
-    (void)option;
-    (void)value;
-    (void)reason;
-    struct state *state = context;
-    state->wait = true;
-    return 0;
-}
-
 static enum rh_exit run(struct rh_cli *cli, void *context, int operands_count, char **operands)
 {
     (void)operands_count;
-    const struct state *state = context;
+    const struct rh_request_options *options = context;
     uint32_t weight_milli;
     if (rh_weight_parse(rh_bytes_text(operands[1]), &weight_milli) != 0) {
         return rh_cli_fail(
             cli, RH_EXIT_USAGE,
             "WEIGHT: `%s` is not a number from 0 to 1000 with at most three decimals", operands[1]);
     }
-    return rh_request_run(cli, operands[0], RH_REQUEST_WEIGHT, weight_milli, state->wait);
+    return rh_request_run(cli, operands[0], RH_REQUEST_WEIGHT, weight_milli, options->wait);
 }
 
 const struct rh_command rh_command_weight = {
@@ -44,13 +26,7 @@ const struct rh_command rh_command_weight = {
         "the ring in proportion to the others. 0 takes it out, like `ringhop drain`. Only the\n"
         "difference moves.\n"
         "\n"
-        "Options:\n"
-        "      --wait   wait until it is done, however long it takes (--timeout bounds it), and\n"
-        "               show how much is left. Without it the command waits for 10 s (--timeout)\n"
-        "               and is content when the node works on the request by then\n"
-        "\n"
-        "The request stands in ZooKeeper, so the node need not be reachable from here.\n"
-        "\n"
+        "Options:\n" RH_REQUEST_HELP "\n"
         "Example:\n"
         "  ringhop weight n2 1.5\n"
         "\n"
@@ -59,9 +35,9 @@ const struct rh_command rh_command_weight = {
         "Exit code 5: the node has not taken notice in time, or is gone; 6: it is not registered, "
         "or\n"
         "refuses.",
-    .options = options,
-    .state_size = sizeof(struct state),
-    .option = take_option,
+    .options = rh_request_long_options,
+    .state_size = sizeof(struct rh_request_options),
+    .option = rh_request_take_option,
     .operands_min = 2,
     .operands_max = 2,
     .run = run,

@@ -10,6 +10,20 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { OPTION_WAIT = 256 };
+
+const struct option rh_request_long_options[] = {{"wait", no_argument, NULL, OPTION_WAIT}, {0}};
+
+int rh_request_take_option(void *context, int option, const char *value, struct rh_reason *reason)
+{
+    (void)option;
+    (void)value;
+    (void)reason;
+    struct rh_request_options *options = context;
+    options->wait = true;
+    return 0;
+}
+
 #define PATH_SIZE       256
 #define POLL_MS         100U
 #define ANSWER_MS       10000U /* for a node to take notice */
