@@ -5,8 +5,9 @@ import time
 
 def wait_for(condition, bound=10.0, what=None, every=0.02):
     """Calls `condition` until it returns something true, and returns that. Exceptions that mean
-    "not yet" (connection errors, AssertionError, LookupError) count as false. After `bound` seconds
-    it fails, naming `what` and the last thing seen."""
+    "not yet" (connection errors, a connection that ends within an answer, AssertionError,
+    LookupError) count as false. After `bound` seconds it fails, naming `what` and the last thing
+    seen."""
     deadline = time.monotonic() + bound
     last = None
     while True:
@@ -14,7 +15,7 @@ def wait_for(condition, bound=10.0, what=None, every=0.02):
             last = condition()
             if last:
                 return last
-        except (OSError, AssertionError, LookupError) as error:
+        except (OSError, EOFError, AssertionError, LookupError) as error:
             last = error
         if time.monotonic() >= deadline:
             name = what or getattr(condition, "__doc__", None) or "the condition"
