@@ -395,6 +395,11 @@ static void step(struct rh_core *core, const struct rh_event *event)
     case RH_EVENT_INSPECT:
         rh_core_inspect(core, event);
         return;
+    case RH_EVENT_LOST:
+    case RH_EVENT_PROOF:
+    case RH_EVENT_HEARD:
+    case RH_EVENT_RECORDED:
+        return;
     }
     assert(false && "unknown event");
 }
@@ -431,4 +436,9 @@ uint64_t rh_core_view_since_ms(const struct rh_core *core)
 bool rh_core_is_sweeping(const struct rh_core *core)
 {
     return core->sweeping;
+}
+
+bool rh_core_is_settled(const struct rh_core *core)
+{
+    return core->view != NULL;
 }

@@ -10,7 +10,7 @@
  *   client edge --- SUBSCRIBE, READ, PUBLISH, INSPECT --->  +------+  --- WELCOME, DELIVER, MOVED,
  *                                                           |      |      REDIRECT, PUBLISHED ... -->
  *   peer links  --- PEER_UP, PEER_DOWN, PEER_MESSAGE ---->  | core |  --- SEND -------------------->
- *   membership  --- VIEW -------------------------------->  |      |  --- CATCH_UP --------------->
+ *   membership  --- VIEW, LOST, PROOF, RECORDED, HEARD -->  |      |  --- CATCH_UP, COMPLETE, ... >
  *   timer       --- TICK -------------------------------->  +------+
  *
  * No socket, no clock, no randomness, no log in here: an event carries the time, the options carry
@@ -26,9 +26,11 @@
 
 #include "base/list.h"
 #include "node/channel_log.h"
+#include "node/role.h"
 #include "node/view.h"
 #include "proto/peer_message.h"
 #include "proto/position.h"
+#include "proto/term.h"
 
 struct rh_core;
 struct rh_channel;
@@ -50,6 +52,18 @@ struct rh_core_options {
     uint32_t catch_up_timeout_ms; /* how long a request waits for a view its sender has already */
     uint32_t pending_max;         /* requests that wait for a view, a link or an answer */
     uint64_t pending_bytes_max;   /* keys, ids and payloads they hold */
+
+    /* Copies on several nodes, docs/protocol-cluster.md. Off: one copy, and a channel that moves
+     * starts empty; then nothing below counts. How many copies, the view says. */
+    bool replication;
+    uint32_t session_timeout_ms;            /* S, of the cluster's config; at least 300 */
+    uint32_t grace_ms;                      /* T_d */
+    uint32_t rebalance_channels_per_second; /* that nobody waits for */
+    uint32_t rebalance_in_flight;           /* channels on their way to this node */
+    uint32_t copies_max;                    /* in all roles */
+    uint32_t uncommitted_max;               /* operations of a channel */
+    uint64_t uncommitted_bytes_max;         /* one operation is always taken */
+    uint64_t held_bytes_max;                /* frames of later epochs, per peer */
 };
 
 /*
@@ -111,6 +125,12 @@ enum rh_event_kind {
     RH_EVENT_DRAINED,     /* a replaying stream has room for more */
     RH_EVENT_PUBLISH,
     RH_EVENT_INSPECT, /* channel info, from whichever node owns it */
+
+    /* With replication. */
+    RH_EVENT_LOST,     /* the own registration is gone, by whatever road that was learnt */
+    RH_EVENT_PROOF,    /* the own registration stood at some moment after `at_ms` (R1) */
+    RH_EVENT_HEARD,    /* ZooKeeper answered something at `at_ms` (R3) */
+    RH_EVENT_RECORDED, /* the config records exactly `epoch` as complete (V6) */
 };
 
 struct rh_event {
@@ -118,7 +138,14 @@ struct rh_event {
     uint64_t now_ms; /* monotonic, never below that of the event before */
     int64_t time_ms; /* Unix time */
     union {
-        struct rh_view *view; /* the core takes a reference of its own */
+        struct {
+            struct rh_view *view;               /* the core takes a reference of its own */
+            struct rh_epoch registration_epoch; /* czxid of the first registration of this
+                                                   process's chain; zeroed: not registered */
+            uint64_t ignorant_until_ms; /* until then losses before our time count (V9); or 0 */
+        };
+        uint64_t at_ms;        /* PROOF, HEARD: monotonic */
+        struct rh_epoch epoch; /* RECORDED */
         struct rh_node_ref peer;
         struct {
             struct rh_node_ref from;
@@ -185,6 +212,44 @@ enum rh_action_kind {
     RH_ACTION_SEND,      /* a message to a peer whose link is up */
     RH_ACTION_CATCH_UP,  /* somebody knows a later epoch: read the membership now */
     RH_ACTION_SWEPT,     /* all channels were checked against the view: worth a log line */
+
+    /* With replication, to the membership: */
+    RH_ACTION_COMPLETE,  /* all nodes have reported in `epoch`: record it */
+    RH_ACTION_PROVE,     /* proof is wanted now */
+    RH_ACTION_PROMISE,   /* adopt no view without `promise.peer` before `promise.until_ms`; comes
+                             before the message that tells it */
+    RH_ACTION_PEER_VIEW, /* a peer shows a view: as if ZooKeeper had */
+    RH_ACTION_SHOW_VIEW, /* send `peer` the view that this node has adopted */
+    /* and to the links: */
+    RH_ACTION_RESET_PEER, /* close the connection on which `peer` sends */
+    /* For who watches: */
+    RH_ACTION_TRACE,
+};
+
+/* What happened inside: for a log at its most talkative, and for the checker. */
+enum rh_trace_kind {
+    RH_TRACE_ROLE,    /* from -> to */
+    RH_TRACE_COMMIT,  /* `commit` has risen, at the acting owner */
+    RH_TRACE_GROUP,   /* the acting owner's group has changed */
+    RH_TRACE_REFUSED, /* a message of `peer` about `about` was refused with `code` */
+    RH_TRACE_IGNORED, /* likewise without an answer */
+};
+
+struct rh_core_trace {
+    enum rh_trace_kind kind;
+    struct rh_bytes key;
+    enum rh_role from;
+    enum rh_role to; /* the present one */
+    uint64_t incarnation;
+    struct rh_term term;
+    uint64_t op;
+    uint64_t commit;
+    bool suspect;
+    const struct rh_node_ref *group; /* actor first, or NULL */
+    size_t group_count;
+    struct rh_node_ref peer;
+    enum rh_peer_message_kind about;
+    uint32_t code; /* enum rh_peer_refused_code */
 };
 
 /* What a publish came to. */
@@ -256,6 +321,14 @@ struct rh_action {
             struct rh_node_ref to;
             struct rh_peer_message message; /* its slices are valid until the next step */
         } send;
+        struct rh_epoch epoch; /* COMPLETE */
+        struct {
+            struct rh_node_ref peer;
+            uint64_t until_ms; /* monotonic */
+        } promise;
+        const struct rh_peer_message *peer_view; /* PEER_VIEW: the event's */
+        struct rh_node_ref peer;                 /* SHOW_VIEW, RESET_PEER */
+        struct rh_core_trace trace;
         struct {
             struct rh_epoch epoch;
             uint64_t channels;    /* that moved away */
@@ -292,6 +365,26 @@ struct rh_core_stats {
     uint32_t streams;   /* now: subscriptions of streams in channels */
     uint32_t reads_waiting;
     uint32_t pending; /* now: requests that wait for a view, a link or an answer */
+
+    /* With replication. */
+    uint64_t syncs_sent;
+    uint64_t syncs_received;
+    uint64_t sync_bytes_sent; /* ids and payloads */
+    uint64_t sync_bytes_received;
+    uint64_t handoffs_out;
+    uint64_t handoffs_in;
+    uint64_t takeovers;
+    uint64_t takeovers_renewed; /* of those: under a new incarnation */
+    uint64_t losses;            /* of the own registration */
+    uint64_t frames_refused;
+    uint64_t frames_held;
+    uint64_t frames_relayed;
+    uint32_t copies;           /* now, in all roles */
+    uint32_t channels_acting;  /* now */
+    uint32_t channels_short;   /* now: acting, with fewer copies than wanted */
+    uint32_t channels_stalled; /* now: something is not committed for over a second */
+    uint32_t moves_waiting;    /* now: channels to hand over, to mend, or to ask to leave */
+    uint32_t claims_waiting;   /* now: channels to take over */
 };
 
 RH_MUST_CHECK int rh_core_create(const struct rh_core_options *options, struct rh_core **ret_core);
@@ -305,7 +398,9 @@ void rh_core_destroy(struct rh_core *core);
  */
 void rh_core_step(struct rh_core *core, const struct rh_event *event, struct rh_actions *actions);
 
-/* Monotonic time at which a TICK is wanted; UINT64_MAX for never, 0 for at once. */
+/* Monotonic time at which a TICK is wanted; UINT64_MAX for never, 0 for at once: when the events at
+ * hand have been stepped, and before the loop blocks. What is sent to peers in one turn is gathered
+ * by this. */
 uint64_t rh_core_deadline_ms(const struct rh_core *core);
 
 const struct rh_core_stats *rh_core_stats(const struct rh_core *core);
@@ -318,6 +413,10 @@ bool rh_core_is_sweeping(const struct rh_core *core);
 
 /* Monotonic time at which the current view was adopted. */
 uint64_t rh_core_view_since_ms(const struct rh_core *core);
+
+/* Whether all nodes have reported in the current view, and that is recorded: only then channels move.
+ * Without replication always true. */
+bool rh_core_is_settled(const struct rh_core *core);
 
 /* Walks the live streams of the channel of a DELIVER_ALL: NULL gives the first, the last gives
  * NULL. No step may happen during the walk. */

@@ -49,6 +49,14 @@ static void perform(struct rh_daemon *daemon, const struct rh_action *action)
                action->swept.epoch.generation, action->swept.epoch.pzxid, action->swept.channels,
                action->swept.connections);
         return;
+    case RH_ACTION_COMPLETE:
+    case RH_ACTION_PROVE:
+    case RH_ACTION_PROMISE:
+    case RH_ACTION_PEER_VIEW:
+    case RH_ACTION_SHOW_VIEW:
+    case RH_ACTION_RESET_PEER:
+    case RH_ACTION_TRACE:
+        return; /* of replication, which is off */
     case RH_ACTION_WELCOME:
     case RH_ACTION_DELIVER:
     case RH_ACTION_DELIVER_ALL:

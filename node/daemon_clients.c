@@ -388,6 +388,13 @@ void rh_daemon_clients_perform(struct rh_daemon *daemon, const struct rh_action 
     case RH_ACTION_SEND:
     case RH_ACTION_CATCH_UP:
     case RH_ACTION_SWEPT:
+    case RH_ACTION_COMPLETE:
+    case RH_ACTION_PROVE:
+    case RH_ACTION_PROMISE:
+    case RH_ACTION_PEER_VIEW:
+    case RH_ACTION_SHOW_VIEW:
+    case RH_ACTION_RESET_PEER:
+    case RH_ACTION_TRACE:
         break;
     }
     assert(false && "not an action for clients");

@@ -21,6 +21,7 @@ struct rh_view {
     struct rh_registration *members; /* sorted by id, one per id */
     int64_t *czxids;                 /* of members[i]'s registration: when it was made */
     size_t members_count;
+    uint64_t deletions; /* of registrations, ever, up to this epoch */
 };
 
 /*

@@ -15,14 +15,15 @@
 #include "proto/payload.h"
 #include "proto/term.h"
 
-#define RH_PEER_GROUP_MAX      64           /* members of a group */
-#define RH_PEER_TERMS_MAX      1024         /* entries of a list of terms */
-#define RH_PEER_OPERATIONS_MAX 4096         /* operations of one message */
-#define RH_PEER_IDS_MAX        4096         /* message ids of one message */
-#define RH_PEER_COPIES_MAX     4096         /* copies of one report */
-#define RH_PEER_BATCH_SIZE     (64 * 1024)  /* a sender begins no further item of a list above it;
+#define RH_PEER_GROUP_MAX      64   /* members of a group */
+#define RH_PEER_TERMS_MAX      1024 /* entries of a list of terms */
+#define RH_PEER_OPERATIONS_MAX 4096 /* operations of one message */
+#define RH_PEER_IDS_MAX        4096 /* message ids of one message */
+#define RH_PEER_COPIES_MAX     4096 /* copies of one report */
+#define RH_PEER_BATCH_SIZE \
+    (64 * 1024)                     /* a sender begins no further item of a list above it;
                                                one item is always taken, however large */
-#define RH_PEER_NO_PROOF       UINT32_MAX   /* proof_age_ms: the node has none */
+#define RH_PEER_NO_PROOF UINT32_MAX /* proof_age_ms: the node has none */
 
 struct rh_peer_group {
     const struct rh_node_ref *members; /* distinct; at most RH_PEER_GROUP_MAX */
@@ -39,11 +40,11 @@ enum rh_peer_operation_kind {
 /* One operation of a channel. In a list they are consecutive; the list says the op of its first. */
 struct rh_peer_operation {
     enum rh_peer_operation_kind kind;
-    uint64_t seq;        /* MESSAGE: its own, from 1; otherwise that of the last message, or 0 */
-    uint64_t version;    /* STATE, STATE_DELETE: of the document; from 1. MESSAGE: 0 */
-    int64_t time_ms;     /* Unix time at which the acting owner took it; from 0 */
-    bool in_window;      /* its id is to be remembered: somebody may publish it again */
-    struct rh_bytes id;  /* MESSAGE: rh_message_id_valid(). STATE: content type, 0 to 255 bytes
+    uint64_t seq;       /* MESSAGE: its own, from 1; otherwise that of the last message, or 0 */
+    uint64_t version;   /* STATE, STATE_DELETE: of the document; from 1. MESSAGE: 0 */
+    int64_t time_ms;    /* Unix time at which the acting owner took it; from 0 */
+    bool in_window;     /* its id is to be remembered: somebody may publish it again */
+    struct rh_bytes id; /* MESSAGE: rh_message_id_valid(). STATE: content type, 0 to 255 bytes
                             of printable ASCII. STATE_DELETE: empty */
     struct rh_payload payload; /* STATE: binary. STATE_DELETE: empty, binary */
 };
@@ -71,14 +72,14 @@ struct rh_peer_id {
 /* The acting owner has operations, a new commit, or a new group for a member. */
 struct rh_peer_append {
     struct rh_bytes key;
-    uint64_t incarnation;     /* not 0 */
+    uint64_t incarnation; /* not 0 */
     struct rh_term term;
     struct rh_term prev_term; /* of the operation before the first; zero when that is op 0 */
     uint64_t prev_op;         /* the operation before the first (or the last one, if there are
                                  none): the member must hold exactly that much */
     struct rh_peer_operations operations; /* may be none; else first_op == prev_op + 1 */
     uint64_t commit;
-    uint64_t sent_ms;         /* the sender's clock; comes back in the answer */
+    uint64_t sent_ms;           /* the sender's clock; comes back in the answer */
     struct rh_peer_group group; /* actor first; empty: as the member knows it */
 };
 
@@ -109,16 +110,16 @@ struct rh_peer_sync_begin {
     struct rh_bytes key;
     uint64_t incarnation;
     struct rh_term term;
-    struct rh_peer_group group; /* actor first; at least one */
+    struct rh_peer_group group;            /* actor first; at least one */
     const struct rh_peer_term_from *terms; /* of all operations up to op that are held */
     size_t terms_count;
-    uint64_t op;     /* last operation: what the receiver has at the end */
-    uint64_t seq;    /* last message */
-    uint64_t commit; /* at most op */
+    uint64_t op;              /* last operation: what the receiver has at the end */
+    uint64_t seq;             /* last message */
+    uint64_t commit;          /* at most op */
     uint64_t from_op;         /* the receiver keeps its copy up to there; 0: it keeps nothing */
     struct rh_term base_term; /* of from_op; zero with 0 */
-    uint64_t version;         /* of the state document, or of its deletion; 0: there never was one */
-    bool has_state;           /* there is a document: `content_type` and `state` */
+    uint64_t version; /* of the state document, or of its deletion; 0: there never was one */
+    bool has_state;   /* there is a document: `content_type` and `state` */
     struct rh_bytes content_type;
     struct rh_bytes state;
     uint64_t sent_ms;
@@ -161,9 +162,9 @@ enum rh_peer_refused_code {
     RH_PEER_STALE_TERM,  /* a copy of a higher term is held */
     RH_PEER_GAP,         /* have_term, have_op: what is held */
     RH_PEER_NO_COPY,
-    RH_PEER_NO_OWNER,    /* the refuser is not, or cannot be, what the message takes it for */
-    RH_PEER_LEFT,        /* it was asked to leave in this epoch */
-    RH_PEER_FULL,        /* no memory, or as many copies as it may hold */
+    RH_PEER_NO_OWNER, /* the refuser is not, or cannot be, what the message takes it for */
+    RH_PEER_LEFT,     /* it was asked to leave in this epoch */
+    RH_PEER_FULL,     /* no memory, or as many copies as it may hold */
     RH_PEER_REFUSED_CODES,
 };
 
@@ -262,8 +263,8 @@ struct rh_peer_view_ask {
 };
 
 struct rh_peer_view {
-    struct rh_epoch epoch;   /* not the frame's: this view's */
-    struct rh_bytes config;  /* as in ZooKeeper; at most 64 KiB */
+    struct rh_epoch epoch;                     /* not the frame's: this view's */
+    struct rh_bytes config;                    /* as in ZooKeeper; at most 64 KiB */
     const struct rh_peer_view_member *members; /* at most 4096 */
     size_t members_count;
     uint64_t deletions;

@@ -386,6 +386,14 @@ static void perform(struct run *run, unsigned node, const struct rh_action *acti
     case RH_ACTION_CATCH_UP:
     case RH_ACTION_SWEPT:
         return;
+    case RH_ACTION_COMPLETE:
+    case RH_ACTION_PROVE:
+    case RH_ACTION_PROMISE:
+    case RH_ACTION_PEER_VIEW:
+    case RH_ACTION_SHOW_VIEW:
+    case RH_ACTION_RESET_PEER:
+    case RH_ACTION_TRACE:
+        break; /* of replication, which is off */
     }
     fail_msg("unknown action");
 }

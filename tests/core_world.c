@@ -173,6 +173,14 @@ static void trace_action(struct world *world, unsigned node, const struct rh_act
         line(world, "%s > swept channels=%" PRIu64 " connections=%" PRIu64 "\n", id,
              action->swept.channels, action->swept.connections);
         return;
+    case RH_ACTION_COMPLETE:
+    case RH_ACTION_PROVE:
+    case RH_ACTION_PROMISE:
+    case RH_ACTION_PEER_VIEW:
+    case RH_ACTION_SHOW_VIEW:
+    case RH_ACTION_RESET_PEER:
+    case RH_ACTION_TRACE:
+        break; /* of replication, which is off */
     }
     fail_msg("unknown action");
 }

@@ -517,6 +517,14 @@ static void perform_core(struct sim *sim, struct sim_node *node, struct rh_actio
     case RH_ACTION_SWEPT:
         sim_check_swept(sim, node->index);
         return;
+    case RH_ACTION_COMPLETE:
+    case RH_ACTION_PROVE:
+    case RH_ACTION_PROMISE:
+    case RH_ACTION_PEER_VIEW:
+    case RH_ACTION_SHOW_VIEW:
+    case RH_ACTION_RESET_PEER:
+    case RH_ACTION_TRACE:
+        break; /* of replication, which is off */
     }
     assert(false && "kind of action");
 }
