@@ -72,9 +72,8 @@ static void perform(struct rh_daemon *daemon, const struct rh_action *action)
     assert(false && "unknown action");
 }
 
-static void arm_core_timer(struct rh_daemon *daemon, uint64_t now_ms)
+static void arm_core_timer(struct rh_daemon *daemon, uint64_t deadline_ms, uint64_t now_ms)
 {
-    uint64_t deadline_ms = rh_core_deadline_ms(daemon->core);
     ev_timer_stop(daemon->loop, &daemon->core_timer);
     if (deadline_ms == UINT64_MAX) {
         return;
@@ -82,6 +81,22 @@ static void arm_core_timer(struct rh_daemon *daemon, uint64_t now_ms)
     double after_s = deadline_ms <= now_ms ? 0.0 : (double)(deadline_ms - now_ms) / 1e3;
     ev_timer_set(&daemon->core_timer, after_s, 0.0);
     ev_timer_start(daemon->loop, &daemon->core_timer);
+}
+
+/* At once means: when everything that came in this turn was stepped, and before anything is written,
+ * so that what the core gathered leaves with it. A tick after which another one is wanted at once lets
+ * the loop look for input in between. */
+static void schedule_tick(struct rh_daemon *daemon, enum rh_event_kind stepped, uint64_t now_ms)
+{
+    uint64_t deadline_ms = rh_core_deadline_ms(daemon->core);
+    if (deadline_ms == 0 && stepped != RH_EVENT_TICK) {
+        ev_feed_event(daemon->loop, &daemon->turn_end, EV_CUSTOM);
+        return;
+    }
+    if (deadline_ms != daemon->core_deadline_ms || !ev_is_active(&daemon->core_timer)) {
+        daemon->core_deadline_ms = deadline_ms;
+        arm_core_timer(daemon, deadline_ms, now_ms);
+    }
 }
 
 void rh_daemon_step(struct rh_daemon *daemon, struct rh_event *event)
@@ -92,11 +107,7 @@ void rh_daemon_step(struct rh_daemon *daemon, struct rh_event *event)
     for (size_t i = 0; i < daemon->actions.count; i++) {
         perform(daemon, &daemon->actions.items[i]);
     }
-    uint64_t deadline_ms = rh_core_deadline_ms(daemon->core);
-    if (deadline_ms != daemon->core_deadline_ms || !ev_is_active(&daemon->core_timer)) {
-        daemon->core_deadline_ms = deadline_ms;
-        arm_core_timer(daemon, event->now_ms);
-    }
+    schedule_tick(daemon, event->kind, event->now_ms);
 }
 
 void rh_daemon_fail(struct rh_daemon *daemon, int code, const char *text)
@@ -111,11 +122,16 @@ void rh_daemon_fail(struct rh_daemon *daemon, int code, const char *text)
 
 /* ---- timers and signals ---- */
 
-static void on_core_timer(struct ev_loop *loop RH_UNUSED, ev_timer *timer, int revents RH_UNUSED)
+static void on_core_timer(struct ev_loop *loop, ev_timer *timer, int revents RH_UNUSED)
 {
     struct rh_daemon *daemon = timer->data;
+    ev_feed_event(loop, &daemon->turn_end, EV_CUSTOM);
+}
+
+static void on_turn_end(struct ev_loop *loop RH_UNUSED, ev_prepare *watcher, int revents RH_UNUSED)
+{
     struct rh_event event = {.kind = RH_EVENT_TICK};
-    rh_daemon_step(daemon, &event);
+    rh_daemon_step(watcher->data, &event);
 }
 
 static void on_slow_timer(struct ev_loop *loop RH_UNUSED, ev_timer *timer, int revents RH_UNUSED)
@@ -139,11 +155,14 @@ static void on_signal(struct ev_loop *loop RH_UNUSED, ev_signal *watcher, int re
 static void start_watchers(struct rh_daemon *daemon)
 {
     ev_timer_init(&daemon->core_timer, on_core_timer, 0.0, 0.0);
+    ev_prepare_init(&daemon->turn_end, on_turn_end);
+    ev_set_priority(&daemon->turn_end, EV_MINPRI + 1);
     ev_timer_init(&daemon->slow_timer, on_slow_timer, SLOW_S, SLOW_S);
     ev_timer_init(&daemon->hungry_timer, on_hungry_timer, 0.0, 0.0);
     ev_signal_init(&daemon->sigterm, on_signal, SIGTERM);
     ev_signal_init(&daemon->sigint, on_signal, SIGINT);
     daemon->core_timer.data = daemon;
+    daemon->turn_end.data = daemon;
     daemon->slow_timer.data = daemon;
     daemon->hungry_timer.data = daemon;
     daemon->sigterm.data = daemon;
@@ -156,6 +175,7 @@ static void start_watchers(struct rh_daemon *daemon)
 static void stop_watchers(struct rh_daemon *daemon)
 {
     ev_timer_stop(daemon->loop, &daemon->core_timer);
+    (void)ev_clear_pending(daemon->loop, &daemon->turn_end);
     ev_timer_stop(daemon->loop, &daemon->slow_timer);
     ev_timer_stop(daemon->loop, &daemon->hungry_timer);
     ev_signal_stop(daemon->loop, &daemon->sigterm);

@@ -16,9 +16,17 @@
  *                            |
  *                        node/core.h
  *
- * A turn: an edge calls its handler; the handler makes one event and steps the core; the actions
- * of that step are performed at once, which only queues output. No edge calls a handler from
- * inside a call of ours, so steps never nest.
+ * An edge calls its handler; the handler makes one event and steps the core; the actions of that
+ * step are performed at once, which only queues output. No edge calls a handler from inside a call
+ * of ours, so steps never nest.
+ *
+ * A turn of the loop, in order of libev's priorities:
+ *
+ *     whatever came in  --->  TICK, if the core wants one  --->  what is queued is written
+ *     (0)                     (EV_MINPRI + 1)                    (EV_MINPRI: clients and peers)
+ *
+ * None of the three is a watcher that the loop polls: each is fed by what comes before it, also by
+ * what comes late, so nothing is left when the loop blocks.
  */
 
 #include "base/machine.h"
@@ -66,6 +74,7 @@ struct rh_daemon {
 
     struct ev_loop *loop;
     ev_timer core_timer;   /* rh_core_deadline_ms() */
+    ev_prepare turn_end;   /* never started: fed by hand when a TICK is due */
     ev_timer slow_timer;   /* a few times a second: lingering, progress, shutdown */
     ev_timer hungry_timer; /* at once: replays that can go on */
     ev_signal sigterm;

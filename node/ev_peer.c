@@ -56,6 +56,7 @@ void rh_peer_bury(struct rh_ev_peer *peers, struct rh_peer_grave *grave,
 {
     grave->free = free;
     rh_list_push_back(&peers->graves, &grave->link);
+    rh_peer_schedule_turn_end(peers);
 }
 
 static void free_graves(struct rh_ev_peer *peers)
@@ -67,6 +68,11 @@ static void free_graves(struct rh_ev_peer *peers)
     }
 }
 
+void rh_peer_schedule_turn_end(struct rh_ev_peer *peers)
+{
+    ev_feed_event(peers->loop, &peers->turn_end, EV_CUSTOM);
+}
+
 void rh_peer_timer(struct rh_ev_peer *peers, ev_timer *timer, uint64_t after_ms, uint64_t repeat_ms)
 {
     ev_timer_stop(peers->loop, timer);
@@ -74,7 +80,7 @@ void rh_peer_timer(struct rh_ev_peer *peers, ev_timer *timer, uint64_t after_ms,
     ev_timer_start(peers->loop, timer);
 }
 
-/* Before the loop waits: writes what was queued in this turn, frees what died in it. A stream that
+/* Before the loop looks for input again: writes what was queued in this turn, frees what died in it. A stream that
  * breaks here is reported from here, and what the handler then sends is written too. */
 static void on_turn_end(struct ev_loop *loop, ev_prepare *watcher, int events)
 {
@@ -187,7 +193,6 @@ int rh_ev_peer_start(struct ev_loop *loop, const struct rh_ev_peer_options *opti
     }
     peers->options.cluster = peers->cluster;
     peers->options.listen = NULL;
-    ev_prepare_start(loop, &peers->turn_end);
     *ret_peers = peers;
     return 0;
 }
@@ -202,7 +207,6 @@ void rh_ev_peer_stop(struct rh_ev_peer *peers)
     if (peers == NULL) {
         return;
     }
-    ev_prepare_stop(peers->loop, &peers->turn_end);
     rh_peer_listen_stop(peers);
     rh_peer_incoming_bury_all(peers);
     rh_peer_probe_bury_all(peers);
@@ -214,6 +218,7 @@ void rh_ev_peer_stop(struct rh_ev_peer *peers)
         rh_peer_link_bury(rh_container_of(leaving, struct rh_peer_link, list_link));
     }
     free_graves(peers);
+    (void)ev_clear_pending(peers->loop, &peers->turn_end);
     free_all(peers);
 }
 

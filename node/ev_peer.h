@@ -27,8 +27,7 @@
  * Rules for callers. Everything happens on one loop, in one thread. Handlers and probe callbacks
  * are called from loop callbacks only, never inside a call into this module; within them every
  * function here may be called but rh_ev_peer_stop(). What is sent is written once per loop turn,
- * in an ev_prepare of the lowest priority: send from any callback of the loop but another prepare
- * watcher of EV_MINPRI.
+ * after all callbacks of a higher priority than EV_MINPRI.
  *
  * Host names in addresses are resolved with getaddrinfo(), which blocks the loop: once at the first
  * dial of a member, and again only while it fails. Numeric addresses never block.

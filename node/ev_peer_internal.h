@@ -59,8 +59,8 @@ struct rh_ev_peer {
     size_t incoming_count;
     bool incoming_full; /* the limit was reached, and said so */
 
-    ev_prepare turn_end;
-    char *scratch; /* RH_PEER_SCRATCH_SIZE: what recv() writes to */
+    ev_prepare turn_end; /* never started: its event is fed by hand */
+    char *scratch;       /* RH_PEER_SCRATCH_SIZE: what recv() writes to */
     struct rh_ev_peer_stats stats;
 };
 
@@ -78,7 +78,10 @@ struct rh_peer_message rh_peer_hello(const struct rh_ev_peer *peers, const struc
 void rh_peer_note_epoch(struct rh_ev_peer *peers, const struct rh_node_ref *node,
                         struct rh_epoch epoch);
 
-/* Frees in the next prepare. The owner has closed what it holds and left its lists. */
+/* The end of this turn is for us: something is to be written or freed. */
+void rh_peer_schedule_turn_end(struct rh_ev_peer *peers);
+
+/* Frees at the end of the turn. The owner has closed what it holds and left its lists. */
 void rh_peer_bury(struct rh_ev_peer *peers, struct rh_peer_grave *grave,
                   void (*free)(struct rh_peer_grave *grave));
 

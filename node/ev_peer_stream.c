@@ -122,6 +122,7 @@ static void mark_dirty(struct rh_peer_stream *stream)
 {
     if (rh_list_empty(&stream->dirty_link) && !waits_for_room(stream)) {
         rh_list_push_back(&stream->peers->dirty, &stream->dirty_link);
+        rh_peer_schedule_turn_end(stream->peers);
     }
 }
 
