@@ -14,7 +14,7 @@ struct rh_channel *rh_channel_create(struct rh_bytes key, uint64_t hash, uint64_
     channel->hash = hash;
     channel->key_size = (uint32_t)key.size;
     memcpy(channel->key, key.data, key.size);
-    rh_channel_log_init(&channel->log);
+    rh_channel_log_init(&channel->log, 1);
     rh_id_window_init(&channel->ids, secret);
     rh_list_init(&channel->list_link);
     rh_list_init(&channel->replaying);
@@ -34,17 +34,17 @@ void rh_channel_destroy(struct rh_channel *channel)
 struct rh_resume rh_channel_resume(const struct rh_channel *channel, bool has_after,
                                    struct rh_position after)
 {
-    const struct rh_channel_log *log = &channel->log;
+    uint64_t first_seq = rh_channel_first_seq(channel);
     if (!has_after) {
-        return (struct rh_resume){.next_seq = rh_channel_log_last_seq(log) + 1, .recovered = true};
+        return (struct rh_resume){.next_seq = channel->seq + 1, .recovered = true};
     }
     if (after.incarnation == 0) {
-        return (struct rh_resume){.next_seq = log->first_seq, .recovered = true};
+        return (struct rh_resume){.next_seq = first_seq, .recovered = true};
     }
-    bool covered = after.incarnation == channel->incarnation && after.seq + 1 >= log->first_seq &&
-                   after.seq <= rh_channel_log_last_seq(log);
+    bool covered = after.incarnation == channel->incarnation && after.seq + 1 >= first_seq &&
+                   after.seq <= channel->seq;
     if (!covered) {
-        return (struct rh_resume){.next_seq = log->first_seq, .recovered = false};
+        return (struct rh_resume){.next_seq = first_seq, .recovered = false};
     }
     return (struct rh_resume){.next_seq = after.seq + 1, .recovered = true};
 }

@@ -20,6 +20,7 @@ struct rh_channel {
     uint64_t hash;                   /* place on the ring */
     uint64_t incarnation;            /* 0: absent */
     uint64_t used_ms; /* monotonic: last publish, or subscription that came or left */
+    uint64_t seq;     /* of the last message; 0: none yet */
     struct rh_channel_log log;
     struct rh_id_window ids;
     struct rh_list replaying; /* rh_subscription::link */
@@ -36,6 +37,12 @@ struct rh_channel *rh_channel_create(struct rh_bytes key, uint64_t hash, uint64_
 
 /* Frees a channel without subscriptions. */
 void rh_channel_destroy(struct rh_channel *channel);
+
+/* The seq of the first message that the log holds; the next one if it holds none. */
+static inline uint64_t rh_channel_first_seq(const struct rh_channel *channel)
+{
+    return rh_channel_log_first_seq(&channel->log, channel->seq + 1);
+}
 
 /* Where a client that saw |after| goes on. */
 struct rh_resume {

@@ -7,27 +7,44 @@
 
 #define CAPACITY_MIN 4
 
-static struct rh_entry *entry_create(struct rh_bytes id, struct rh_payload payload)
+static bool is_message(const struct rh_entry *entry)
 {
-    if (id.size > UINT32_MAX || payload.bytes.size > UINT32_MAX) {
+    return entry->entry_kind == RH_ENTRY_MESSAGE;
+}
+
+struct rh_entry *rh_entry_create(const struct rh_entry_draft *draft)
+{
+    struct rh_bytes id = draft->id;
+    struct rh_bytes payload = draft->payload.bytes;
+    assert(id.size <= RH_ENTRY_ID_SIZE_MAX);
+    assert((draft->kind == RH_ENTRY_MESSAGE) == (draft->version == 0));
+    if (payload.size > UINT32_MAX) {
         return NULL;
     }
-    struct rh_entry *entry = malloc(sizeof(*entry) + id.size + payload.bytes.size);
+    size_t version_size = draft->kind == RH_ENTRY_MESSAGE ? 0 : sizeof(draft->version);
+    /* Not less than the struct: what is assigned as a whole may be written with its padding. */
+    size_t size = offsetof(struct rh_entry, data) + id.size + payload.size + version_size;
+    struct rh_entry *entry = malloc(size < sizeof(*entry) ? sizeof(*entry) : size);
     if (entry == NULL) {
         return NULL;
     }
     *entry = (struct rh_entry){
         .references = 1,
-        .kind = payload.kind,
-        .id_size = (uint32_t)id.size,
-        .payload_size = (uint32_t)payload.bytes.size,
+        .kind = (uint8_t)draft->payload.kind,
+        .entry_kind = (uint8_t)draft->kind,
+        .in_window = draft->in_window,
+        .id_size = (uint8_t)id.size,
+        .seq = draft->seq,
+        .time_ms = draft->time_ms,
+        .payload_size = (uint32_t)payload.size,
     };
     if (id.size > 0) {
         memcpy(entry->data, id.data, id.size);
     }
-    if (payload.bytes.size > 0) {
-        memcpy(entry->data + id.size, payload.bytes.data, payload.bytes.size);
+    if (payload.size > 0) {
+        memcpy(entry->data + id.size, payload.data, payload.size);
     }
+    memcpy(entry->data + id.size + payload.size, &draft->version, version_size);
     return entry;
 }
 
@@ -49,46 +66,82 @@ void rh_entry_give(struct rh_entry *entry)
     }
 }
 
-void rh_channel_log_init(struct rh_channel_log *log)
+uint64_t rh_entry_version(const struct rh_entry *entry)
 {
-    *log = (struct rh_channel_log){.first_seq = 1};
+    uint64_t version = 0;
+    if (!is_message(entry)) {
+        memcpy(&version, entry->data + rh_entry_bytes(entry), sizeof(version));
+    }
+    return version;
 }
 
-static uint64_t entry_bytes(const struct rh_entry *entry)
+void rh_channel_log_init(struct rh_channel_log *log, uint64_t next_op)
 {
-    return (uint64_t)entry->id_size + entry->payload_size;
+    assert(next_op > 0);
+    *log = (struct rh_channel_log){.first_op = next_op};
+}
+
+static struct rh_entry *at(const struct rh_channel_log *log, uint32_t index)
+{
+    return log->slots[(log->head + index) & (log->capacity - 1)];
+}
+
+/* What |entry| counted for, now that it leaves the log; and its reference. */
+static void let_go(struct rh_channel_log *log, struct rh_entry *entry)
+{
+    log->bytes -= rh_entry_bytes(entry);
+    log->messages -= is_message(entry) ? 1 : 0;
+    log->count--;
+    rh_entry_give(entry);
 }
 
 static void drop_first(struct rh_channel_log *log)
 {
-    assert(log->count > 0);
-    struct rh_entry *entry = log->slots[log->head];
-    assert(entry->seq == log->first_seq);
-    log->bytes -= entry_bytes(entry);
+    struct rh_entry *entry = at(log, 0);
     log->head = (log->head + 1) & (log->capacity - 1);
-    log->count--;
-    log->first_seq++;
-    rh_entry_give(entry);
+    log->first_op++;
+    let_go(log, entry);
 }
 
 void rh_channel_log_finish(struct rh_channel_log *log)
 {
+    if (log == NULL) {
+        return;
+    }
     while (log->count > 0) {
         drop_first(log);
     }
     free(log->slots);
-    rh_channel_log_init(log);
+    *log = (struct rh_channel_log){.first_op = log->first_op};
+}
+
+struct rh_channel_log *rh_channel_log_create(uint64_t next_op)
+{
+    struct rh_channel_log *log = malloc(sizeof(*log));
+    if (log != NULL) {
+        rh_channel_log_init(log, next_op);
+    }
+    return log;
+}
+
+void rh_channel_log_destroy(struct rh_channel_log *log)
+{
+    rh_channel_log_finish(log);
+    free(log);
 }
 
 static int grow(struct rh_channel_log *log)
 {
-    size_t capacity = log->capacity == 0 ? CAPACITY_MIN : log->capacity * 2;
+    if (log->capacity > UINT32_MAX / 2) {
+        return RH_ERR_NO_MEMORY;
+    }
+    uint32_t capacity = log->capacity == 0 ? CAPACITY_MIN : log->capacity * 2;
     struct rh_entry **slots = calloc(capacity, sizeof(struct rh_entry *));
     if (slots == NULL) {
         return RH_ERR_NO_MEMORY;
     }
-    for (size_t i = 0; i < log->count; i++) {
-        slots[i] = log->slots[(log->head + i) & (log->capacity - 1)];
+    for (uint32_t i = 0; i < log->count; i++) {
+        slots[i] = at(log, i);
     }
     free(log->slots);
     log->slots = slots;
@@ -97,57 +150,116 @@ static int grow(struct rh_channel_log *log)
     return 0;
 }
 
-static void trim(struct rh_channel_log *log, const struct rh_channel_log_limits *limits)
+int rh_channel_log_append(struct rh_channel_log *log, struct rh_entry *entry)
 {
-    while (log->count > limits->messages_max) {
-        drop_first(log);
-    }
-    while (log->count > 1 && log->bytes > limits->bytes_max) {
-        drop_first(log);
-    }
-}
-
-int rh_channel_log_append(struct rh_channel_log *log, const struct rh_channel_log_limits *limits,
-                          struct rh_bytes id, struct rh_payload payload, int64_t time_ms,
-                          struct rh_entry **ret_entry)
-{
-    assert(limits->messages_max > 0);
-    rh_channel_log_expire(log, limits, time_ms);
+    assert(log->count == 0 ||
+           entry->seq == at(log, log->count - 1)->seq + (is_message(entry) ? 1 : 0));
     if (log->count == log->capacity) {
         int rv = grow(log);
         if (rv != 0) {
             return rv;
         }
     }
-    struct rh_entry *entry = entry_create(id, payload);
-    if (entry == NULL) {
-        return RH_ERR_NO_MEMORY;
-    }
-    entry->seq = log->first_seq + log->count;
-    entry->time_ms = time_ms;
     log->slots[(log->head + log->count) & (log->capacity - 1)] = entry;
     log->count++;
-    log->bytes += entry_bytes(entry);
-    trim(log, limits);
-    assert(log->count > 0);
-    *ret_entry = entry;
+    log->messages += is_message(entry) ? 1 : 0;
+    log->bytes += rh_entry_bytes(entry);
     return 0;
 }
 
-struct rh_entry *rh_channel_log_get(const struct rh_channel_log *log, uint64_t seq)
+/* Whether the first entry, which is committed, has to go. */
+static bool first_must_go(const struct rh_channel_log *log,
+                          const struct rh_channel_log_limits *limits, uint64_t commit,
+                          int64_t time_ms)
 {
-    if (seq < log->first_seq || seq - log->first_seq >= log->count) {
-        return NULL;
+    const struct rh_entry *first = at(log, 0);
+    if (!is_message(first) || log->messages > limits->messages_max ||
+        log->count > 2 * (uint64_t)limits->messages_max ||
+        time_ms - first->time_ms > (int64_t)limits->age_ms_max) {
+        return true;
     }
-    size_t offset = (size_t)(seq - log->first_seq);
-    return log->slots[(log->head + offset) & (log->capacity - 1)];
+    uint64_t last_op = rh_channel_log_last_op(log);
+    const struct rh_entry *committed = rh_channel_log_get(log, commit < last_op ? commit : last_op);
+    return log->bytes > limits->bytes_max && committed->seq != first->seq;
 }
 
-void rh_channel_log_expire(struct rh_channel_log *log, const struct rh_channel_log_limits *limits,
-                           int64_t time_ms)
+void rh_channel_log_trim(struct rh_channel_log *log, const struct rh_channel_log_limits *limits,
+                         uint64_t commit, int64_t time_ms)
 {
-    while (log->count > 0 &&
-           time_ms - log->slots[log->head]->time_ms > (int64_t)limits->age_ms_max) {
+    assert(limits->messages_max > 0);
+    while (log != NULL && log->count > 0 && log->first_op <= commit &&
+           first_must_go(log, limits, commit, time_ms)) {
         drop_first(log);
     }
+}
+
+void rh_channel_log_cut(struct rh_channel_log *log, uint64_t op)
+{
+    if (log == NULL) {
+        return;
+    }
+    while (log->count > 0 && rh_channel_log_last_op(log) > op) {
+        let_go(log, at(log, log->count - 1));
+    }
+    if (log->first_op > op + 1) {
+        log->first_op = op + 1;
+    }
+}
+
+struct rh_entry *rh_channel_log_get(const struct rh_channel_log *log, uint64_t op)
+{
+    if (log == NULL || op < log->first_op || op - log->first_op >= log->count) {
+        return NULL;
+    }
+    return at(log, (uint32_t)(op - log->first_op));
+}
+
+/* Index of the first entry with that seq or a later one; `count` if there is none. */
+static uint32_t index_of_seq(const struct rh_channel_log *log, uint64_t seq)
+{
+    uint64_t first_seq = at(log, 0)->seq;
+    if (log->messages == log->count && seq >= first_seq) {
+        return seq - first_seq < log->count ? (uint32_t)(seq - first_seq) : log->count;
+    }
+    uint32_t low = 0;
+    uint32_t high = log->count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (at(log, middle)->seq < seq) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+struct rh_entry *rh_channel_log_find_seq(const struct rh_channel_log *log, uint64_t seq,
+                                         uint64_t *ret_op)
+{
+    if (log == NULL || log->count == 0) {
+        return NULL;
+    }
+    uint32_t index = index_of_seq(log, seq);
+    if (index == log->count) {
+        return NULL;
+    }
+    /* Of the entries with one seq the message is the first; state operations follow it. */
+    struct rh_entry *entry = at(log, index);
+    if (entry->seq != seq || !is_message(entry)) {
+        return NULL;
+    }
+    if (ret_op != NULL) {
+        *ret_op = log->first_op + index;
+    }
+    return entry;
+}
+
+uint64_t rh_channel_log_first_seq(const struct rh_channel_log *log, uint64_t next_seq)
+{
+    if (log == NULL || log->messages == 0) {
+        return next_seq;
+    }
+    const struct rh_entry *first = at(log, 0);
+    return is_message(first) ? first->seq : first->seq + 1;
 }

@@ -92,7 +92,8 @@ void rh_core_channel_forget(struct rh_core *core, struct rh_channel *channel)
 static void tidy(struct rh_core *core, struct rh_channel *channel)
 {
     uint64_t bytes = channel->log.bytes;
-    rh_channel_log_expire(&channel->log, &core->options.log, core->time_ms);
+    rh_channel_log_trim(&channel->log, &core->options.log, rh_channel_log_last_op(&channel->log),
+                        core->time_ms);
     core->stats.log_bytes -= bytes - channel->log.bytes;
     rh_core_channel_forget(core, channel);
     /* An id that is remembered is a promise to recognise a retry. */

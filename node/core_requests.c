@@ -344,36 +344,62 @@ static void answer_not_owner(struct rh_core *core, const struct request *request
 
 /* ---- serving here ---- */
 
-/* Appends the message to the log, and to the ids; or neither. */
+/* Appends the message to the ids and to the log; or to neither. */
+static int append_entry(struct rh_core *core, struct rh_channel *channel, struct rh_entry *entry)
+{
+    const struct rh_id_window_limits limits = rh_core_id_limits(core);
+    uint64_t op = rh_channel_log_last_op(&channel->log) + 1;
+    if (entry->in_window) {
+        int rv = rh_id_window_add(&channel->ids, &limits, rh_entry_id(entry), entry->seq, op,
+                                  core->now_ms);
+        if (rv != 0) {
+            return rv;
+        }
+    }
+    int rv = rh_channel_log_append(&channel->log, entry);
+    if (rv != 0) {
+        rh_id_window_cut(&channel->ids, op - 1);
+        return rv;
+    }
+    channel->seq = entry->seq;
+    rh_channel_log_trim(&channel->log, &core->options.log, op, core->time_ms);
+    return 0;
+}
+
 static int append(struct rh_core *core, const struct request *request, struct rh_channel *channel,
                   struct rh_entry **ret_entry)
 {
-    const struct rh_id_window_limits limits = rh_core_id_limits(core);
-    uint64_t seq = rh_channel_log_last_seq(&channel->log) + 1;
-    /* Nobody can retry with an id that was made here, and that no other node was told. */
-    bool remember = !request->id_is_ours || request->maybe_done;
+    struct rh_entry *entry = rh_entry_create(&(struct rh_entry_draft){
+        .kind = RH_ENTRY_MESSAGE,
+        .seq = channel->seq + 1,
+        /* Nobody can retry with an id that was made here, and that no other node was told. */
+        .in_window = !request->id_is_ours || request->maybe_done,
+        .time_ms = core->time_ms,
+        .id = request->id,
+        .payload = request->payload,
+    });
+    if (entry == NULL) {
+        return RH_ERR_NO_MEMORY;
+    }
     core->stats.ids -= channel->ids.records.count;
     core->stats.log_bytes -= channel->log.bytes;
-    /* The id first: an id without its message can be taken back, a message cannot. */
-    int rv =
-        remember ? rh_id_window_add(&channel->ids, &limits, request->id, seq, core->now_ms) : 0;
-    if (rv == 0) {
-        rv = rh_channel_log_append(&channel->log, &core->options.log, request->id, request->payload,
-                                   core->time_ms, ret_entry);
-        if (rv != 0 && remember) {
-            rh_id_window_remove_newest(&channel->ids);
-        }
-    }
+    int rv = append_entry(core, channel, entry);
     core->stats.ids += channel->ids.records.count;
     core->stats.log_bytes += channel->log.bytes;
-    return rv;
+    if (rv != 0) {
+        rh_entry_give(entry);
+        return rv;
+    }
+    *ret_entry = entry;
+    return 0;
 }
 
 static enum rh_refusal commit(struct rh_core *core, const struct request *request,
                               struct rh_channel *channel, struct rh_publish_result *result)
 {
     rh_core_channel_forget(core, channel);
-    result->duplicate = rh_id_window_find(&channel->ids, request->id, &result->seq);
+    uint64_t op;
+    result->duplicate = rh_id_window_find(&channel->ids, request->id, &result->seq, &op);
     if (result->duplicate) {
         core->stats.duplicates++;
         rh_core_channel_bring_up(core, channel);
@@ -422,8 +448,8 @@ static void serve_inspect(struct rh_core *core, const struct request *request)
     const struct rh_channel *channel = rh_core_channel_find(core, request->key);
     if (channel != NULL) {
         info.incarnation = channel->incarnation;
-        info.first_seq = channel->log.first_seq;
-        info.last_seq = rh_channel_log_last_seq(&channel->log);
+        info.first_seq = rh_channel_first_seq(channel);
+        info.last_seq = channel->seq;
         info.connections = channel->streams_count + channel->reads_count;
     }
     answer_inspect(core, request, RH_REFUSAL_NONE, &info);

@@ -66,14 +66,14 @@ static void redirect(struct rh_core *core, struct rh_subscription *subscription,
     action->moved.key = key;
 }
 
-/* How many entries from |seq| on make a batch: |count_max| at most. */
+/* How many messages from |seq| on make a batch: |count_max| at most. */
 static uint32_t batch(const struct rh_core *core, const struct rh_channel_log *log, uint64_t seq,
                       uint32_t count_max)
 {
     uint64_t size = 0;
     uint32_t count = 0;
     for (; count < count_max; count++) {
-        const struct rh_entry *entry = rh_channel_log_get(log, seq + count);
+        const struct rh_entry *entry = rh_channel_log_find_seq(log, seq + count, NULL);
         size += entry == NULL ? 0 : rh_entry_client_size_max(entry);
         if (entry == NULL || (count > 0 && size > core->options.batch_size_max)) {
             break;
@@ -87,13 +87,13 @@ static void replay(struct rh_core *core, struct rh_subscription *subscription)
 {
     struct rh_channel *channel = subscription->channel;
     const struct rh_channel_log *log = &channel->log;
-    if (subscription->next_seq < log->first_seq) {
+    if (subscription->next_seq < rh_channel_first_seq(channel)) {
         rh_core_refuse(core, subscription, RH_REFUSAL_TOO_SLOW);
         return;
     }
     uint32_t count = batch(core, log, subscription->next_seq, REPLAY_MESSAGES_MAX);
     for (; count > 0; count--) {
-        struct rh_entry *entry = rh_channel_log_get(log, subscription->next_seq);
+        struct rh_entry *entry = rh_channel_log_find_seq(log, subscription->next_seq, NULL);
         struct rh_action *action = rh_core_act(core, RH_ACTION_DELIVER);
         action->deliver.subscription = subscription;
         action->deliver.channel = channel;
@@ -102,7 +102,7 @@ static void replay(struct rh_core *core, struct rh_subscription *subscription)
         core->stats.deliveries++;
         subscription->next_seq++;
     }
-    if (subscription->next_seq > rh_channel_log_last_seq(log)) {
+    if (subscription->next_seq > channel->seq) {
         rh_list_remove(&subscription->link);
         rh_list_push_back(&channel->live, &subscription->link);
         subscription->state = RH_SUBSCRIPTION_LIVE;
@@ -130,13 +130,13 @@ static void join_channel(struct rh_core *core, struct rh_subscription *subscript
     replay(core, subscription);
 }
 
-/* |count| entries of the log from |seq| on, each with a reference, or NULL when out of memory. */
+/* |count| messages of the log from |seq| on, each with a reference, or NULL when out of memory. */
 static struct rh_entry **take_entries(const struct rh_channel_log *log, uint64_t seq,
                                       uint32_t count)
 {
     struct rh_entry **entries = calloc(count, sizeof(struct rh_entry *));
     for (uint32_t i = 0; entries != NULL && i < count; i++) {
-        entries[i] = rh_entry_take(rh_channel_log_get(log, seq + i));
+        entries[i] = rh_entry_take(rh_channel_log_find_seq(log, seq + i, NULL));
     }
     return entries;
 }
@@ -160,7 +160,7 @@ static void answer_read(struct rh_core *core, struct rh_subscription *subscripti
     }
     struct rh_resume resume =
         rh_channel_resume(channel, subscription->has_after, subscription->after);
-    uint64_t held = rh_channel_log_last_seq(&channel->log) + 1 - resume.next_seq;
+    uint64_t held = channel->seq + 1 - resume.next_seq;
     uint32_t count = batch(core, &channel->log, resume.next_seq, subscription->limit);
     struct rh_entry **entries =
         count == 0 ? NULL : take_entries(&channel->log, resume.next_seq, count);
@@ -190,7 +190,7 @@ static bool read_has_answer(const struct rh_subscription *subscription,
     }
     struct rh_resume resume =
         rh_channel_resume(channel, subscription->has_after, subscription->after);
-    return !resume.recovered || resume.next_seq <= rh_channel_log_last_seq(&channel->log);
+    return !resume.recovered || resume.next_seq <= channel->seq;
 }
 
 static void wait_for_message(struct rh_core *core, struct rh_subscription *subscription,
@@ -201,8 +201,8 @@ static void wait_for_message(struct rh_core *core, struct rh_subscription *subsc
         subscription->has_after = true;
         subscription->after = (struct rh_position){0};
         if (channel->incarnation != 0) {
-            subscription->after = (struct rh_position){
-                .incarnation = channel->incarnation, .seq = rh_channel_log_last_seq(&channel->log)};
+            subscription->after =
+                (struct rh_position){.incarnation = channel->incarnation, .seq = channel->seq};
         }
     }
     subscription->channel = channel;

@@ -426,18 +426,17 @@ static void check_channel(struct run *run, const struct node *node,
     LAW(run, channel->streams_count == streams);
     LAW(run, channel->reads_count == length(&channel->waiting));
     LAW(run, channel->incarnation != 0 || (streams == 0 && channel->reads_count > 0));
-    LAW(run, log->count <= node->options.log.messages_max);
+    LAW(run, log->messages <= node->options.log.messages_max);
     rh_list_each ((struct rh_list *)(uintptr_t)&channel->live, link) {
         const struct client *live = client_of(rh_container_of(link, struct rh_subscription, link));
         LAW(run, live->subscription.state == RH_SUBSCRIPTION_LIVE);
-        LAW(run, live->subscription.next_seq == rh_channel_log_last_seq(log) + 1);
-        LAW(run, live->seq == rh_channel_log_last_seq(log));
+        LAW(run, live->subscription.next_seq == channel->seq + 1);
+        LAW(run, live->seq == channel->seq);
     }
     rh_list_each ((struct rh_list *)(uintptr_t)&channel->waiting, link) {
         const struct rh_subscription *waiting = rh_container_of(link, struct rh_subscription, link);
         struct rh_resume resume = rh_channel_resume(channel, waiting->has_after, waiting->after);
-        LAW(run, channel->incarnation == 0 ||
-                     (resume.recovered && resume.next_seq > rh_channel_log_last_seq(log)));
+        LAW(run, channel->incarnation == 0 || (resume.recovered && resume.next_seq > channel->seq));
     }
     if (!core->sweeping && core->view != NULL) {
         uint32_t owner = rh_ring_owner(core->view->ring, channel->hash);

@@ -21,9 +21,9 @@ static bool now_and_then(enum sim_mutation mutation, unsigned every)
 /* Names that the linker makes; nobody else may call them. */
 /* NOLINTBEGIN(bugprone-reserved-identifier) */
 bool __real_rh_id_window_find(const struct rh_id_window *window, struct rh_bytes id,
-                              uint64_t *ret_seq);
+                              uint64_t *ret_seq, uint64_t *ret_op);
 bool __wrap_rh_id_window_find(const struct rh_id_window *window, struct rh_bytes id,
-                              uint64_t *ret_seq);
+                              uint64_t *ret_seq, uint64_t *ret_op);
 struct rh_core_route __real_rh_core_route(const struct rh_core *core, struct rh_bytes key);
 struct rh_core_route __wrap_rh_core_route(const struct rh_core *core, struct rh_bytes key);
 uint64_t __real_rh_core_random(struct rh_core *core);
@@ -40,9 +40,9 @@ void __wrap_request_on_read(struct rh_membership *membership,
                             const struct rh_membership_result *result);
 
 bool __wrap_rh_id_window_find(const struct rh_id_window *window, struct rh_bytes id,
-                              uint64_t *ret_seq)
+                              uint64_t *ret_seq, uint64_t *ret_op)
 {
-    bool found = __real_rh_id_window_find(window, id, ret_seq);
+    bool found = __real_rh_id_window_find(window, id, ret_seq, ret_op);
     return current == SIM_MUTATION_NO_WINDOW ? false : found;
 }
 
