@@ -294,6 +294,8 @@ static void a_cut_takes_numbers_back(void **state RH_UNUSED)
     /* Below what is held. */
     rh_channel_log_trim(log, &(struct rh_channel_log_limits){.messages_max = 1}, 2, 1000);
     assert_int_equal(log->first_op, 3);
+    rh_channel_log_cut(log, 1);
+    assert_int_equal(log->first_op, 2);
     rh_channel_log_cut(log, 0);
     assert_int_equal(log->first_op, 1);
     assert_int_equal(rh_channel_log_last_op(log), 0);
