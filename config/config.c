@@ -31,6 +31,9 @@
 #define MIB(n)     KIB((n)*UINT64_C(1024))
 #define GIB(n)     MIB((n)*UINT64_C(1024))
 
+#define CHANNELS_MAX UINT64_C(100000000)
+#define COPIES_MAX   (CHANNELS_MAX * RH_RING_REPLICAS_MAX)
+
 /* The first line of each group is what must be given, if anything. */
 static const struct rh_field top_fields[] = {
     {.name = "cluster",
@@ -60,10 +63,11 @@ static const struct rh_field limits_fields[] = {
     AMOUNT("log_age", limits.log_age_ms, RH_VALUE_DURATION, SECONDS(1), HOURS(1000), HOURS(1)),
     AMOUNT("channel_idle", limits.channel_idle_ms, RH_VALUE_DURATION, SECONDS(1), HOURS(1000),
            HOURS(1)),
-    AMOUNT("channels", limits.channels, RH_VALUE_COUNT, 1, 100000000, 1000000),
+    AMOUNT("channels", limits.channels, RH_VALUE_COUNT, 1, CHANNELS_MAX, 1000000),
+    AMOUNT("copies", limits.copies, RH_VALUE_COUNT, 1, COPIES_MAX, 0),
     AMOUNT("message_bytes", limits.message_bytes, RH_VALUE_SIZE, 1, MIB(16), KIB(64)),
     AMOUNT("connections", limits.connections, RH_VALUE_COUNT, 1, 10000000, 200000),
-    AMOUNT("dedup_age", limits.dedup_age_ms, RH_VALUE_DURATION, SECONDS(1), HOURS(1000),
+    AMOUNT("dedup_age", limits.dedup_age_ms, RH_VALUE_DURATION, SECONDS(60), HOURS(1000),
            MINUTES(5)),
     AMOUNT("send_queue", limits.send_queue_bytes, RH_VALUE_SIZE, KIB(4), GIB(1), MIB(1)),
     AMOUNT("header_bytes", limits.header_bytes, RH_VALUE_SIZE_32, KIB(4), MIB(1), KIB(16)),
@@ -85,6 +89,8 @@ static const struct rh_field rebalance_fields[] = {
     AMOUNT("in_flight", rebalance.in_flight, RH_VALUE_COUNT, 1, 65536, 64),
     AMOUNT("moved_linger", rebalance.moved_linger_ms, RH_VALUE_DURATION, 0, MINUTES(10),
            SECONDS(5)),
+    AMOUNT("drain_timeout", rebalance.drain_timeout_ms, RH_VALUE_DURATION, 0, HOURS(24),
+           SECONDS(30)),
 };
 
 static const struct rh_fields top = {top_fields, COUNT_OF(top_fields)};
@@ -156,6 +162,14 @@ static int check_required(const struct rh_place *file, struct rh_config *config)
     return rv;
 }
 
+/* Defaults that follow from other fields. */
+static void complete(struct rh_config *config)
+{
+    if (config->limits.copies == 0) {
+        config->limits.copies = config->limits.channels * config->ring.replicas;
+    }
+}
+
 /* What no single field can tell. */
 static int check_together(const struct rh_place *file, const struct rh_config *config)
 {
@@ -205,6 +219,7 @@ static int read_file(const struct rh_place *file, struct rh_config *config)
         rv = check_required(file, config);
     }
     if (rv == 0) {
+        complete(config);
         rv = check_together(file, config);
     }
     return rv != 0 ? rv : rh_nodes_check(file, config, 0);

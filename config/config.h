@@ -49,6 +49,7 @@ struct rh_config {
         uint32_t log_age_ms;
         uint32_t channel_idle_ms;
         uint32_t channels; /* per node */
+        uint32_t copies;   /* per node, in all roles; default channels times ring.replicas */
         uint64_t message_bytes;
         uint32_t connections; /* per node */
         uint32_t dedup_age_ms;
@@ -67,6 +68,7 @@ struct rh_config {
         uint32_t channels_per_second;
         uint32_t in_flight;
         uint32_t moved_linger_ms;
+        uint32_t drain_timeout_ms; /* for the channels of a node that stops; default 30s */
     } rebalance;
     struct rh_config_node *nodes;
     size_t nodes_count;

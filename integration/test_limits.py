@@ -30,8 +30,8 @@ def test_the_largest_message_reaches_its_owner_through_any_node(shared_zookeeper
     assert answer.json()["node"] == cluster.owner(key).id
 
 
-def test_an_answer_comes_while_a_retry_is_still_recognised(shared_zookeeper, make_cluster, key):
-    cluster = make_cluster(shared_zookeeper, nodes=2, settings={"limits": "{dedup_age: 1s}"})
+def test_an_owner_that_stands_still_leaves_the_outcome_unknown(shared_zookeeper, make_cluster, key):
+    cluster = make_cluster(shared_zookeeper, nodes=2, session_timeout="20s")
     owner, wrong = cluster.owner(key), cluster.wrong_node(key)
     owner.pause()
     started = time.monotonic()
@@ -39,7 +39,7 @@ def test_an_answer_comes_while_a_retry_is_still_recognised(shared_zookeeper, mak
     elapsed = time.monotonic() - started
     owner.resume()
     assert answer.status == 504 and answer.code == "unknown_outcome"
-    assert elapsed < 1
+    assert elapsed < 6
 
 
 def test_what_is_passed_on_in_a_redirect_has_a_limit(steady, key):

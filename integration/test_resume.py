@@ -16,7 +16,7 @@ def small(shared_zookeeper, tmp_path_factory):
     """One node whose logs are short."""
     cluster = Cluster(shared_zookeeper, tmp_path_factory.mktemp("small"), nodes=1, settings={
         "limits": "{log_messages: 10, log_bytes: 4KiB, message_bytes: 2KiB, log_age: 2s, "
-                  "channel_idle: 2s, dedup_age: 1s}"})
+                  "channel_idle: 2s}"})
     yield cluster.start()
     cluster.stop()
 

@@ -8,7 +8,8 @@
 
 #define SLOW_S 0.1
 
-/* How long a forwarded request may take at most, and how long one waits for a view. */
+/* How long a forwarded request may take at most (far below what `dedup_age` may be, so that the owner
+ * still knows the id when its publisher retries), and how long one waits for a view. */
 #define FORWARD_TIMEOUT_MS  5000U
 #define CATCH_UP_TIMEOUT_MS 5000U
 #define PENDING_MAX         65536U
@@ -212,9 +213,6 @@ static void fit_connections(struct rh_daemon *daemon)
 static int create_core(struct rh_daemon *daemon, uint64_t instance)
 {
     const struct rh_config *config = daemon->config;
-    /* Half of dedup_age: as long as a request is sent again, and when its publisher retries after
-     * `unknown_outcome`, the owner must still know the id. */
-    uint32_t forward_max_ms = config->limits.dedup_age_ms / 2;
     struct rh_core_options options = {
         .instance = instance,
         .log = {.messages_max = config->limits.log_messages,
@@ -226,8 +224,7 @@ static int create_core(struct rh_daemon *daemon, uint64_t instance)
         .dedup_ids_max = DEDUP_IDS_MAX,
         .payload_size_max = config->limits.message_bytes,
         .batch_size_max = config->limits.send_queue_bytes,
-        .forward_timeout_ms =
-            forward_max_ms < FORWARD_TIMEOUT_MS ? forward_max_ms : FORWARD_TIMEOUT_MS,
+        .forward_timeout_ms = FORWARD_TIMEOUT_MS,
         .catch_up_timeout_ms = CATCH_UP_TIMEOUT_MS,
         .pending_max = PENDING_MAX,
         .pending_bytes_max = PENDING_BYTES_MAX,

@@ -111,6 +111,26 @@ static void what_is_not_given_has_the_value_of_the_example(void **state RH_UNUSE
     rh_config_finish(&bare);
 }
 
+static void copies_follow_from_channels_and_replicas_unless_given(void **state RH_UNUSED)
+{
+    static const struct {
+        const char *text;
+        uint32_t copies;
+    } rows[] = {
+        {HEAD "ring: {replicas: 3}\n", 3000000},
+        {HEAD "limits: {channels: 10}\nring: {replicas: 1}\n", 10},
+        {HEAD "limits: {channels: 100000000}\nring: {replicas: 16}\n", 1600000000},
+        {HEAD "limits: {channels: 10, copies: 7}\nring: {replicas: 3}\n", 7},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct rh_config config = {0};
+        struct rh_reason reason = {""};
+        assert_int_equal(parse(rows[i].text, &config, &reason), 0);
+        assert_int_equal(config.limits.copies, rows[i].copies);
+        rh_config_finish(&config);
+    }
+}
+
 /* --- Every field, its default and its range ---------------------------------------------------- */
 
 /* One amount of the file. |below| and |above| are the nearest values that are refused. */
@@ -134,9 +154,10 @@ static const struct amount amounts[] = {
     {"limits", "log_age", "1h", "1s", "1000h", "999ms", "3600000001ms"},
     {"limits", "channel_idle", "1h", "1s", "1000h", "999ms", "3600000001ms"},
     {"limits", "channels", "1000000", "1", "100000000", "0", "100000001"},
+    {"limits", "copies", "2000000", "1", "1600000000", "0", "1600000001"},
     {"limits", "message_bytes", "64KiB", "1B", "16MiB", "0B", "16777217B"},
     {"limits", "connections", "200000", "1", "10000000", "0", "10000001"},
-    {"limits", "dedup_age", "5m", "1s", "1000h", "999ms", "3600000001ms"},
+    {"limits", "dedup_age", "5m", "60s", "1000h", "59999ms", "3600000001ms"},
     {"limits", "send_queue", "1MiB", "4KiB", "1GiB", "4095B", "1073741825B"},
     {"limits", "header_bytes", "16KiB", "4KiB", "1MiB", "4095B", "1048577B"},
     {"limits", "header_count", "64", "16", "1024", "15", "1025"},
@@ -148,6 +169,7 @@ static const struct amount amounts[] = {
     {"rebalance", "channels_per_second", "2000", "1", "1000000", "0", "1000001"},
     {"rebalance", "in_flight", "64", "1", "65536", "0", "65537"},
     {"rebalance", "moved_linger", "5s", "0", "10m", "-1s", "600001ms"},
+    {"rebalance", "drain_timeout", "30s", "0", "24h", "-1s", "86400001ms"},
 };
 
 #define AMOUNTS_COUNT (sizeof(amounts) / sizeof(amounts[0]))
@@ -711,6 +733,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         RH_TEST(the_example_is_read_as_it_says),
         RH_TEST(what_is_not_given_has_the_value_of_the_example),
+        RH_TEST(copies_follow_from_channels_and_replicas_unless_given),
         RH_TEST(every_amount_is_accepted_up_to_its_bounds_and_refused_beyond),
         RH_TEST(the_documentation_has_every_field_with_default_and_range),
         RH_TEST(what_is_wrong_is_named_with_file_line_and_field),
