@@ -100,10 +100,23 @@ static void schedule_tick(struct rh_daemon *daemon, enum rh_event_kind stepped, 
     }
 }
 
+/* The process stood still after it had read what |event| is made of. Whether that may be too old. */
+static bool drop_stale(struct rh_daemon *daemon, const struct rh_event *event)
+{
+    if (event->kind == RH_EVENT_PUBLISH) {
+        rh_daemon_requests_drop(daemon, event->publish.request);
+    }
+    rh_daemon_stall_react(daemon);
+    return event->kind == RH_EVENT_PUBLISH || event->kind == RH_EVENT_PEER_MESSAGE;
+}
+
 void rh_daemon_step(struct rh_daemon *daemon, struct rh_event *event)
 {
     event->now_ms = rh_clock_monotonic_ms();
     event->time_ms = rh_clock_unix_ms();
+    if (rh_daemon_stall_seen(daemon, event->now_ms) && drop_stale(daemon, event)) {
+        return;
+    }
     rh_core_step(daemon->core, event, &daemon->actions);
     for (size_t i = 0; i < daemon->actions.count; i++) {
         perform(daemon, &daemon->actions.items[i]);
@@ -168,6 +181,7 @@ static void start_watchers(struct rh_daemon *daemon)
     daemon->hungry_timer.data = daemon;
     daemon->sigterm.data = daemon;
     daemon->sigint.data = daemon;
+    rh_daemon_stall_start(daemon);
     ev_timer_start(daemon->loop, &daemon->slow_timer);
     ev_signal_start(daemon->loop, &daemon->sigterm);
     ev_signal_start(daemon->loop, &daemon->sigint);
@@ -177,6 +191,7 @@ static void stop_watchers(struct rh_daemon *daemon)
 {
     ev_timer_stop(daemon->loop, &daemon->core_timer);
     (void)ev_clear_pending(daemon->loop, &daemon->turn_end);
+    rh_daemon_stall_stop(daemon);
     ev_timer_stop(daemon->loop, &daemon->slow_timer);
     ev_timer_stop(daemon->loop, &daemon->hungry_timer);
     ev_signal_stop(daemon->loop, &daemon->sigterm);

@@ -259,6 +259,8 @@ static int http_metrics(const struct rh_daemon *daemon, struct rh_buffer *out)
          http->heartbeat_timeouts},
         {"counter", "websocket_protocol_errors_total", "WebSockets closed with 1002, 1007, 1009",
          http->protocol_errors},
+        {"counter", "dropped_unread_total", "Closed unread after the process stood still",
+         http->dropped_unread},
     };
     return METRICS(out, rows);
 }
@@ -286,6 +288,8 @@ static int cluster_metrics(const struct rh_daemon *daemon, struct rh_buffer *out
         {"counter", "peer_links_lost_total", "Links that broke", peers.links_lost},
         {"counter", "peer_dead_total", "Hard evidence that a peer is dead", peers.dead_reported},
         {"counter", "peer_frames_refused_total", "Malformed frames", peers.frames_refused},
+        {"counter", "stalls_total", "Times that the process did not run for more than 10 s",
+         daemon->stalls},
     };
     return METRICS(out, rows);
 }

@@ -77,6 +77,7 @@ struct rh_daemon {
     ev_prepare turn_end;   /* never started: fed by hand when a TICK is due */
     ev_timer slow_timer;   /* a few times a second: lingering, progress, shutdown */
     ev_timer hungry_timer; /* at once: replays that can go on */
+    ev_check stall_check;  /* before anything else in a turn */
     ev_signal sigterm;
     ev_signal sigint;
 
@@ -116,6 +117,8 @@ struct rh_daemon {
     bool left;            /* the registration is gone */
     bool clients_stopped; /* the client listener is closed, its connections gone */
     uint64_t started_ms;
+    uint64_t alive_ms; /* when the process last looked at the clock */
+    uint64_t stalls;   /* how often it had stood still */
 };
 
 /* ---- daemon.c ---- */
@@ -136,6 +139,18 @@ static inline bool rh_daemon_is_closing(const struct rh_daemon *daemon)
 {
     return rh_daemon_state(daemon) >= RH_DAEMON_CLOSING;
 }
+
+/* ---- daemon_stall.c ---- */
+
+void rh_daemon_stall_start(struct rh_daemon *daemon);
+void rh_daemon_stall_stop(struct rh_daemon *daemon);
+
+/* Whether the process stood still until now, so long that what it holds unread may be too old. Once
+ * for each time: the caller reacts. */
+bool rh_daemon_stall_seen(struct rh_daemon *daemon, uint64_t now_ms);
+
+/* Closes what may be too old. Outside of a step. */
+void rh_daemon_stall_react(struct rh_daemon *daemon);
 
 /* ---- daemon_clients.c ---- */
 
@@ -159,6 +174,9 @@ void rh_daemon_clients_feed(struct rh_daemon *daemon);
 
 /* A view was adopted: /v1/ring changes. */
 void rh_daemon_requests_view(struct rh_daemon *daemon);
+
+/* Drops a request that the core has not seen, and its connection with it. */
+void rh_daemon_requests_drop(struct rh_daemon *daemon, uint64_t number);
 
 /* ---- daemon_cluster.c ---- */
 

@@ -381,6 +381,15 @@ void rh_daemon_requests_publish(struct rh_daemon *daemon, struct rh_http_connect
     rh_daemon_step(daemon, &event);
 }
 
+void rh_daemon_requests_drop(struct rh_daemon *daemon, uint64_t number)
+{
+    struct rh_daemon_request *request = request_find(daemon, number);
+    if (request != NULL) {
+        rh_http_connection_abort(request->connection);
+        rh_daemon_request_destroy(daemon, request);
+    }
+}
+
 void rh_daemon_requests_published(struct rh_daemon *daemon, const struct rh_action *action)
 {
     const struct rh_publish_result *result = &action->published.result;

@@ -303,6 +303,24 @@ int rh_ev_peer_send(struct rh_ev_peer *peers, const struct rh_node_ref *to,
     return rh_peer_link_send(link, message);
 }
 
+void rh_ev_peer_reset(struct rh_ev_peer *peers)
+{
+    struct rh_table_link *next;
+    rh_peer_incoming_reset(peers, NULL);
+    for (struct rh_table_link *at = rh_table_next(&peers->members, NULL); at != NULL; at = next) {
+        next = rh_table_next(&peers->members, at);
+        rh_peer_link_reset(link_of(at));
+    }
+    rh_list_each_safe (&peers->leaving, leaving) {
+        rh_peer_link_reset(rh_container_of(leaving, struct rh_peer_link, list_link));
+    }
+}
+
+void rh_ev_peer_reset_from(struct rh_ev_peer *peers, const struct rh_node_ref *node)
+{
+    rh_peer_incoming_reset(peers, node);
+}
+
 bool rh_ev_peer_is_up(const struct rh_ev_peer *peers, const struct rh_node_ref *node)
 {
     const struct rh_peer_link *link = find(peers, node);

@@ -123,6 +123,7 @@ struct rh_ev_peer_stats {
     uint64_t hellos_refused;   /* another cluster, version or identity, in either direction */
     uint64_t incoming_refused; /* above incoming_max */
     uint64_t incoming_timed_out; /* no hello in time, or silent for long */
+    uint64_t resets; /* connections closed by rh_ev_peer_reset(), rh_ev_peer_reset_from() */
 };
 
 /*
@@ -163,6 +164,17 @@ void rh_ev_peer_set_epoch(struct rh_ev_peer *peers, struct rh_epoch epoch);
  */
 RH_MUST_CHECK int rh_ev_peer_send(struct rh_ev_peer *peers, const struct rh_node_ref *to,
                                   const struct rh_peer_message *message);
+
+/*
+ * Closes every connection at once, in both directions, and forgets what is queued: of a process that
+ * stood still nobody can say how old is what waits in its sockets. Links are dialled again; those that
+ * were up give `down` first, from the loop. May be called from within a handler, also `message`: then
+ * no other message of that connection follows.
+ */
+void rh_ev_peer_reset(struct rh_ev_peer *peers);
+
+/* Closes the connection on which |node| sends, if there is one; it will dial again. Likewise. */
+void rh_ev_peer_reset_from(struct rh_ev_peer *peers, const struct rh_node_ref *node);
 
 /* Whether the link to exactly this process is up, so that something can be sent. */
 bool rh_ev_peer_is_up(const struct rh_ev_peer *peers, const struct rh_node_ref *node);

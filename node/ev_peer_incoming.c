@@ -18,13 +18,16 @@
  *       +-----hello, wrong--> REFUSED    got our hello with the reason; we shut down, they close
  *
  * All but OPEN end hello_timeout_ms after the accept. OPEN ends when the other side has been
- * silent for SILENCE_FACTOR times our pong timeout: its host is gone, for a dialler pings.
+ * silent for SILENCE_LOOKS quarters of our pong timeout (16 s): its host is gone or its process
+ * stands still, for a dialler pings. With the connection goes what it had queued, which would be
+ * old by the time it came (docs/protocol-cluster.md, N9). Silence is counted in looks, not by a
+ * clock: when this process itself stood still, what waits in the socket is heard before the next.
  */
 
-#define ACCEPTS_MAX    16 /* a turn */
-#define PAUSE_MS       100
-#define SILENCE_FACTOR 4
-#define ADDRESS_SIZE   80
+#define ACCEPTS_MAX   16 /* a turn */
+#define PAUSE_MS      100
+#define SILENCE_LOOKS 16
+#define ADDRESS_SIZE  80
 
 enum incoming_state { GREETING, OPEN, ANSWERED, REFUSED, BURIED };
 
@@ -44,7 +47,8 @@ struct rh_peer_incoming {
     struct rh_machine machine;
     struct rh_peer_stream stream;
     ev_timer timer;
-    bool heard;              /* OPEN: something came since the timer was last looked at */
+    bool heard;              /* OPEN: something came since the last look */
+    unsigned silent_looks;   /* OPEN: in a row, without anything */
     struct rh_node_ref from; /* OPEN */
     char address[ADDRESS_SIZE];
 };
@@ -163,8 +167,8 @@ static void on_hello(struct rh_peer_incoming *incoming, const struct rh_peer_mes
     }
     rh_machine_move(&incoming->machine, OPEN);
     replace_older(incoming);
-    uint64_t silence_ms = (uint64_t)peers->options.pong_timeout_ms * SILENCE_FACTOR;
-    rh_peer_timer(peers, &incoming->timer, silence_ms, silence_ms);
+    uint64_t look_ms = peers->options.pong_timeout_ms / 4 + 1;
+    rh_peer_timer(peers, &incoming->timer, look_ms, look_ms);
     rh_log(peers->options.logger, RH_LOG_DEBUG,
            "peer_connected address=%s peer=%s instance=%016" PRIx64, incoming->address,
            incoming->from.id, incoming->from.instance);
@@ -213,9 +217,12 @@ static void on_timer(struct ev_loop *loop, ev_timer *watcher, int events)
     (void)loop;
     (void)events;
     struct rh_peer_incoming *incoming = watcher->data;
-    if (state_of(incoming) == OPEN && incoming->heard) {
+    if (state_of(incoming) == OPEN) {
+        incoming->silent_looks = incoming->heard ? 0 : incoming->silent_looks + 1;
         incoming->heard = false;
-        return;
+        if (incoming->silent_looks < SILENCE_LOOKS) {
+            return;
+        }
     }
     incoming->peers->stats.incoming_timed_out++;
     log_closed(incoming, state_of(incoming) == OPEN ? "silent for too long" : "no hello in time");
@@ -327,6 +334,21 @@ void rh_peer_listen_stop(struct rh_ev_peer *peers)
     ev_io_stop(peers->loop, &peers->listen_io);
     ev_timer_stop(peers->loop, &peers->listen_pause);
     (void)close(peers->listen_fd);
+}
+
+void rh_peer_incoming_reset(struct rh_ev_peer *peers, const struct rh_node_ref *from)
+{
+    rh_list_each_safe (&peers->incoming, link) {
+        struct rh_peer_incoming *incoming =
+            rh_container_of(link, struct rh_peer_incoming, list_link);
+        bool theirs = from == NULL ||
+                      (state_of(incoming) == OPEN && rh_node_ref_equal(&incoming->from, from));
+        if (theirs) {
+            peers->stats.resets++;
+            log_closed(incoming, "reset");
+            bury(incoming);
+        }
+    }
 }
 
 void rh_peer_incoming_bury_all(struct rh_ev_peer *peers)

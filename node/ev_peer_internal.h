@@ -172,6 +172,8 @@ struct rh_peer_link {
     uint64_t refused_since_ms;
     bool dead_logged; /* since it was last up */
 
+    const char *broken_reason; /* BROKEN: why, for `down` */
+
     char reason[RH_REASON_SIZE]; /* why it last failed: said in the log when it changes */
 };
 
@@ -191,6 +193,9 @@ RH_MUST_CHECK int rh_peer_link_send(struct rh_peer_link *link,
 /* Shares our epoch. */
 void rh_peer_link_ping(struct rh_peer_link *link);
 
+/* Closes it if it is up or leaving, and forgets what is queued. */
+void rh_peer_link_reset(struct rh_peer_link *link);
+
 /* Closes and buries, in whatever state, from members or leaving. */
 void rh_peer_link_bury(struct rh_peer_link *link);
 
@@ -199,6 +204,9 @@ void rh_peer_link_bury(struct rh_peer_link *link);
 RH_MUST_CHECK int rh_peer_listen(struct rh_ev_peer *peers, struct rh_reason *reason);
 void rh_peer_listen_stop(struct rh_ev_peer *peers);
 void rh_peer_incoming_bury_all(struct rh_ev_peer *peers);
+
+/* Closes those on which |from| sends, or all of them if it is NULL. */
+void rh_peer_incoming_reset(struct rh_ev_peer *peers, const struct rh_node_ref *from);
 
 /* Probes. */
 

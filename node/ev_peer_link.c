@@ -15,7 +15,7 @@
  *   CONNECTING   hello_timeout_ms for both, from the dial
  *   GREETING
  *   UP           every ping_interval_ms: one ping
- *   BROKEN       at once: its queue ran over inside a call of the daemon, who is told from the loop
+ *   BROKEN       at once: it was closed inside a call of the daemon, who is told from the loop
  *   LEAVING      pong_timeout_ms: what is not written by then is lost
  *
  * Evidence. A refusal says that no process listens, and members listen. One alone could be a slip
@@ -295,7 +295,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *watcher, int events)
         on_ping_due(link);
         break;
     case BROKEN:
-        lost(link, RH_PEER_END_LOCAL, "more is queued than its limit");
+        lost(link, RH_PEER_END_LOCAL, link->broken_reason);
         break;
     case LEAVING:
         rh_peer_link_bury(link);
@@ -341,6 +341,15 @@ struct rh_peer_link *rh_peer_link_create(struct rh_ev_peer *peers,
     return link;
 }
 
+/* UP no more, which is told from the loop. */
+static void break_up(struct rh_peer_link *link, const char *reason)
+{
+    rh_peer_stream_close(&link->stream);
+    rh_machine_move(&link->machine, BROKEN);
+    link->broken_reason = reason;
+    rh_peer_timer(link->peers, &link->timer, 0, 0);
+}
+
 int rh_peer_link_send(struct rh_peer_link *link, const struct rh_peer_message *message)
 {
     assert(state_of(link) == UP);
@@ -349,9 +358,7 @@ int rh_peer_link_send(struct rh_peer_link *link, const struct rh_peer_message *m
         link->peers->stats.messages_sent++;
     } else if (rv == RH_ERR_FULL) {
         link->peers->stats.queue_overflows++;
-        rh_peer_stream_close(&link->stream);
-        rh_machine_move(&link->machine, BROKEN);
-        rh_peer_timer(link->peers, &link->timer, 0, 0);
+        break_up(link, "more is queued than its limit");
     }
     return rv;
 }
@@ -374,6 +381,16 @@ void rh_peer_link_leave(struct rh_peer_link *link)
     rh_machine_move(&link->machine, LEAVING);
     rh_peer_timer(peers, &link->timer, peers->options.pong_timeout_ms, 0);
     rh_peer_stream_finish(&link->stream);
+}
+
+void rh_peer_link_reset(struct rh_peer_link *link)
+{
+    if (state_of(link) == UP) {
+        link->peers->stats.resets++;
+        break_up(link, "reset");
+    } else if (state_of(link) == LEAVING) {
+        rh_peer_link_bury(link);
+    }
 }
 
 void rh_peer_link_bury(struct rh_peer_link *link)

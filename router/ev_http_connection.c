@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -372,6 +373,13 @@ static void on_readable(struct rh_http_connection *connection)
     } else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
         rh_http_connection_break(connection, RH_HTTP_CLOSE_BROKEN);
     }
+}
+
+bool rh_http_connection_has_unread(const struct rh_http_connection *connection)
+{
+    int size = 0;
+    return rh_buffer_size(&connection->input) > 0 ||
+           (ioctl(connection->io.fd, FIONREAD, &size) == 0 && size > 0);
 }
 
 static void on_io(struct ev_loop *loop, ev_io *watcher, int events)

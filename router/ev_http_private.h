@@ -183,6 +183,9 @@ void rh_http_connection_resume(struct rh_http_connection *connection);
 /* The server stops: ends the connection if it is between requests, and hurries one that ends. */
 void rh_http_connection_stop(struct rh_http_connection *connection);
 
+/* Whether the client has sent something that was not given to the handler, nor could be by now. */
+bool rh_http_connection_has_unread(const struct rh_http_connection *connection);
+
 /* Its time limit has passed. */
 void rh_http_connection_expire(struct rh_http_connection *connection);
 

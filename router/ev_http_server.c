@@ -214,13 +214,10 @@ static void welcome(struct rh_http_server *server, int fd)
     rh_http_connection_create(server, fd);
 }
 
-static void on_acceptable(struct ev_loop *loop, ev_io *watcher, int events)
+static void accept_some(struct rh_http_server *server, int listener, unsigned count_max)
 {
-    (void)loop;
-    (void)events;
-    struct rh_http_server *server = watcher->data;
-    for (unsigned i = 0; i < ACCEPTS_PER_TURN; i++) {
-        int fd = accept4(watcher->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    for (unsigned i = 0; i < count_max; i++) {
+        int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
             server->stats.accepted++;
             welcome(server, fd);
@@ -235,6 +232,13 @@ static void on_acceptable(struct ev_loop *loop, ev_io *watcher, int events)
             return;
         }
     }
+}
+
+static void on_acceptable(struct ev_loop *loop, ev_io *watcher, int events)
+{
+    (void)loop;
+    (void)events;
+    accept_some(watcher->data, watcher->fd, ACCEPTS_PER_TURN);
 }
 
 /* ---- Listening ---- */
@@ -485,6 +489,21 @@ void rh_http_server_stop(struct rh_http_server *server)
     }
     /* There may be none: stopped() is said at the end of this turn. */
     ev_feed_event(server->loop, &server->turn_end, EV_CUSTOM);
+}
+
+void rh_http_server_drop_unread(struct rh_http_server *server)
+{
+    for (size_t i = 0; i < server->listeners_count; i++) {
+        accept_some(server, server->listeners[i].io.fd, LISTEN_BACKLOG);
+    }
+    rh_list_each (&server->connections, link) {
+        struct rh_http_connection *connection =
+            rh_container_of(link, struct rh_http_connection, link);
+        if (rh_http_connection_has_unread(connection)) {
+            server->stats.dropped_unread++;
+            rh_http_connection_break(connection, RH_HTTP_CLOSE_BROKEN);
+        }
+    }
 }
 
 void rh_http_server_close_websockets(struct rh_http_server *server, uint16_t code,

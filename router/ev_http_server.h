@@ -109,6 +109,7 @@ struct rh_http_server_stats {
     uint64_t protocol_errors;    /* WebSockets closed with 1002, 1007 or 1009 */
     uint64_t send_queue_full;    /* send() returned RH_ERR_FULL */
     uint64_t close_timeouts;     /* our close frame was not answered in time */
+    uint64_t dropped_unread;     /* by rh_http_server_drop_unread() */
     uint32_t connections;        /* open now, WebSockets included */
     uint32_t websockets;         /* open now */
 };
@@ -144,6 +145,13 @@ uint16_t rh_http_server_port(const struct rh_http_server *server);
  * called when the last connection is gone. May be called again.
  */
 void rh_http_server_stop(struct rh_http_server *server);
+
+/*
+ * Drops, unread and without an answer, every connection on which a client has sent something that
+ * the handler has not seen yet, also those that wait to be accepted: for a process that stood still
+ * and cannot say how old that is. Those that were silent stay.
+ */
+void rh_http_server_drop_unread(struct rh_http_server *server);
 
 /* close_websocket() for all of them. */
 void rh_http_server_close_websockets(struct rh_http_server *server, uint16_t code,

@@ -54,11 +54,12 @@ struct node {
     struct rh_buffer log;
     struct rh_logger logger;
     unsigned messages;
-    uint64_t last_request;  /* of the last publish */
-    bool in_order;          /* requests came as 1, 2, 3, ... */
-    bool in_call;           /* we are inside a call into the module */
-    struct node *send_back; /* answer every publish to that node */
-    bool forget_the_dead;   /* give up all members from inside `dead` */
+    uint64_t last_request;                            /* of the last publish */
+    bool in_order;                                    /* requests came as 1, 2, 3, ... */
+    bool in_call;                                     /* we are inside a call into the module */
+    struct node *send_back;                           /* answer every publish to that node */
+    bool forget_the_dead;                             /* give up all members from inside `dead` */
+    enum { RESET_NONE, RESET_FROM, RESET_ALL } reset; /* from inside `message` */
 };
 
 static void note(struct node *node, const char *what, const struct rh_node_ref *ref)
@@ -117,6 +118,11 @@ static void on_message(void *context, const struct rh_node_ref *from,
     node->messages++;
     if (node->messages == 1) {
         note(node, "message", from);
+    }
+    if (node->reset == RESET_FROM) {
+        rh_ev_peer_reset_from(node->peers, from);
+    } else if (node->reset == RESET_ALL) {
+        rh_ev_peer_reset(node->peers);
     }
     if (node->send_back != NULL) {
         assert_int_equal(send_publish(node, node->send_back, message->publish.request), 0);
@@ -725,6 +731,63 @@ static void pongs_keep_a_link_up(void **state RH_UNUSED)
     finish(&b);
 }
 
+static void a_reset_closes_both_directions_and_forgets_what_is_queued(void **state RH_UNUSED)
+{
+    struct node a;
+    struct node b;
+    start_pair(&a, &b);
+    assert_int_equal(send_publish(&a, &b, 1), 0);
+    a.in_call = true;
+    rh_ev_peer_reset(a.peers);
+    a.in_call = false;
+    assert_false(is_up(&a, &b));
+    assert_int_equal(stats_of(&a).incoming, 0);
+    WAIT(strcmp(text_of(&a.trace), "up n2 b2\ndown n2 b2\nup n2 b2\n") == 0);
+    WAIT(strcmp(text_of(&b.trace), "up n1 a1\ndown n1 a1\nup n1 a1\n") == 0);
+    assert_int_equal(send_publish(&a, &b, 2), 0);
+    WAIT(b.messages == 1);
+    assert_int_equal(b.last_request, 2);
+    assert_int_equal(stats_of(&a).resets, 2);
+    finish(&a);
+    finish(&b);
+}
+
+static void nothing_is_heard_of_a_connection_that_is_reset(void **state RH_UNUSED)
+{
+    static const int resets[] = {RESET_FROM, RESET_ALL};
+    struct rh_peer_message first = publish(1, rh_bytes_text("x"));
+    struct rh_peer_message second = publish(2, rh_bytes_text("x"));
+    for (size_t i = 0; i < 2; i++) {
+        struct node a;
+        struct stranger stranger;
+        struct stranger other;
+        struct rh_buffer both = {0};
+        start(&a, "n1", 0xa1);
+        a.reset = resets[i];
+        struct rh_peer_message greeting = hello("n9", 9, &a);
+        struct rh_peer_message other_greeting = hello("n8", 8, &a);
+        stranger_dial(&stranger, &a);
+        stranger_say(&stranger, &greeting);
+        stranger_dial(&other, &a);
+        stranger_say(&other, &other_greeting);
+        WAIT(stats_of(&a).incoming == 2);
+        assert_int_equal(rh_peer_encode(&first, RH_PEER_FRAME_SIZE_MAX, &both), 0);
+        assert_int_equal(rh_peer_encode(&second, RH_PEER_FRAME_SIZE_MAX, &both), 0);
+        stranger_send(&stranger, rh_buffer_content(&both));
+        WAIT(stranger_closed(&stranger));
+        assert_int_equal(a.messages, 1);
+        if (resets[i] == RESET_ALL) {
+            WAIT(stranger_closed(&other));
+        } else {
+            assert_int_equal(stats_of(&a).incoming, 1);
+        }
+        rh_buffer_finish(&both);
+        stranger_finish(&stranger);
+        stranger_finish(&other);
+        finish(&a);
+    }
+}
+
 /* Members. */
 
 static void a_member_that_stays_keeps_its_connection(void **state RH_UNUSED)
@@ -1242,6 +1305,8 @@ int main(void)
         LOOP_TEST(silence_is_down_and_never_dead),
         LOOP_TEST(a_connection_that_breaks_and_comes_back_is_not_dead),
         LOOP_TEST(pongs_keep_a_link_up),
+        LOOP_TEST(a_reset_closes_both_directions_and_forgets_what_is_queued),
+        LOOP_TEST(nothing_is_heard_of_a_connection_that_is_reset),
         LOOP_TEST(a_member_that_stays_keeps_its_connection),
         LOOP_TEST(who_leaves_still_gets_what_was_queued),
         LOOP_TEST(a_changed_address_is_dialled),
