@@ -244,7 +244,7 @@ static enum rh_peer_result peer_result(enum rh_refusal refusal)
     case RH_REFUSAL_OVERLOADED:
     case RH_REFUSAL_NO_MEMORY:
     case RH_REFUSAL_TOO_SLOW:
-        return RH_PEER_REFUSED;
+        return RH_PEER_RESULT_REFUSED;
     }
     assert(false && "not a refusal");
     return RH_PEER_UNKNOWN;
@@ -252,8 +252,8 @@ static enum rh_peer_result peer_result(enum rh_refusal refusal)
 
 static struct rh_bytes refusal_code(enum rh_refusal refusal)
 {
-    return peer_result(refusal) == RH_PEER_REFUSED ? rh_bytes_text(rh_refusal_code(refusal))
-                                                   : rh_bytes(NULL, 0);
+    return peer_result(refusal) == RH_PEER_RESULT_REFUSED ? rh_bytes_text(rh_refusal_code(refusal))
+                                                          : rh_bytes(NULL, 0);
 }
 
 static void answer_publish(struct rh_core *core, const struct request *request,
@@ -653,7 +653,7 @@ static void serve_peer(struct rh_core *core, const struct request *request, stru
 
 static enum rh_refusal refusal_of_answer(enum rh_peer_result result, struct rh_bytes code)
 {
-    if (result != RH_PEER_REFUSED) {
+    if (result != RH_PEER_RESULT_REFUSED) {
         return RH_REFUSAL_UNKNOWN;
     }
     for (int refusal = RH_REFUSAL_NOT_READY; refusal <= RH_REFUSAL_TOO_SLOW; refusal++) {
@@ -778,6 +778,29 @@ void rh_core_peer_message(struct rh_core *core, const struct rh_event *event)
     case RH_PEER_INSPECT_ANSWER:
         inspect_answered(core, from, message);
         return;
+    case RH_PEER_APPEND:
+    case RH_PEER_APPEND_ACK:
+    case RH_PEER_SYNC_BEGIN:
+    case RH_PEER_SYNC_CHUNK:
+    case RH_PEER_SYNC_ACK:
+    case RH_PEER_CREDIT:
+    case RH_PEER_REFUSED:
+    case RH_PEER_REPORT:
+    case RH_PEER_REPORT_END:
+    case RH_PEER_FETCH:
+    case RH_PEER_OWN:
+    case RH_PEER_OWN_ACK:
+    case RH_PEER_EXPEDITE:
+    case RH_PEER_LEAVE:
+    case RH_PEER_LEAVE_ACK:
+    case RH_PEER_VIEW_ASK:
+    case RH_PEER_VIEW:
+    case RH_PEER_VIEW_ACK:
+    case RH_PEER_LEASE_ASK:
+    case RH_PEER_LEASE_GRANT:
+    case RH_PEER_RELAY:
+    case RH_PEER_RELAY_FAILED:
+        return; /* of copies, of which this core keeps none: nobody waits for an answer */
     case RH_PEER_HELLO:
     case RH_PEER_PING:
     case RH_PEER_PONG:

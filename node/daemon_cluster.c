@@ -4,8 +4,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
-/* What a frame holds beside the payload of a publish: key, message id, the numbers. */
-#define PEER_FRAME_MORE (64U * 1024U)
+/* What a frame may hold beside a payload that is larger than a batch: a state document, the batch
+ * that was begun, and keys, message ids, groups, terms and numbers. */
+#define PEER_FRAME_MORE (256U * 1024U)
 
 /* ---- membership ---- */
 

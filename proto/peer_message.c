@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "proto/peer_message.h"
+#include "proto/peer_message_internal.h"
 
 #include <assert.h>
 
@@ -46,13 +46,12 @@ static bool code_valid(struct rh_bytes code)
     return code.size <= RH_PEER_CODE_SIZE_MAX;
 }
 
-/* |id| is terminated, or it is our own bug. */
-static bool id_valid(const char id[RH_NODE_ID_SIZE])
+bool rh_peer_node_id_valid(const char id[RH_NODE_ID_SIZE])
 {
     return rh_node_id_valid(rh_bytes(id, strnlen(id, RH_NODE_ID_SIZE)));
 }
 
-static int check_hello(const struct rh_peer_message *message, struct rh_reason *reason)
+int rh_peer_check_hello(const struct rh_peer_message *message, struct rh_reason *reason)
 {
     const struct rh_peer_hello *hello = &message->hello;
     if (hello->version == 0) {
@@ -62,13 +61,13 @@ static int check_hello(const struct rh_peer_message *message, struct rh_reason *
         return rh_fail(reason, RH_ERR_INVALID, "hello.cluster: not a name of 1 to %d bytes",
                        RH_PEER_CLUSTER_SIZE_MAX);
     }
-    if (!id_valid(hello->from.id)) {
+    if (!rh_peer_node_id_valid(hello->from.id)) {
         return rh_fail(reason, RH_ERR_INVALID, "hello.from.id: not a node id");
     }
     if (hello->from.instance == 0) {
         return rh_fail(reason, RH_ERR_INVALID, "hello.from.instance: is 0");
     }
-    if (hello->to.id[0] != '\0' && !id_valid(hello->to.id)) {
+    if (hello->to.id[0] != '\0' && !rh_peer_node_id_valid(hello->to.id)) {
         return rh_fail(reason, RH_ERR_INVALID, "hello.to.id: not a node id");
     }
     if (hello->to.id[0] == '\0' && hello->to.instance != 0) {
@@ -81,21 +80,21 @@ static int check_hello(const struct rh_peer_message *message, struct rh_reason *
     return 0;
 }
 
-static int check_ping(const struct rh_peer_message *message, struct rh_reason *reason)
+int rh_peer_check_ping(const struct rh_peer_message *message, struct rh_reason *reason)
 {
     (void)message;
     (void)reason;
     return 0;
 }
 
-static int check_pong(const struct rh_peer_message *message, struct rh_reason *reason)
+int rh_peer_check_pong(const struct rh_peer_message *message, struct rh_reason *reason)
 {
     (void)message;
     (void)reason;
     return 0;
 }
 
-static int check_key(struct rh_bytes key, const char *name, struct rh_reason *reason)
+int rh_peer_check_key(struct rh_bytes key, const char *name, struct rh_reason *reason)
 {
     if (!rh_key_valid(key)) {
         return rh_fail(reason, RH_ERR_INVALID,
@@ -105,9 +104,8 @@ static int check_key(struct rh_bytes key, const char *name, struct rh_reason *re
     return 0;
 }
 
-/* JSON is checked by the node that a publisher reached; here only for what could break others. */
-static int check_payload(const struct rh_payload *payload, const char *name,
-                         struct rh_reason *reason)
+int rh_peer_check_payload(const struct rh_payload *payload, const char *name,
+                          struct rh_reason *reason)
 {
     switch (payload->kind) {
     case RH_PAYLOAD_BINARY:
@@ -128,10 +126,10 @@ static int check_payload(const struct rh_payload *payload, const char *name,
     return 0;
 }
 
-static int check_publish(const struct rh_peer_message *message, struct rh_reason *reason)
+int rh_peer_check_publish(const struct rh_peer_message *message, struct rh_reason *reason)
 {
     const struct rh_peer_publish *publish = &message->publish;
-    int rv = check_key(publish->key, "publish", reason);
+    int rv = rh_peer_check_key(publish->key, "publish", reason);
     if (rv != 0) {
         return rv;
     }
@@ -140,7 +138,7 @@ static int check_publish(const struct rh_peer_message *message, struct rh_reason
                        "publish.id: not 1 to %d characters of printable ASCII",
                        RH_MESSAGE_ID_SIZE_MAX);
     }
-    return check_payload(&publish->payload, "publish", reason);
+    return rh_peer_check_payload(&publish->payload, "publish", reason);
 }
 
 /* What all answers about a channel begin with. */
@@ -151,10 +149,10 @@ static int check_answer(enum rh_peer_result result, const char owner[RH_NODE_ID_
     if ((unsigned)result >= RH_PEER_RESULTS) {
         return rh_fail(reason, RH_ERR_INVALID, "%s.result: unknown", name);
     }
-    if (owner[0] == '\0' ? result == RH_PEER_OK : !id_valid(owner)) {
+    if (owner[0] == '\0' ? result == RH_PEER_OK : !rh_peer_node_id_valid(owner)) {
         return rh_fail(reason, RH_ERR_INVALID, "%s.owner: not a node id", name);
     }
-    if (!code_valid(code) || (code.size == 0 && result == RH_PEER_REFUSED)) {
+    if (!code_valid(code) || (code.size == 0 && result == RH_PEER_RESULT_REFUSED)) {
         return rh_fail(reason, RH_ERR_INVALID, "%s.code: not an error code of at most %d bytes",
                        name, RH_PEER_CODE_SIZE_MAX);
     }
@@ -165,7 +163,7 @@ static int check_answer(enum rh_peer_result result, const char owner[RH_NODE_ID_
     return 0;
 }
 
-static int check_publish_answer(const struct rh_peer_message *message, struct rh_reason *reason)
+int rh_peer_check_publish_answer(const struct rh_peer_message *message, struct rh_reason *reason)
 {
     const struct rh_peer_publish_answer *answer = &message->publish_answer;
     int rv = check_answer(answer->result, answer->owner, answer->code, answer->detail,
@@ -182,12 +180,12 @@ static int check_publish_answer(const struct rh_peer_message *message, struct rh
     return 0;
 }
 
-static int check_inspect(const struct rh_peer_message *message, struct rh_reason *reason)
+int rh_peer_check_inspect(const struct rh_peer_message *message, struct rh_reason *reason)
 {
-    return check_key(message->inspect.key, "inspect", reason);
+    return rh_peer_check_key(message->inspect.key, "inspect", reason);
 }
 
-static int check_inspect_answer(const struct rh_peer_message *message, struct rh_reason *reason)
+int rh_peer_check_inspect_answer(const struct rh_peer_message *message, struct rh_reason *reason)
 {
     const struct rh_peer_inspect_answer *answer = &message->inspect_answer;
     int rv = check_answer(answer->result, answer->owner, answer->code, answer->detail,
@@ -210,7 +208,7 @@ static int check_inspect_answer(const struct rh_peer_message *message, struct rh
 int rh_peer_message_check(const struct rh_peer_message *message, struct rh_reason *reason)
 {
     static int (*const checks[])(const struct rh_peer_message *, struct rh_reason *) = {
-#define CHECK(suffix, member, name) [RH_PEER_##suffix] = check_##member,
+#define CHECK(suffix, member, name) [RH_PEER_##suffix] = rh_peer_check_##member,
         RH_PEER_MESSAGE_MAP(CHECK)
 #undef CHECK
     };

@@ -7,7 +7,8 @@
  * messages; proto/peer_codec.h turns them into bytes, and docs/protocol-peer.md has the rules.
  *
  * A new kind of message takes: a line in RH_PEER_MESSAGE_MAP, a struct and its place in the union
- * below, a message in peer.proto, and one pair of functions in peer_codec.c.
+ * below, a message in peer.proto, and one pair of functions in one of peer_codec_*.c. Those with
+ * which nodes keep copies of channels are in proto/peer_replication.h.
  *
  * Slices point into somebody else's memory. In a message to send: the sender's, needed only during
  * the call that encodes. In a decoded message: the decoder's, see rh_peer_decoder_next().
@@ -15,6 +16,7 @@
 
 #include "proto/identity.h"
 #include "proto/payload.h"
+#include "proto/peer_replication.h"
 
 /* Suffix of the enum, member of the union, name in logs and metrics. The first three belong to the
  * link between two processes and never reach the core. */
@@ -25,7 +27,29 @@
     X(PUBLISH, publish, "publish")                      \
     X(PUBLISH_ANSWER, publish_answer, "publish_answer") \
     X(INSPECT, inspect, "inspect")                      \
-    X(INSPECT_ANSWER, inspect_answer, "inspect_answer")
+    X(INSPECT_ANSWER, inspect_answer, "inspect_answer") \
+    X(APPEND, append, "append")                         \
+    X(APPEND_ACK, append_ack, "append_ack")             \
+    X(SYNC_BEGIN, sync_begin, "sync_begin")             \
+    X(SYNC_CHUNK, sync_chunk, "sync_chunk")             \
+    X(SYNC_ACK, sync_ack, "sync_ack")                   \
+    X(CREDIT, credit, "credit")                         \
+    X(REFUSED, refused, "refused")                      \
+    X(REPORT, report, "report")                         \
+    X(REPORT_END, report_end, "report_end")             \
+    X(FETCH, fetch, "fetch")                            \
+    X(OWN, own, "own")                                  \
+    X(OWN_ACK, own_ack, "own_ack")                      \
+    X(EXPEDITE, expedite, "expedite")                   \
+    X(LEAVE, leave, "leave")                            \
+    X(LEAVE_ACK, leave_ack, "leave_ack")                \
+    X(VIEW_ASK, view_ask, "view_ask")                   \
+    X(VIEW, view, "view")                               \
+    X(VIEW_ACK, view_ack, "view_ack")                   \
+    X(LEASE_ASK, lease_ask, "lease_ask")                \
+    X(LEASE_GRANT, lease_grant, "lease_grant")          \
+    X(RELAY, relay, "relay")                            \
+    X(RELAY_FAILED, relay_failed, "relay_failed")
 
 enum rh_peer_message_kind {
 #define RH_PEER_MESSAGE_ENUM(suffix, member, name) RH_PEER_##suffix,
@@ -72,8 +96,9 @@ struct rh_peer_publish {
 enum rh_peer_result {
     RH_PEER_OK,
     RH_PEER_NOT_OWNER, /* nothing was done; `owner` is who owns the key in the answerer's view */
-    RH_PEER_REFUSED,   /* nothing was done; `code` and `detail` say why */
-    RH_PEER_UNKNOWN,   /* may or may not have been done: ask again with the same id */
+    RH_PEER_RESULT_REFUSED, /* nothing was done; `code` and `detail` say why. Named in full: there
+                               is a message Refused */
+    RH_PEER_UNKNOWN,        /* may or may not have been done: ask again with the same id */
     RH_PEER_RESULTS,
 };
 
@@ -119,6 +144,28 @@ struct rh_peer_message {
         struct rh_peer_publish_answer publish_answer;
         struct rh_peer_inspect inspect;
         struct rh_peer_inspect_answer inspect_answer;
+        struct rh_peer_append append;
+        struct rh_peer_append_ack append_ack;
+        struct rh_peer_sync_begin sync_begin;
+        struct rh_peer_sync_chunk sync_chunk;
+        struct rh_peer_sync_ack sync_ack;
+        struct rh_peer_credit credit;
+        struct rh_peer_refused refused;
+        struct rh_peer_report report;
+        struct rh_peer_report_end report_end;
+        struct rh_peer_fetch fetch;
+        struct rh_peer_own own;
+        struct rh_peer_own_ack own_ack;
+        struct rh_peer_expedite expedite;
+        struct rh_peer_leave leave;
+        struct rh_peer_leave_ack leave_ack;
+        struct rh_peer_view_ask view_ask;
+        struct rh_peer_view view;
+        struct rh_peer_view_ack view_ack;
+        struct rh_peer_lease_ask lease_ask;
+        struct rh_peer_lease_grant lease_grant;
+        struct rh_peer_relay relay;
+        struct rh_peer_relay_failed relay_failed;
     };
 };
 

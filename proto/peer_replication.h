@@ -8,18 +8,25 @@
  * accepted are in docs/protocol-cluster.md, sections 4 to 11, and in node/core_*.c; here are shapes
  * and ranges.
  *
- * Wherever a list of nodes says "actor first", its first member is the acting owner.
+ * Wherever a list of nodes says "actor first", its first member is the acting owner. Numbers of
+ * operations and messages are below 2^63, and the seq of a message is never above its op. A node is
+ * a valid id and an instance that is not 0; a term that is not zero has no part that is 0 but pzxid,
+ * which is not negative; a key is rh_key_valid().
  */
 
 #include "proto/identity.h"
 #include "proto/payload.h"
 #include "proto/term.h"
 
-#define RH_PEER_GROUP_MAX      64   /* members of a group */
-#define RH_PEER_TERMS_MAX      1024 /* entries of a list of terms */
-#define RH_PEER_OPERATIONS_MAX 4096 /* operations of one message */
-#define RH_PEER_IDS_MAX        4096 /* message ids of one message */
-#define RH_PEER_COPIES_MAX     4096 /* copies of one report */
+#define RH_PEER_GROUP_MAX             64   /* members of a group */
+#define RH_PEER_TERMS_MAX             1024 /* entries of a list of terms */
+#define RH_PEER_OPERATIONS_MAX        4096 /* operations of one message */
+#define RH_PEER_IDS_MAX               4096 /* message ids of one message */
+#define RH_PEER_COPIES_MAX            4096 /* copies of one report */
+#define RH_PEER_CONTENT_TYPE_SIZE_MAX 255
+#define RH_PEER_VIEW_MEMBERS_MAX      4096
+#define RH_PEER_VIEW_CONFIG_SIZE_MAX  (64 * 1024)
+#define RH_PEER_VIEW_DATA_SIZE_MAX    4096
 #define RH_PEER_BATCH_SIZE \
     (64 * 1024)                     /* a sender begins no further item of a list above it;
                                                one item is always taken, however large */
@@ -37,10 +44,12 @@ enum rh_peer_operation_kind {
     RH_PEER_OPERATION_KINDS,
 };
 
-/* One operation of a channel. In a list they are consecutive; the list says the op of its first. */
+/* One operation of a channel. In a list they are consecutive; the list says the op of its first. So
+ * seq rises by one with each message of a list, and with nothing else. */
 struct rh_peer_operation {
     enum rh_peer_operation_kind kind;
-    uint64_t seq;       /* MESSAGE: its own, from 1; otherwise that of the last message, or 0 */
+    uint64_t seq;       /* MESSAGE: its own, from 1; otherwise that of the last message, or 0
+                           when there was none */
     uint64_t version;   /* STATE, STATE_DELETE: of the document; from 1. MESSAGE: 0 */
     int64_t time_ms;    /* Unix time at which the acting owner took it; from 0 */
     bool in_window;     /* its id is to be remembered: somebody may publish it again */
@@ -74,11 +83,12 @@ struct rh_peer_append {
     struct rh_bytes key;
     uint64_t incarnation; /* not 0 */
     struct rh_term term;
-    struct rh_term prev_term; /* of the operation before the first; zero when that is op 0 */
+    struct rh_term prev_term; /* of the operation before the first, at most `term`; zero when that
+                                 is op 0, and only then */
     uint64_t prev_op;         /* the operation before the first (or the last one, if there are
                                  none): the member must hold exactly that much */
     struct rh_peer_operations operations; /* may be none; else first_op == prev_op + 1 */
-    uint64_t commit;
+    uint64_t commit;            /* may be above the operations that the member has by now */
     uint64_t sent_ms;           /* the sender's clock; comes back in the answer */
     struct rh_peer_group group; /* actor first; empty: as the member knows it */
 };
@@ -111,29 +121,32 @@ struct rh_peer_sync_begin {
     uint64_t incarnation;
     struct rh_term term;
     struct rh_peer_group group;            /* actor first; at least one */
-    const struct rh_peer_term_from *terms; /* of all operations up to op that are held */
+    const struct rh_peer_term_from *terms; /* of all operations up to op that are held; may be
+                                              none */
     size_t terms_count;
     uint64_t op;              /* last operation: what the receiver has at the end */
-    uint64_t seq;             /* last message */
+    uint64_t seq;             /* last message; at most op */
     uint64_t commit;          /* at most op */
-    uint64_t from_op;         /* the receiver keeps its copy up to there; 0: it keeps nothing */
-    struct rh_term base_term; /* of from_op; zero with 0 */
+    uint64_t from_op;         /* at most op: the receiver keeps its copy up to there; 0: it keeps
+                                 nothing */
+    struct rh_term base_term; /* of from_op; zero with 0, and only then */
     uint64_t version; /* of the state document, or of its deletion; 0: there never was one */
-    bool has_state;   /* there is a document: `content_type` and `state` */
-    struct rh_bytes content_type;
+    bool has_state;   /* there is a document: `content_type` and `state`, which are empty
+                                 otherwise; version is not 0 */
+    struct rh_bytes content_type; /* as the id of a STATE */
     struct rh_bytes state;
     uint64_t sent_ms;
-    struct rh_peer_operations operations;
-    const struct rh_peer_id *ids; /* of the window; oldest first, ops above from_op only */
+    struct rh_peer_operations operations; /* above from_op, up to op; with `last` the last is op */
+    const struct rh_peer_id *ids; /* of the window: op and seq rise; ops above from_op, up to op */
     size_t ids_count;
     bool last;
 };
 
 struct rh_peer_sync_chunk {
-    uint64_t sync;
+    uint64_t sync;  /* not 0 */
     uint32_t index; /* from 1 */
     struct rh_peer_operations operations;
-    const struct rh_peer_id *ids;
+    const struct rh_peer_id *ids; /* op and seq rise */
     size_t ids_count;
     bool last;
 };
@@ -170,12 +183,13 @@ enum rh_peer_refused_code {
 
 /* Answer to an Append, Sync, Own, Leave, Fetch or Expedite that was not accepted. */
 struct rh_peer_refused {
-    uint32_t about; /* enum rh_peer_message_kind; one of those */
-    struct rh_bytes key;
-    struct rh_term term; /* of the message refused */
-    uint64_t sync;       /* of a sync; else 0 */
+    uint32_t about;      /* enum rh_peer_message_kind; one of those */
+    struct rh_bytes key; /* may be empty about a SyncChunk: of which sync it is may be unknown */
+    struct rh_term term; /* of the message refused; may be zero about a SyncChunk, and about an
+                            Expedite, which has none */
+    uint64_t sync;       /* about SyncBegin, SyncChunk: theirs, not 0; else 0 */
     enum rh_peer_refused_code code;
-    struct rh_term have_term; /* of the last operation held; zero: none */
+    struct rh_term have_term; /* of the last operation held; zero: none, and have_op is 0 */
     uint64_t have_op;
 };
 
@@ -195,7 +209,7 @@ struct rh_peer_copy {
     enum rh_peer_copy_state state;
     bool suspect;
     bool lacked;
-    struct rh_peer_group group;    /* actor first; empty with term zero */
+    struct rh_peer_group group;    /* actor first; empty with term zero, and only then */
     struct rh_node_ref passing_to; /* PASSING; else zeroed */
 };
 
@@ -214,10 +228,10 @@ struct rh_peer_report_end {
 struct rh_peer_fetch {
     struct rh_bytes key;
     uint64_t incarnation;
-    struct rh_term term; /* as reported */
-    uint64_t op;         /* at least that much */
-    uint64_t from_op;    /* the asker's own copy fits up to there; 0: it has none */
-    struct rh_term base_term;
+    struct rh_term term;      /* as reported */
+    uint64_t op;              /* at least that much */
+    uint64_t from_op;         /* the asker's own copy fits up to there; 0: it has none */
+    struct rh_term base_term; /* of from_op; zero with 0, and only then */
 };
 
 struct rh_peer_own {
@@ -225,7 +239,7 @@ struct rh_peer_own {
     uint64_t incarnation;
     struct rh_term term; /* of the sender, who does not act under it any more */
     uint64_t op;
-    struct rh_peer_group group;
+    struct rh_peer_group group; /* actor first; at least one */
 };
 
 struct rh_peer_own_ack {
@@ -248,14 +262,14 @@ struct rh_peer_leave {
 
 struct rh_peer_leave_ack {
     struct rh_bytes key;
-    struct rh_term term;
+    struct rh_term term; /* as in the leave */
 };
 
 /* A member of a view that is shown. `data` is the registration as in ZooKeeper. */
 struct rh_peer_view_member {
-    struct rh_bytes name; /* n1.0000000007 */
-    int64_t czxid;
-    struct rh_bytes data; /* at most 4 KiB */
+    struct rh_bytes name; /* n1.0000000007: 1 to 75 bytes of printable ASCII */
+    int64_t czxid;        /* from 0 */
+    struct rh_bytes data; /* at most RH_PEER_VIEW_DATA_SIZE_MAX */
 };
 
 struct rh_peer_view_ask {
@@ -263,9 +277,9 @@ struct rh_peer_view_ask {
 };
 
 struct rh_peer_view {
-    struct rh_epoch epoch;                     /* not the frame's: this view's */
-    struct rh_bytes config;                    /* as in ZooKeeper; at most 64 KiB */
-    const struct rh_peer_view_member *members; /* at most 4096 */
+    struct rh_epoch epoch;  /* not the frame's: this view's; generation from 1 */
+    struct rh_bytes config; /* as in ZooKeeper; at most RH_PEER_VIEW_CONFIG_SIZE_MAX */
+    const struct rh_peer_view_member *members; /* at most RH_PEER_VIEW_MEMBERS_MAX */
     size_t members_count;
     uint64_t deletions;
 };
@@ -286,7 +300,8 @@ struct rh_peer_lease_grant {
 struct rh_peer_relay {
     struct rh_node_ref from;
     struct rh_node_ref to;
-    struct rh_bytes frame; /* an encoded frame without its size; never a relay */
+    struct rh_bytes frame; /* an encoded frame without its size; not empty. Never a relay, which
+                              whoever decodes it makes sure of */
 };
 
 struct rh_peer_relay_failed {

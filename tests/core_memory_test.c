@@ -162,7 +162,7 @@ static void a_publish_of_a_peer_is_refused(void **state)
             assert_int_equal(answer->result, RH_PEER_OK);
             return;
         }
-        assert_int_equal(answer->result, RH_PEER_REFUSED);
+        assert_int_equal(answer->result, RH_PEER_RESULT_REFUSED);
         assert_true(rh_bytes_equal_text(answer->code, "no_memory"));
         expect_same(&before, rh_core_stats(world->cores[0]));
     }

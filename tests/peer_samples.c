@@ -1,0 +1,607 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/peer_samples.h"
+
+#include "tests/test.h"
+
+/* Lists of the samples. For literals only: these are static. */
+#define TEXT(literal)                                  \
+    {                                                  \
+        .data = (literal), .size = sizeof(literal) - 1 \
+    }
+
+static const struct rh_node_ref nodes[] = {
+    {.id = "n1", .instance = 0x1122334455667788U},
+    {.id = "n2", .instance = 0x8877665544332211U},
+    {.id = "n3", .instance = 0x0000000000000003U},
+};
+
+/* Of ops 7 to 9. */
+static const struct rh_peer_operation operations[] = {
+    {
+        .kind = RH_PEER_OPERATION_MESSAGE,
+        .seq = 7,
+        .time_ms = 1700000000000,
+        .in_window = true,
+        .id = TEXT("id-7"),
+        .payload = {.kind = RH_PAYLOAD_JSON, .bytes = TEXT("{\"a\":1}")},
+    },
+    {
+        .kind = RH_PEER_OPERATION_STATE,
+        .seq = 7,
+        .version = 3,
+        .time_ms = 1700000000001,
+        .id = TEXT("text/plain"),
+        .payload = {.kind = RH_PAYLOAD_BINARY, .bytes = TEXT("hello")},
+    },
+    {
+        .kind = RH_PEER_OPERATION_STATE_DELETE,
+        .seq = 7,
+        .version = 4,
+        .time_ms = 1700000000002,
+        .payload = {.kind = RH_PAYLOAD_BINARY},
+    },
+};
+
+static const struct rh_peer_term_from terms[] = {
+    {.first_op = 1, .term = {.pzxid = 4709, .generation = 3, .turn = 1}},
+    {.first_op = 7, .term = {.pzxid = 4711, .generation = 3, .turn = 2}},
+};
+
+static const struct rh_peer_id ids[] = {
+    {.id = TEXT("id-6"), .seq = 6, .op = 6, .age_ms = 59000},
+    {.id = TEXT("id-7"), .seq = 7, .op = 7, .age_ms = 1000},
+};
+
+static const struct rh_peer_copy copies[] = {
+    {
+        .key = TEXT("user:42"),
+        .incarnation = 0x0102030405060708U,
+        .term = {.pzxid = 4711, .generation = 3, .turn = 2},
+        .op = 9,
+        .state = RH_PEER_COPY_PASSING,
+        .group = {.members = nodes, .count = 2},
+        .passing_to = {.id = "n3", .instance = 3},
+    },
+    {
+        .key = TEXT("user:43"),
+        .incarnation = 0x0102030405060709U,
+        .term = {.pzxid = 4710, .generation = 3, .turn = 1},
+        .op = 10,
+        .state = RH_PEER_COPY_IDLE,
+        .suspect = true,
+        .lacked = true,
+        .group = {.members = nodes, .count = 3},
+    },
+    {.key = TEXT("user:44")},
+};
+
+static const struct rh_peer_view_member members[] = {
+    {.name = TEXT("n1.0000000007"), .czxid = 4711, .data = TEXT("{\"id\":\"n1\"}")},
+    {.name = TEXT("n2.0000000008"), .czxid = 4712, .data = TEXT("{\"id\":\"n2\"}")},
+};
+
+static struct rh_bytes text(const char *value)
+{
+    return rh_bytes_text(value);
+}
+
+struct rh_peer_message peer_sample(enum rh_peer_message_kind kind)
+{
+    struct rh_peer_message message = {.kind = kind, .epoch = {.generation = 3, .pzxid = 4711}};
+    switch (kind) {
+    case RH_PEER_HELLO:
+        message.hello = (struct rh_peer_hello){
+            .version = RH_PEER_VERSION,
+            .cluster = text("demo"),
+            .from = {.id = "n1", .instance = 0x1122334455667788U},
+            .to = {.id = "n2", .instance = 0x8877665544332211U},
+            .refusal = text("another cluster"),
+        };
+        break;
+    case RH_PEER_PING:
+        message.ping.number = 300;
+        break;
+    case RH_PEER_PONG:
+        message.pong.number = 301;
+        break;
+    case RH_PEER_PUBLISH:
+        message.publish = (struct rh_peer_publish){
+            .request = 77,
+            .key = text("user:42"),
+            .id = text("id-1"),
+            .payload = {.kind = RH_PAYLOAD_JSON, .bytes = text("{\"a\":1}")},
+            .deadline_ms = 5000,
+        };
+        break;
+    case RH_PEER_PUBLISH_ANSWER:
+        message.publish_answer = (struct rh_peer_publish_answer){
+            .request = 78,
+            .result = RH_PEER_OK,
+            .owner = "n2",
+            .code = text("none"),
+            .detail = text("kept before"),
+            .seq = 9,
+            .incarnation = 0x0102030405060708U,
+            .connections = 12,
+            .duplicate = true,
+        };
+        break;
+    case RH_PEER_INSPECT:
+        message.inspect = (struct rh_peer_inspect){.request = 79, .key = text("doc:\xc3\xa9")};
+        break;
+    case RH_PEER_INSPECT_ANSWER:
+        message.inspect_answer = (struct rh_peer_inspect_answer){
+            .request = 80,
+            .result = RH_PEER_OK,
+            .owner = "n3",
+            .code = text("none"),
+            .detail = text("all well"),
+            .exists = true,
+            .incarnation = 0x0807060504030201U,
+            .first_seq = 5,
+            .last_seq = 8,
+            .connections = 13,
+        };
+        break;
+    case RH_PEER_APPEND:
+        message.append = (struct rh_peer_append){
+            .key = text("user:42"),
+            .incarnation = 0x0102030405060708U,
+            .term = {.pzxid = 4711, .generation = 3, .turn = 2},
+            .prev_term = {.pzxid = 4710, .generation = 3, .turn = 9},
+            .prev_op = 6,
+            .operations = {.first_op = 7, .items = operations, .count = 3},
+            .commit = 8,
+            .sent_ms = 123456,
+            .group = {.members = nodes, .count = 3},
+        };
+        break;
+    case RH_PEER_APPEND_ACK:
+        message.append_ack = (struct rh_peer_append_ack){
+            .key = text("user:42"),
+            .incarnation = 0x0102030405060708U,
+            .term = {.pzxid = 4711, .generation = 3, .turn = 2},
+            .op = 9,
+            .confirmed = true,
+            .proof_age_ms = 250,
+            .sent_ms = 123456,
+        };
+        break;
+    case RH_PEER_SYNC_BEGIN:
+        message.sync_begin = (struct rh_peer_sync_begin){
+            .sync = 5,
+            .purpose = RH_PEER_SYNC_FETCH,
+            .key = text("user:42"),
+            .incarnation = 0x0102030405060708U,
+            .term = {.pzxid = 4711, .generation = 3, .turn = 2},
+            .group = {.members = nodes, .count = 2},
+            .terms = terms,
+            .terms_count = 2,
+            .op = 9,
+            .seq = 7,
+            .commit = 8,
+            .from_op = 4,
+            .base_term = {.pzxid = 4709, .generation = 3, .turn = 1},
+            .version = 3,
+            .has_state = true,
+            .content_type = text("text/plain"),
+            .state = text("hello"),
+            .sent_ms = 123457,
+            .operations = {.first_op = 7, .items = operations, .count = 3},
+            .ids = ids,
+            .ids_count = 2,
+            .last = true,
+        };
+        break;
+    case RH_PEER_SYNC_CHUNK:
+        message.sync_chunk = (struct rh_peer_sync_chunk){
+            .sync = 6,
+            .index = 2,
+            .operations = {.first_op = 7, .items = operations, .count = 2},
+            .ids = ids,
+            .ids_count = 1,
+            .last = true,
+        };
+        break;
+    case RH_PEER_SYNC_ACK:
+        message.sync_ack = (struct rh_peer_sync_ack){
+            .sync = 6,
+            .key = text("user:42"),
+            .incarnation = 0x0102030405060708U,
+            .term = {.pzxid = 4711, .generation = 3, .turn = 2},
+            .op = 9,
+            .confirmed = true,
+            .done = true,
+            .index = 2,
+            .proof_age_ms = RH_PEER_NO_PROOF,
+            .sent_ms = 123458,
+        };
+        break;
+    case RH_PEER_CREDIT:
+        message.credit = (struct rh_peer_credit){.channels = 64, .bytes = 8 << 20};
+        break;
+    case RH_PEER_REFUSED:
+        message.refused = (struct rh_peer_refused){
+            .about = RH_PEER_SYNC_BEGIN,
+            .key = text("user:42"),
+            .term = {.pzxid = 4711, .generation = 3, .turn = 2},
+            .sync = 7,
+            .code = RH_PEER_GAP,
+            .have_term = {.pzxid = 4709, .generation = 3, .turn = 1},
+            .have_op = 4,
+        };
+        break;
+    case RH_PEER_REPORT:
+        message.report = (struct rh_peer_report){.copies = copies, .count = 3};
+        break;
+    case RH_PEER_REPORT_END:
+        message.report_end.copies = 200000;
+        break;
+    case RH_PEER_FETCH:
+        message.fetch = (struct rh_peer_fetch){
+            .key = text("user:42"),
+            .incarnation = 0x0102030405060708U,
+            .term = {.pzxid = 4711, .generation = 3, .turn = 2},
+            .op = 9,
+            .from_op = 4,
+            .base_term = {.pzxid = 4709, .generation = 3, .turn = 1},
+        };
+        break;
+    case RH_PEER_OWN:
+        message.own = (struct rh_peer_own){
+            .key = text("user:42"),
+            .incarnation = 0x0102030405060708U,
+            .term = {.pzxid = 4711, .generation = 3, .turn = 2},
+            .op = 9,
+            .group = {.members = nodes, .count = 2},
+        };
+        break;
+    case RH_PEER_OWN_ACK:
+        message.own_ack = (struct rh_peer_own_ack){
+            .key = text("user:43"), .term = {.pzxid = 4711, .generation = 3, .turn = 3}};
+        break;
+    case RH_PEER_EXPEDITE:
+        message.expedite = (struct rh_peer_expedite){.key = text("user:44"), .deadline_ms = 4000};
+        break;
+    case RH_PEER_LEAVE:
+        message.leave = (struct rh_peer_leave){
+            .key = text("user:45"),
+            .incarnation = 0x0102030405060709U,
+            .term = {.pzxid = 4711, .generation = 3, .turn = 4},
+            .reclaim = true,
+        };
+        break;
+    case RH_PEER_LEAVE_ACK:
+        message.leave_ack = (struct rh_peer_leave_ack){
+            .key = text("user:46"), .term = {.pzxid = 4711, .generation = 3, .turn = 5}};
+        break;
+    case RH_PEER_VIEW_ASK:
+        message.view_ask.above = (struct rh_epoch){.generation = 3, .pzxid = 4708};
+        break;
+    case RH_PEER_VIEW:
+        message.view = (struct rh_peer_view){
+            .epoch = {.generation = 3, .pzxid = 4712},
+            .config = text("{\"replicas\":2}"),
+            .members = members,
+            .members_count = 2,
+            .deletions = 11,
+        };
+        break;
+    case RH_PEER_VIEW_ACK:
+        break;
+    case RH_PEER_LEASE_ASK:
+        message.lease_ask.number = 302;
+        break;
+    case RH_PEER_LEASE_GRANT:
+        message.lease_grant.number = 303;
+        break;
+    case RH_PEER_RELAY:
+        message.relay = (struct rh_peer_relay){
+            .from = nodes[0], .to = nodes[2], .frame = rh_bytes("\x08\x03", 2)};
+        break;
+    case RH_PEER_RELAY_FAILED:
+        message.relay_failed.to = nodes[2];
+        break;
+    case RH_PEER_MESSAGE_KINDS:
+    default:
+        fail();
+    }
+    return message;
+}
+
+static void assert_bytes(struct rh_bytes a, struct rh_bytes b)
+{
+    assert_true(rh_bytes_equal(a, b));
+}
+
+static void assert_answer_equal(const struct rh_peer_publish_answer *a,
+                                const struct rh_peer_publish_answer *b)
+{
+    assert_true(a->request == b->request);
+    assert_int_equal(a->result, b->result);
+    assert_string_equal(a->owner, b->owner);
+    assert_bytes(a->code, b->code);
+    assert_bytes(a->detail, b->detail);
+    assert_true(a->seq == b->seq);
+    assert_true(a->incarnation == b->incarnation);
+    assert_int_equal(a->connections, b->connections);
+    assert_int_equal(a->duplicate, b->duplicate);
+}
+
+static void assert_inspect_answer_equal(const struct rh_peer_inspect_answer *a,
+                                        const struct rh_peer_inspect_answer *b)
+{
+    assert_true(a->request == b->request);
+    assert_int_equal(a->result, b->result);
+    assert_string_equal(a->owner, b->owner);
+    assert_bytes(a->code, b->code);
+    assert_bytes(a->detail, b->detail);
+    assert_int_equal(a->exists, b->exists);
+    assert_true(a->incarnation == b->incarnation);
+    assert_true(a->first_seq == b->first_seq);
+    assert_true(a->last_seq == b->last_seq);
+    assert_int_equal(a->connections, b->connections);
+}
+
+static void assert_term(struct rh_term a, struct rh_term b)
+{
+    assert_true(rh_term_equal(a, b));
+}
+
+/* The three fields that name a copy, of messages of any kind that have them. */
+#define assert_copy_named(a, b)                          \
+    do {                                                 \
+        assert_bytes((a).key, (b).key);                  \
+        assert_true((a).incarnation == (b).incarnation); \
+        assert_term((a).term, (b).term);                 \
+    } while (0)
+
+static void assert_group(const struct rh_peer_group *a, const struct rh_peer_group *b)
+{
+    assert_int_equal(a->count, b->count);
+    for (size_t i = 0; i < a->count; i++) {
+        assert_true(rh_node_ref_equal(&a->members[i], &b->members[i]));
+    }
+}
+
+static void assert_operations(const struct rh_peer_operations *a,
+                              const struct rh_peer_operations *b)
+{
+    assert_int_equal(a->count, b->count);
+    assert_true(a->first_op == b->first_op);
+    for (size_t i = 0; i < a->count; i++) {
+        assert_int_equal(a->items[i].kind, b->items[i].kind);
+        assert_true(a->items[i].seq == b->items[i].seq);
+        assert_true(a->items[i].version == b->items[i].version);
+        assert_true(a->items[i].time_ms == b->items[i].time_ms);
+        assert_int_equal(a->items[i].in_window, b->items[i].in_window);
+        assert_bytes(a->items[i].id, b->items[i].id);
+        assert_int_equal(a->items[i].payload.kind, b->items[i].payload.kind);
+        assert_bytes(a->items[i].payload.bytes, b->items[i].payload.bytes);
+    }
+}
+
+static void assert_ids(const struct rh_peer_id *a, size_t a_count, const struct rh_peer_id *b,
+                       size_t b_count)
+{
+    assert_int_equal(a_count, b_count);
+    for (size_t i = 0; i < a_count; i++) {
+        assert_bytes(a[i].id, b[i].id);
+        assert_true(a[i].seq == b[i].seq);
+        assert_true(a[i].op == b[i].op);
+        assert_true(a[i].age_ms == b[i].age_ms);
+    }
+}
+
+static void assert_append_equal(const struct rh_peer_append *a, const struct rh_peer_append *b)
+{
+    assert_copy_named(*a, *b);
+    assert_term(a->prev_term, b->prev_term);
+    assert_true(a->prev_op == b->prev_op);
+    assert_operations(&a->operations, &b->operations);
+    assert_true(a->commit == b->commit);
+    assert_true(a->sent_ms == b->sent_ms);
+    assert_group(&a->group, &b->group);
+}
+
+static void assert_sync_begin_equal(const struct rh_peer_sync_begin *a,
+                                    const struct rh_peer_sync_begin *b)
+{
+    assert_true(a->sync == b->sync);
+    assert_int_equal(a->purpose, b->purpose);
+    assert_copy_named(*a, *b);
+    assert_group(&a->group, &b->group);
+    assert_int_equal(a->terms_count, b->terms_count);
+    for (size_t i = 0; i < a->terms_count; i++) {
+        assert_true(a->terms[i].first_op == b->terms[i].first_op);
+        assert_term(a->terms[i].term, b->terms[i].term);
+    }
+    assert_true(a->op == b->op);
+    assert_true(a->seq == b->seq);
+    assert_true(a->commit == b->commit);
+    assert_true(a->from_op == b->from_op);
+    assert_term(a->base_term, b->base_term);
+    assert_true(a->version == b->version);
+    assert_int_equal(a->has_state, b->has_state);
+    assert_bytes(a->content_type, b->content_type);
+    assert_bytes(a->state, b->state);
+    assert_true(a->sent_ms == b->sent_ms);
+    assert_operations(&a->operations, &b->operations);
+    assert_ids(a->ids, a->ids_count, b->ids, b->ids_count);
+    assert_int_equal(a->last, b->last);
+}
+
+static void assert_refused_equal(const struct rh_peer_refused *a, const struct rh_peer_refused *b)
+{
+    assert_int_equal(a->about, b->about);
+    assert_bytes(a->key, b->key);
+    assert_term(a->term, b->term);
+    assert_true(a->sync == b->sync);
+    assert_int_equal(a->code, b->code);
+    assert_term(a->have_term, b->have_term);
+    assert_true(a->have_op == b->have_op);
+}
+
+static void assert_report_equal(const struct rh_peer_report *a, const struct rh_peer_report *b)
+{
+    assert_int_equal(a->count, b->count);
+    for (size_t i = 0; i < a->count; i++) {
+        const struct rh_peer_copy *left = &a->copies[i];
+        const struct rh_peer_copy *right = &b->copies[i];
+        assert_copy_named(*left, *right);
+        assert_true(left->op == right->op);
+        assert_int_equal(left->state, right->state);
+        assert_int_equal(left->suspect, right->suspect);
+        assert_int_equal(left->lacked, right->lacked);
+        assert_group(&left->group, &right->group);
+        assert_true(rh_node_ref_equal(&left->passing_to, &right->passing_to));
+    }
+}
+
+static void assert_view_equal(const struct rh_peer_view *a, const struct rh_peer_view *b)
+{
+    assert_int_equal(rh_epoch_compare(a->epoch, b->epoch), 0);
+    assert_bytes(a->config, b->config);
+    assert_int_equal(a->members_count, b->members_count);
+    for (size_t i = 0; i < a->members_count; i++) {
+        assert_bytes(a->members[i].name, b->members[i].name);
+        assert_true(a->members[i].czxid == b->members[i].czxid);
+        assert_bytes(a->members[i].data, b->members[i].data);
+    }
+    assert_true(a->deletions == b->deletions);
+}
+
+void assert_peer_message_equal(const struct rh_peer_message *a, const struct rh_peer_message *b)
+{
+    assert_int_equal(a->kind, b->kind);
+    assert_int_equal(rh_epoch_compare(a->epoch, b->epoch), 0);
+    switch (a->kind) {
+    case RH_PEER_HELLO:
+        assert_int_equal(a->hello.version, b->hello.version);
+        assert_bytes(a->hello.cluster, b->hello.cluster);
+        assert_true(rh_node_ref_equal(&a->hello.from, &b->hello.from));
+        assert_true(rh_node_ref_equal(&a->hello.to, &b->hello.to));
+        assert_bytes(a->hello.refusal, b->hello.refusal);
+        break;
+    case RH_PEER_PING:
+        assert_true(a->ping.number == b->ping.number);
+        break;
+    case RH_PEER_PONG:
+        assert_true(a->pong.number == b->pong.number);
+        break;
+    case RH_PEER_PUBLISH:
+        assert_true(a->publish.request == b->publish.request);
+        assert_bytes(a->publish.key, b->publish.key);
+        assert_bytes(a->publish.id, b->publish.id);
+        assert_int_equal(a->publish.payload.kind, b->publish.payload.kind);
+        assert_bytes(a->publish.payload.bytes, b->publish.payload.bytes);
+        assert_int_equal(a->publish.deadline_ms, b->publish.deadline_ms);
+        break;
+    case RH_PEER_PUBLISH_ANSWER:
+        assert_answer_equal(&a->publish_answer, &b->publish_answer);
+        break;
+    case RH_PEER_INSPECT:
+        assert_true(a->inspect.request == b->inspect.request);
+        assert_bytes(a->inspect.key, b->inspect.key);
+        break;
+    case RH_PEER_INSPECT_ANSWER:
+        assert_inspect_answer_equal(&a->inspect_answer, &b->inspect_answer);
+        break;
+    case RH_PEER_APPEND:
+        assert_append_equal(&a->append, &b->append);
+        break;
+    case RH_PEER_APPEND_ACK:
+        assert_copy_named(a->append_ack, b->append_ack);
+        assert_true(a->append_ack.op == b->append_ack.op);
+        assert_int_equal(a->append_ack.confirmed, b->append_ack.confirmed);
+        assert_true(a->append_ack.proof_age_ms == b->append_ack.proof_age_ms);
+        assert_true(a->append_ack.sent_ms == b->append_ack.sent_ms);
+        break;
+    case RH_PEER_SYNC_BEGIN:
+        assert_sync_begin_equal(&a->sync_begin, &b->sync_begin);
+        break;
+    case RH_PEER_SYNC_CHUNK:
+        assert_true(a->sync_chunk.sync == b->sync_chunk.sync);
+        assert_int_equal(a->sync_chunk.index, b->sync_chunk.index);
+        assert_operations(&a->sync_chunk.operations, &b->sync_chunk.operations);
+        assert_ids(a->sync_chunk.ids, a->sync_chunk.ids_count, b->sync_chunk.ids,
+                   b->sync_chunk.ids_count);
+        assert_int_equal(a->sync_chunk.last, b->sync_chunk.last);
+        break;
+    case RH_PEER_SYNC_ACK:
+        assert_copy_named(a->sync_ack, b->sync_ack);
+        assert_true(a->sync_ack.sync == b->sync_ack.sync);
+        assert_true(a->sync_ack.op == b->sync_ack.op);
+        assert_int_equal(a->sync_ack.confirmed, b->sync_ack.confirmed);
+        assert_int_equal(a->sync_ack.done, b->sync_ack.done);
+        assert_int_equal(a->sync_ack.index, b->sync_ack.index);
+        assert_true(a->sync_ack.proof_age_ms == b->sync_ack.proof_age_ms);
+        assert_true(a->sync_ack.sent_ms == b->sync_ack.sent_ms);
+        break;
+    case RH_PEER_CREDIT:
+        assert_int_equal(a->credit.channels, b->credit.channels);
+        assert_true(a->credit.bytes == b->credit.bytes);
+        break;
+    case RH_PEER_REFUSED:
+        assert_refused_equal(&a->refused, &b->refused);
+        break;
+    case RH_PEER_REPORT:
+        assert_report_equal(&a->report, &b->report);
+        break;
+    case RH_PEER_REPORT_END:
+        assert_true(a->report_end.copies == b->report_end.copies);
+        break;
+    case RH_PEER_FETCH:
+        assert_copy_named(a->fetch, b->fetch);
+        assert_true(a->fetch.op == b->fetch.op);
+        assert_true(a->fetch.from_op == b->fetch.from_op);
+        assert_term(a->fetch.base_term, b->fetch.base_term);
+        break;
+    case RH_PEER_OWN:
+        assert_copy_named(a->own, b->own);
+        assert_true(a->own.op == b->own.op);
+        assert_group(&a->own.group, &b->own.group);
+        break;
+    case RH_PEER_OWN_ACK:
+        assert_bytes(a->own_ack.key, b->own_ack.key);
+        assert_term(a->own_ack.term, b->own_ack.term);
+        break;
+    case RH_PEER_EXPEDITE:
+        assert_bytes(a->expedite.key, b->expedite.key);
+        assert_int_equal(a->expedite.deadline_ms, b->expedite.deadline_ms);
+        break;
+    case RH_PEER_LEAVE:
+        assert_copy_named(a->leave, b->leave);
+        assert_int_equal(a->leave.reclaim, b->leave.reclaim);
+        break;
+    case RH_PEER_LEAVE_ACK:
+        assert_bytes(a->leave_ack.key, b->leave_ack.key);
+        assert_term(a->leave_ack.term, b->leave_ack.term);
+        break;
+    case RH_PEER_VIEW_ASK:
+        assert_int_equal(rh_epoch_compare(a->view_ask.above, b->view_ask.above), 0);
+        break;
+    case RH_PEER_VIEW:
+        assert_view_equal(&a->view, &b->view);
+        break;
+    case RH_PEER_VIEW_ACK:
+        break;
+    case RH_PEER_LEASE_ASK:
+        assert_true(a->lease_ask.number == b->lease_ask.number);
+        break;
+    case RH_PEER_LEASE_GRANT:
+        assert_true(a->lease_grant.number == b->lease_grant.number);
+        break;
+    case RH_PEER_RELAY:
+        assert_true(rh_node_ref_equal(&a->relay.from, &b->relay.from));
+        assert_true(rh_node_ref_equal(&a->relay.to, &b->relay.to));
+        assert_bytes(a->relay.frame, b->relay.frame);
+        break;
+    case RH_PEER_RELAY_FAILED:
+        assert_true(rh_node_ref_equal(&a->relay_failed.to, &b->relay_failed.to));
+        break;
+    case RH_PEER_MESSAGE_KINDS:
+    default:
+        fail();
+    }
+}
