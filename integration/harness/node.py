@@ -230,6 +230,25 @@ class Cluster:
             return rings[0]
         return wait_for(check, bound, f"cluster of {want} settled")
 
+    def replicates(self):
+        """Whether its nodes keep copies (a build option of ringhopd)."""
+        return wait_for(lambda: [node.status().get("replication", False) for node in self.running()],
+                        READY_S, "the status of a node")[0]
+
+    def wait_whole(self, bound=READY_S):
+        """Until no channel is short of copies or on its way to another node."""
+        if not self.replicates():
+            return
+
+        def check():
+            for node in self.running():
+                metrics = node.metrics()
+                for name in ("channels_short", "claims_waiting", "handoffs_waiting"):
+                    value = metrics.get(f"ringhop_{name}", 0)
+                    assert value == 0, f"{node.id} has {name} {value}"
+            return True
+        wait_for(check, bound, "all channels in place and with all copies")
+
     def owner(self, key):
         """The node that owns the key, asked of the CLI."""
         return self.nodes[self.owners([key])[key]]
