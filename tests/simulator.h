@@ -11,6 +11,9 @@
  *   simulator_faults     what goes wrong, and when: planned from the seed before the run begins
  *   simulator_clients    subscribers, long polls, publishers, as they see the cluster
  *   simulator_check      the laws, and what the cluster must be like in the end
+ *   simulator_truth      with replication: what was committed, who acted, who held what
+ *   simulator_rest       with replication: what copies are like in the end
+ *   simulator_describe   with replication: copies and messages as lines of the trace
  *   simulator_node       one process: membership and core, wired as in node/daemon_*.c
  *   simulator_zookeeper  sessions, znodes, watches; three servers, of which some lag behind
  *   simulator_network    links between nodes, with the evidence that node/ev_peer.h gives
@@ -29,8 +32,9 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define SIM_NODES_MAX 12
-#define SIM_EPOCH_MS  1764000000000 /* Unix time when the virtual clock shows 0 */
+#define SIM_NODES_MAX    12
+#define SIM_REPLICAS_ANY (-1)
+#define SIM_EPOCH_MS     1764000000000 /* Unix time when the virtual clock shows 0 */
 
 struct sim;
 struct sim_event;
@@ -87,6 +91,7 @@ struct sim_options {
     const bool *faults_off; /* by number in the plan; NULL: all happen */
     size_t faults_off_count;
     const char *profile; /* NULL: as the seed says */
+    int replicas;        /* R; 0: no replication, SIM_REPLICAS_ANY: as the seed says */
 };
 
 struct sim {
@@ -101,6 +106,8 @@ struct sim {
     uint64_t slowness; /* what delays are multiplied by */
     bool steady;       /* delays have no tail */
     bool scripted;     /* nothing is random but identities: see simulator_scenario.h */
+    bool replicated;   /* the cores replicate */
+    uint32_t replicas; /* R */
     struct {
         uint32_t log_messages;
         uint32_t log_age_ms;
@@ -117,6 +124,7 @@ struct sim {
     struct sim_network *network;
     struct sim_clients *clients;
     struct sim_check *check;
+    struct sim_truth *truth; /* NULL without replication */
     struct sim_faults *faults;
 };
 

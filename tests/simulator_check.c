@@ -2,6 +2,8 @@
 #include "tests/simulator_check.h"
 
 #include "tests/simulator_network.h"
+#include "tests/simulator_rest.h"
+#include "tests/simulator_truth.h"
 #include "tests/simulator_zookeeper.h"
 
 #include <assert.h>
@@ -276,6 +278,10 @@ void sim_check_served(struct sim *sim, int node, const char *key, uint64_t numbe
 void sim_check_moved(struct sim *sim, int node, const char *key, uint64_t number)
 {
     sim->check->moves++;
+    if (sim->replicated) {
+        sim_truth_moved(sim, node, key, number);
+        return;
+    }
     if (owns(sim, node, key)) {
         sim_fail(sim, "n%d gives %s away, which it still owns", node, key);
     }
@@ -289,7 +295,7 @@ void sim_check_swept(struct sim *sim, int node)
 {
     struct sim_check *check = sim->check;
     const struct sim_node *process = sim->nodes[node];
-    if (sim_node_owner(sim, rh_core_view(process->core), "any") < 0) {
+    if (sim->replicated || sim_node_owner(sim, rh_core_view(process->core), "any") < 0) {
         return; /* nobody owns anything: what is here stays */
     }
     for (size_t i = 0; i < check->incarnations_count; i++) {
@@ -447,7 +453,7 @@ const char *sim_check_unrest(struct sim *sim)
     }
     what = nodes_unrest(sim, truth);
     rh_view_give(truth);
-    return what;
+    return what == NULL && sim->replicated ? sim_rest_unrest(sim) : what;
 }
 
 uint64_t sim_check_moves(const struct sim *sim)

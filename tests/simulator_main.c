@@ -27,6 +27,7 @@ static const char usage[] =
     "simulator --seed S [--trace] [--profile P] [--without N,N...] [--mutation M]\n"
     "    one run; --without leaves faults of its plan out\n"
     "simulator --seeds A-B [--profile P] [--mutation M] [--quick]\n"
+    "    with --replicas R the nodes keep R copies, \"any\" is 1 to 3 as the seed says\n"
     "    many runs; of those that fail the trace's end and the faults that it takes, unless "
     "--quick\n"
     "simulator --repeat A-B\n"
@@ -196,9 +197,14 @@ static void explain(const struct sim_options *failed)
     (void)run_apart(&options, true);
     (void)fprintf(stderr, "--- the end of its trace, with %zu faults\n", left);
     print_tail(options.trace);
-    (void)fprintf(stderr, "--- simulator --seed %" PRIu64 " --trace%s%s --without ", failed->seed,
+    (void)fprintf(stderr, "--- simulator --seed %" PRIu64 " --trace%s%s", failed->seed,
                   failed->profile == NULL ? "" : " --profile ",
                   failed->profile == NULL ? "" : failed->profile);
+    if (failed->replicas != 0) {
+        static const char *const texts[] = {"any", "0", "1", "2", "3"};
+        (void)fprintf(stderr, " --replicas %s", texts[failed->replicas + 1]);
+    }
+    (void)fprintf(stderr, " --without ");
     bool some = false;
     for (size_t i = 0; i < FAULTS_MAX; i++) {
         if (off[i]) {
@@ -423,6 +429,11 @@ static bool parse_option(const char *name, const char *value, struct command *co
     }
     if (strcmp(name, "--without") == 0) {
         return parse_without(value, command);
+    }
+    if (strcmp(name, "--replicas") == 0) {
+        command->options.replicas =
+            strcmp(value, "any") == 0 ? SIM_REPLICAS_ANY : (int)strtol(value, NULL, 10);
+        return command->options.replicas >= SIM_REPLICAS_ANY && command->options.replicas <= 3;
     }
     return strcmp(name, "--mutation") == 0 && parse_mutation(value, command);
 }

@@ -690,6 +690,16 @@ void sim_network_reset(struct sim *sim, int from, int to)
     end_connection(sim, from, to);
 }
 
+void sim_network_reset_from(struct sim *sim, int node, const struct rh_node_ref *peer)
+{
+    for (int from = 0; from < sim->nodes_count; from++) {
+        const struct sim_node *process = sim->nodes[from];
+        if (process->running && process->instance == peer->instance && from != node) {
+            end_connection(sim, from, node);
+        }
+    }
+}
+
 /* ---- life ---- */
 
 void sim_network_attach(struct sim *sim, int node)

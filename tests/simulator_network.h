@@ -41,6 +41,9 @@ bool sim_network_is_up(const struct sim *sim, int node, int peer);
 /* Whether |node| has had evidence of a firewall that |peer|'s |instance| is dead. */
 bool sim_network_was_deceived(const struct sim *sim, int node, int peer, uint64_t instance);
 
+/* Closes the connection on which that process sends messages to |node|. */
+void sim_network_reset_from(struct sim *sim, int node, const struct rh_node_ref *peer);
+
 /* --- what goes wrong; cuts and firewalls are counted --- */
 
 void sim_network_cut(struct sim *sim, int from, int to, bool cut); /* one way */

@@ -4,7 +4,9 @@
 #include "router/redirect.h"
 #include "tests/simulator_check.h"
 #include "tests/simulator_clients.h"
+#include "tests/simulator_describe.h"
 #include "tests/simulator_network.h"
+#include "tests/simulator_truth.h"
 #include "tests/simulator_zookeeper.h"
 
 #include <assert.h>
@@ -197,10 +199,21 @@ static uint64_t message_number(const struct rh_entry *entry)
     return strtoull(text + 1, NULL, 10);
 }
 
+/* Whether the node may serve |entry| (or NULL) of a channel to a client. */
+static void check_served(struct sim *sim, const struct sim_node *node, const char *key,
+                         uint64_t incarnation, const struct rh_entry *entry)
+{
+    if (sim->replicated) {
+        sim_truth_served(sim, node->index, key, incarnation, entry);
+    } else {
+        sim_check_served(sim, node->index, key, incarnation);
+    }
+}
+
 static void on_welcome(struct sim *sim, struct sim_node *node, const struct rh_action *action)
 {
     struct sim_connection *connection = connection_of(action->welcome.subscription);
-    sim_check_served(sim, node->index, connection->key, action->welcome.incarnation);
+    check_served(sim, node, connection->key, action->welcome.incarnation, NULL);
     struct sim_said *said = sim_said(SIM_SAID_WELCOME, 0);
     said->incarnation = action->welcome.incarnation;
     said->seq = action->welcome.seq;
@@ -307,6 +320,7 @@ static void on_deliver(struct sim *sim, struct sim_node *node, const struct rh_a
     sim_check_message(sim, action->deliver.incarnation, entry->seq, message_number(entry));
     if (action->kind == RH_ACTION_DELIVER) {
         struct sim_connection *connection = connection_of(action->deliver.subscription);
+        check_served(sim, node, connection->key, action->deliver.incarnation, entry);
         send_message(sim, node, connection, action);
         feed_again(sim, node, connection);
         return;
@@ -315,7 +329,7 @@ static void on_deliver(struct sim *sim, struct sim_node *node, const struct rh_a
     for (struct rh_subscription *at = rh_channel_live_next(channel, NULL); at != NULL;
          at = rh_channel_live_next(channel, at)) {
         struct sim_connection *connection = connection_of(at);
-        sim_check_served(sim, node->index, connection->key, action->deliver.incarnation);
+        check_served(sim, node, connection->key, action->deliver.incarnation, entry);
         send_message(sim, node, connection, action);
     }
 }
@@ -408,7 +422,7 @@ static void on_read_done(struct sim *sim, struct sim_node *node, const struct rh
     struct sim_connection *connection = connection_of(action->read.subscription);
     struct sim_said *said = sim_said(SIM_SAID_READ, action->read.count);
     if (action->read.incarnation != 0) {
-        sim_check_served(sim, node->index, connection->key, action->read.incarnation);
+        check_served(sim, node, connection->key, action->read.incarnation, NULL);
     }
     said->incarnation = action->read.incarnation;
     said->recovered = action->read.recovered;
@@ -418,6 +432,7 @@ static void on_read_done(struct sim *sim, struct sim_node *node, const struct rh
         const struct rh_entry *entry = action->read.entries[i];
         assert(entry != NULL);
         uint64_t message = message_number(entry);
+        check_served(sim, node, connection->key, action->read.incarnation, entry);
         sim_check_message(sim, action->read.incarnation, entry->seq, message);
         said->messages[i] = (struct sim_message){.seq = entry->seq, .message = message};
     }
@@ -429,15 +444,17 @@ static void on_read_done(struct sim *sim, struct sim_node *node, const struct rh
 static void check_publish(struct sim *sim, struct sim_node *node, uint64_t incarnation)
 {
     if (node->publish_key[0] != '\0' && incarnation != 0) {
-        sim_check_served(sim, node->index, node->publish_key, incarnation);
+        check_served(sim, node, node->publish_key, incarnation, NULL);
     }
 }
 
 static void on_published(struct sim *sim, struct sim_node *node, const struct rh_action *action)
 {
-    check_publish(sim, node, action->published.result.incarnation);
     const struct rh_publish_result *result = &action->published.result;
     bool done = result->refusal == RH_REFUSAL_NONE;
+    if (!sim->replicated) {
+        check_publish(sim, node, result->incarnation);
+    }
     struct sim_said *said = sim_said(done ? SIM_SAID_ACK : SIM_SAID_NOT_ACKED, 0);
     said->node = node->index;
     said->connection = action->published.request;
@@ -473,10 +490,20 @@ static void send_to_peer(struct sim *sim, struct sim_node *node, struct rh_actio
         sim_chance(sim, 300)) {
         action->send.message.publish.id = rh_bytes_text("another-id");
     }
-    if (action->send.message.kind == RH_PEER_PUBLISH_ANSWER) {
+    if (action->send.message.kind == RH_PEER_PUBLISH_ANSWER && !sim->replicated) {
         check_publish(sim, node, action->send.message.publish_answer.incarnation);
     }
     (void)sim_network_send(sim, node->index, &action->send.to, &action->send.message);
+}
+
+static void on_trace(struct sim *sim, const struct sim_node *node,
+                     const struct rh_core_trace *trace)
+{
+    if (sim->options.trace != NULL) {
+        char text[SIM_TEXT_SIZE];
+        sim_describe_trace(trace, text);
+        sim_trace(sim, "n%d: %s", node->index, text);
+    }
 }
 
 static void perform_core(struct sim *sim, struct sim_node *node, struct rh_action *action)
@@ -517,14 +544,18 @@ static void perform_core(struct sim *sim, struct sim_node *node, struct rh_actio
     case RH_ACTION_SWEPT:
         sim_check_swept(sim, node->index);
         return;
+    case RH_ACTION_RESET_PEER:
+        sim_network_reset_from(sim, node->index, &action->peer);
+        return;
+    case RH_ACTION_TRACE:
+        on_trace(sim, node, &action->trace);
+        return;
     case RH_ACTION_COMPLETE:
     case RH_ACTION_PROVE:
     case RH_ACTION_PROMISE:
     case RH_ACTION_PEER_VIEW:
     case RH_ACTION_SHOW_VIEW:
-    case RH_ACTION_RESET_PEER:
-    case RH_ACTION_TRACE:
-        break; /* of replication, which is off */
+        return;
     }
     assert(false && "kind of action");
 }
@@ -553,6 +584,9 @@ static void step_core(struct sim *sim, struct sim_node *node, struct rh_event *e
     sim->steps++;
     note_publish(node, event);
     rh_core_step(node->core, event, &node->core_actions);
+    if (sim->replicated) {
+        sim_truth_stepped(sim, node->index, event);
+    }
     for (size_t i = 0; i < node->core_actions.count; i++) {
         perform_core(sim, node, &node->core_actions.items[i]);
     }
@@ -978,7 +1012,7 @@ static void want_slow_ticks(struct sim *sim, struct sim_node *node)
 static void create_machines(struct sim *sim, struct sim_node *node)
 {
     struct rh_membership_options options = {
-        .config = {.format = RH_CONFIG_FORMAT, .vnodes = SIM_VNODES, .replicas = 2},
+        .config = {.format = RH_CONFIG_FORMAT, .vnodes = SIM_VNODES, .replicas = sim->replicated ? sim->replicas : 2},
         .config_name = "cluster.yaml",
         .registration = {.instance = node->instance, .weight_milli = node->weight_milli},
         .grace_ms = sim_mutates(sim, SIM_MUTATION_NO_GRACE) ? 0 : SIM_GRACE_MS,
@@ -1005,6 +1039,15 @@ static void create_machines(struct sim *sim, struct sim_node *node)
         .catch_up_timeout_ms = 5000,
         .pending_max = sim->limits.pending_max,
         .pending_bytes_max = 1 << 20,
+        .replication = sim->replicated,
+        .session_timeout_ms = SIM_SESSION_TIMEOUT_MS,
+        .grace_ms = SIM_GRACE_MS,
+        .rebalance_channels_per_second = 100,
+        .rebalance_in_flight = 8,
+        .copies_max = 10000,
+        .uncommitted_max = 64,
+        .uncommitted_bytes_max = 1 << 20,
+        .held_bytes_max = SIM_HELD_BYTES_MAX,
     };
     memcpy(core_options.id, node->id, sizeof(core_options.id));
     if (rh_membership_create(&options, &node->machine) != 0 ||
@@ -1035,6 +1078,9 @@ void sim_node_start(struct sim *sim, int index)
               node->instance);
     create_machines(sim, node);
     sim_check_started(sim, index);
+    if (sim->replicated) {
+        sim_truth_started(sim, index);
+    }
     sim_network_attach(sim, index);
     sim_zookeeper_attach(sim, index);
 }
@@ -1042,6 +1088,9 @@ void sim_node_start(struct sim *sim, int index)
 static void end_process(struct sim *sim, struct sim_node *node, bool close_session)
 {
     sim_zookeeper_detach(sim, node->index, close_session);
+    if (sim->replicated) {
+        sim_truth_ended(sim, node->index);
+    }
     node->running = false;
     node->paused = false;
     sim_network_detach(sim, node->index);

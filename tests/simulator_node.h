@@ -19,6 +19,7 @@
 #define SIM_VNODES         16
 #define SIM_GRACE_MS       2000
 #define SIM_LINGER_MS      5000
+#define SIM_HELD_BYTES_MAX (1U << 20)
 #define SIM_SEND_QUEUE_MAX 24 /* messages that a client may be behind */
 
 /* A client's connection as its node has it. */

@@ -6,6 +6,7 @@
 #include "tests/simulator_clients.h"
 #include "tests/simulator_faults.h"
 #include "tests/simulator_network.h"
+#include "tests/simulator_truth.h"
 #include "tests/simulator_zookeeper.h"
 
 #include <inttypes.h>
@@ -45,13 +46,23 @@ static const char *all_unrest(struct sim *sim)
     return what == NULL ? sim_clients_unrest(sim) : what;
 }
 
+/* R is no random number of the run, so that a seed has the same plan whatever R is. */
+static uint32_t replicas_of(const struct sim_options *options)
+{
+    static const uint32_t choice[] = {2, 1, 3, 2};
+    return options->replicas == SIM_REPLICAS_ANY ? choice[options->seed / 7 % 4]
+                                                 : (uint32_t)options->replicas;
+}
+
 void sim_create(struct sim *sim, const struct sim_options *options, int nodes_count)
 {
     *sim = (struct sim){.options = *options,
                         .random = options->seed,
                         .scripted = nodes_count > 0,
                         .slowness = 1,
-                        .nodes_count = nodes_count};
+                        .nodes_count = nodes_count,
+                        .replicas = replicas_of(options)};
+    sim->replicated = sim->replicas > 0;
     sim_faults_create(sim);
     sim->steady = sim_faults_are_apart(sim);
     if (!sim->steady && sim_chance(sim, 250)) {
@@ -60,7 +71,8 @@ void sim_create(struct sim *sim, const struct sim_options *options, int nodes_co
     sim->limits.log_messages = 1U << sim_between(sim, 2, 7);
     sim->limits.log_age_ms = sim_chance(sim, 200) ? 3000 : 3600000;
     sim->limits.pending_max = !sim->steady && sim_chance(sim, 100) ? 3 : 1000;
-    sim->limits.crowd = sim_chance(sim, 20) ? 1500 : 0;
+    unsigned crowd = sim->replicated ? 60 : 1500;
+    sim->limits.crowd = sim_chance(sim, 20) ? crowd : 0;
     sim->limits.channel_idle_ms = sim_chance(sim, 200) ? 2000 : 3600000;
     for (int i = 0; i < sim->nodes_count; i++) {
         bool twin = !sim->steady && i > 1 && sim_chance(sim, 60);
@@ -68,6 +80,9 @@ void sim_create(struct sim *sim, const struct sim_options *options, int nodes_co
         sim_node_create(sim, i, id, sim_chance(sim, 200) ? 500 : 1000);
     }
     sim_check_create(sim);
+    if (sim->replicated) {
+        sim_truth_create(sim);
+    }
     sim->zookeeper = sim_zookeeper_create(sim);
     sim->network = sim_network_create();
     sim_clients_create(sim);
@@ -86,6 +101,7 @@ void sim_destroy(struct sim *sim)
     sim_network_destroy(sim->network);
     sim_zookeeper_destroy(sim->zookeeper);
     sim_check_destroy(sim);
+    sim_truth_destroy(sim);
     sim_faults_destroy(sim);
 }
 

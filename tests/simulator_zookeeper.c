@@ -3,6 +3,7 @@
 
 #include "tests/simulator_check.h"
 #include "tests/simulator_node.h"
+#include "tests/simulator_truth.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -575,6 +576,20 @@ static int write_znode(struct sim *sim, struct op *op)
     return 0;
 }
 
+/* The registration at |path| is about to be deleted, and no successor is made with it. */
+static void note_loss(struct sim *sim, const char *path, uint64_t successor)
+{
+    const struct version *version = present(sim->zookeeper, path);
+    struct rh_registration registration;
+    struct rh_reason reason;
+    if (sim->replicated && is_child(path, MEMBERS) &&
+        rh_registration_decode(rh_bytes(version->data, version->size), &registration, &reason) ==
+            0 &&
+        registration.instance != successor) {
+        sim_truth_lost(sim, registration.instance);
+    }
+}
+
 static int make_registration(struct sim *sim, struct op *op)
 {
     struct sim_zookeeper *zookeeper = sim->zookeeper;
@@ -592,12 +607,16 @@ static int make_registration(struct sim *sim, struct op *op)
     for (size_t i = 0; i < op->names_count; i++) {
         if (!sim_mutates(sim, SIM_MUTATION_DOUBLE_REGISTRATION)) {
             member_path(op->names[i], path);
+            note_loss(sim, path, op->instance);
             take(zookeeper, path);
         }
     }
     (void)snprintf(op->name, sizeof(op->name), "%.64s.%010u", op->id, zookeeper->sequence++);
     member_path(op->name, path);
     add(zookeeper, path, rh_bytes(op->data, op->data_size), op->session);
+    if (sim->replicated) {
+        sim_truth_registered(sim, op->instance);
+    }
     commit(sim);
     return 0;
 }
@@ -614,6 +633,7 @@ static int evict(struct sim *sim, const struct op *op)
         return RH_ERR_NOT_FOUND;
     }
     sim_check_evicted(sim, op->node, rh_bytes(version->data, version->size));
+    note_loss(sim, victim, 0);
     begin(zookeeper);
     take(zookeeper, victim);
     commit(sim);
@@ -627,6 +647,7 @@ static int unregister(struct sim *sim, const struct op *op)
     if (present(sim->zookeeper, path) == NULL) {
         return RH_ERR_NOT_FOUND;
     }
+    note_loss(sim, path, 0);
     begin(sim->zookeeper);
     take(sim->zookeeper, path);
     commit(sim);
@@ -777,6 +798,7 @@ static void end_session(struct sim *sim, struct session *session)
     session->alive = false;
     begin(zookeeper);
     for (size_t i = 0; i < count; i++) {
+        note_loss(sim, paths[i], 0);
         take(zookeeper, paths[i]);
     }
     commit(sim);
@@ -1181,6 +1203,9 @@ void sim_zookeeper_wipe(struct sim *sim)
     zookeeper->versions_count = 0;
     for (size_t i = 0; i < zookeeper->sessions_count; i++) {
         zookeeper->sessions[i].alive = false;
+    }
+    if (sim->replicated) {
+        sim_truth_all_lost(sim);
     }
     zookeeper->sequence = 0;
     zookeeper->era++;
