@@ -78,17 +78,26 @@ void sim_run_event(struct sim *sim, struct sim_event *event)
     }
 }
 
+bool sim_run_next(struct sim *sim)
+{
+    if (sim->queue_count == 0) {
+        return false;
+    }
+    struct sim_event *event = sim->queue[0];
+    sim->queue[0] = sim->queue[--sim->queue_count];
+    if (sim->queue_count > 0) {
+        sift_down(sim, 0);
+    }
+    assert(event->at_ms >= sim->now_ms);
+    sim->now_ms = event->at_ms;
+    sim_run_event(sim, event);
+    return true;
+}
+
 void sim_run_until(struct sim *sim, uint64_t until_ms)
 {
     while (!sim->failed && sim->queue_count > 0 && sim->queue[0]->at_ms <= until_ms) {
-        struct sim_event *event = sim->queue[0];
-        sim->queue[0] = sim->queue[--sim->queue_count];
-        if (sim->queue_count > 0) {
-            sift_down(sim, 0);
-        }
-        assert(event->at_ms >= sim->now_ms);
-        sim->now_ms = event->at_ms;
-        sim_run_event(sim, event);
+        (void)sim_run_next(sim);
     }
     if (!sim->failed) {
         sim->now_ms = until_ms;

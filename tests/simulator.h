@@ -94,6 +94,17 @@ struct sim_options {
     int replicas;        /* R; 0: no replication, SIM_REPLICAS_ANY: as the seed says */
 };
 
+/* What becomes of a message between nodes. */
+enum sim_fate {
+    SIM_FATE_SENT,
+    SIM_FATE_LOST,
+    SIM_FATE_HELD, /* until sim_network_release(); others may overtake it */
+};
+
+struct rh_peer_message;
+typedef enum sim_fate sim_filter(struct sim *sim, int from, int to,
+                                 const struct rh_peer_message *message);
+
 struct sim {
     struct sim_options options;
     uint64_t random;
@@ -126,6 +137,8 @@ struct sim {
     struct sim_check *check;
     struct sim_truth *truth; /* NULL without replication */
     struct sim_faults *faults;
+    sim_filter *filter; /* of a script; NULL: all messages are sent */
+    void *script;
 };
 
 /* What one run came to. */
@@ -178,6 +191,9 @@ bool sim_chance(struct sim *sim, unsigned permille);
 
 /* A delay as networks have it: mostly a few milliseconds, now and then many. */
 uint64_t sim_delay_ms(struct sim *sim);
+
+/* Runs what is queued first; false: nothing is. */
+bool sim_run_next(struct sim *sim);
 
 /* Records the first failure; the run ends soon. */
 void sim_fail(struct sim *sim, const char *format, ...) RH_PRINTF(2, 3);

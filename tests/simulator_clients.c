@@ -15,7 +15,9 @@
 #define CONNECT_MS        7000U /* no answer for so long: another node is tried */
 #define ANSWER_MS         7000U
 #define LAST_AGE_MS       60000U /* messages that live shorter may be gone before a reader is back */
+#define SCRIPT_MESSAGES   1000   /* in one script */
 #define ATTEMPTS          2      /* of one publish, at the same time */
+#define REQUEST_SCRIPT    14U
 #define REQUEST_INSPECTOR 15U
 
 /* Someone who wants to see all messages of a channel. */
@@ -541,10 +543,26 @@ static void run_sender(struct sim *sim, struct sim_event *event)
     }
 }
 
+static void hear_script(struct sim *sim, const struct sim_said *said)
+{
+    uint64_t message = said->connection / 16 % SCRIPT_MESSAGES;
+    if (said->kind == SIM_SAID_ACK) {
+        sim_check_message(sim, said->incarnation, said->seq, message);
+        sim_trace(sim, "publish m%" PRIu64 " at n%d: seq %" PRIu64 "%s", message, said->node,
+                  said->seq, said->duplicate ? ", duplicate" : "");
+    } else {
+        sim_trace(sim, "publish m%" PRIu64 " at n%d: %s", message, said->node, said->text);
+    }
+}
+
 static void hear_sender(struct sim *sim, const struct sim_said *said)
 {
     int index = (int)(said->connection % 16);
     if (index == REQUEST_INSPECTOR) {
+        return;
+    }
+    if (index == REQUEST_SCRIPT) {
+        hear_script(sim, said);
         return;
     }
     struct sender *sender = &sim->clients->senders[index];
@@ -633,6 +651,14 @@ void sim_clients_slow(struct sim *sim, uint64_t pick)
 {
     int index = (int)(pick % (uint64_t)sim->clients->subscribers_count);
     sim->clients->subscribers[index].pace_ms = (unsigned)sim_between(sim, 10, 400);
+}
+
+uint64_t sim_clients_publish(struct sim *sim, int node, const char *key, uint64_t message)
+{
+    message = message == 0 ? ++sim->clients->messages : message;
+    uint64_t request = ++sim->clients->requests * SCRIPT_MESSAGES + message;
+    sim_node_publish(sim, node, request * 16 + REQUEST_SCRIPT, key, message, false);
+    return message;
 }
 
 void sim_clients_crowd(struct sim *sim)

@@ -69,6 +69,10 @@ void sim_clients_disconnect(struct sim *sim, uint64_t pick);
 /* One is slow from its next connection on. */
 void sim_clients_slow(struct sim *sim, uint64_t pick);
 
+/* For scripts: publishes |message|, or a new one if it is 0, at that node, and once. The answer is
+ * a line of the trace. Returns its number. */
+uint64_t sim_clients_publish(struct sim *sim, int node, const char *key, uint64_t message);
+
 /* Publishes to as many other channels as `limits.crowd` says, which then are there and idle. */
 void sim_clients_crowd(struct sim *sim);
 

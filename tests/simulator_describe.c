@@ -99,9 +99,12 @@ void sim_describe_trace(const struct rh_core_trace *trace, char out[static SIM_T
 const char *sim_refused_name(uint32_t code)
 {
     static const char *const names[RH_PEER_REFUSED_CODES] = {
-        [RH_PEER_STALE_EPOCH] = "stale_epoch", [RH_PEER_STALE_TERM] = "stale_term",
-        [RH_PEER_GAP] = "gap",                 [RH_PEER_NO_COPY] = "no_copy",
-        [RH_PEER_NO_OWNER] = "not_owner",      [RH_PEER_LEFT] = "left",
+        [RH_PEER_STALE_EPOCH] = "stale_epoch",
+        [RH_PEER_STALE_TERM] = "stale_term",
+        [RH_PEER_GAP] = "gap",
+        [RH_PEER_NO_COPY] = "no_copy",
+        [RH_PEER_NO_OWNER] = "not_owner",
+        [RH_PEER_LEFT] = "left",
         [RH_PEER_FULL] = "full",
     };
     return code < RH_PEER_REFUSED_CODES ? names[code] : "?";

@@ -2,6 +2,7 @@
 #include "tests/simulator_network.h"
 
 #include "proto/peer_codec.h"
+#include "tests/simulator_describe.h"
 #include "tests/simulator_node.h"
 
 #include <assert.h>
@@ -75,6 +76,7 @@ struct sim_network {
     struct connection **connections;
     uint32_t connections_count;
     uint32_t connections_capacity;
+    struct rh_list held; /* struct held_frame */
     struct rh_buffer buffer;
     struct rh_peer_decoder *decoder;
 };
@@ -175,22 +177,22 @@ static void note_epoch(struct sim *sim, int node, struct rh_epoch epoch)
 
 /* ---- frames that arrive ---- */
 
-static void receive_message(struct sim *sim, const struct connection *connection,
-                            const struct frame *frame)
+static void receive_message(struct sim *sim, int to, int from_node, uint64_t from_instance,
+                            struct rh_bytes data)
 {
     struct rh_peer_message message;
     struct rh_reason reason;
-    int rv = rh_peer_decoder_feed(sim->network->decoder, frame->data, frame->size);
+    int rv = rh_peer_decoder_feed(sim->network->decoder, data.data, data.size);
     if (rv == 0) {
         rv = rh_peer_decoder_next(sim->network->decoder, &message, &reason);
     }
     if (rv != 0) {
-        sim_fail(sim, "a message of n%d does not decode: %s", connection->from, reason.text);
+        sim_fail(sim, "a message of n%d does not decode: %s", from_node, reason.text);
         return;
     }
-    struct rh_node_ref from = {.instance = connection->from_instance};
-    memcpy(from.id, sim->nodes[connection->from]->id, sizeof(from.id));
-    sim_node_peer_message(sim, connection->to, &from, &message);
+    struct rh_node_ref from = {.instance = from_instance};
+    memcpy(from.id, sim->nodes[from_node]->id, sizeof(from.id));
+    sim_node_peer_message(sim, to, &from, &message);
     rv = rh_peer_decoder_next(sim->network->decoder, &message, &reason);
     assert(rv == RH_ERR_AGAIN);
 }
@@ -220,7 +222,8 @@ static void receive(struct sim *sim, uint32_t index, bool back, const struct fra
         link->silence_ms = 0;
         return;
     case FRAME_MESSAGE:
-        receive_message(sim, connection, frame);
+        receive_message(sim, connection->to, connection->from, connection->from_instance,
+                        rh_bytes(frame->data, frame->size));
         return;
     }
 }
@@ -583,6 +586,72 @@ void sim_network_set_view(struct sim *sim, int node, const struct rh_view *view)
     }
 }
 
+/* What a script holds back. */
+struct held_frame {
+    struct sim_event event;
+    struct rh_list link;
+    int from;
+    uint64_t from_instance;
+    int to;
+    uint64_t to_instance;
+    struct rh_epoch epoch;
+    size_t size;
+    char data[];
+};
+
+static void run_held(struct sim *sim, struct sim_event *event)
+{
+    struct held_frame *held = rh_container_of(event, struct held_frame, event);
+    if (sim_node_takes(sim, held->to, held->to_instance, event)) {
+        note_epoch(sim, held->to, held->epoch);
+        receive_message(sim, held->to, held->from, held->from_instance,
+                        rh_bytes(held->data, held->size));
+    }
+}
+
+static void hold(struct sim *sim, int from, const struct link *link, struct rh_bytes data)
+{
+    const struct connection *connection = sim->network->connections[link->connection];
+    struct held_frame *held = sim_event(sizeof(*held) + data.size, run_held);
+    held->from = from;
+    held->from_instance = connection->from_instance;
+    held->to = connection->to;
+    held->to_instance = connection->to_instance;
+    held->epoch = sim->network->epoch[from];
+    held->size = data.size;
+    memcpy(held->data, data.data, data.size);
+    rh_list_push_back(&sim->network->held, &held->link);
+}
+
+void sim_network_release(struct sim *sim, int from, int to, bool lose)
+{
+    rh_list_each_safe (&sim->network->held, link) {
+        struct held_frame *held = rh_container_of(link, struct held_frame, link);
+        if ((from >= 0 && held->from != from) || (to >= 0 && held->to != to)) {
+            continue;
+        }
+        rh_list_remove(link);
+        if (lose) {
+            free(held);
+        } else {
+            sim_after(sim, sim_delay_ms(sim), &held->event);
+        }
+    }
+}
+
+static enum sim_fate fate_of(struct sim *sim, int from, int to,
+                             const struct rh_peer_message *message)
+{
+    static const char *const fates[] = {"", ", lost", ", held back"};
+    enum sim_fate fate = sim->filter == NULL ? SIM_FATE_SENT : sim->filter(sim, from, to, message);
+    if (sim->replicated && sim->options.trace != NULL) {
+        char text[SIM_TEXT_SIZE];
+        sim_describe_message(message, text);
+        sim_trace(sim, "n%d > n%d %s%s", from, to, text, fates[fate]);
+    }
+    return fate;
+}
+
 bool sim_network_send(struct sim *sim, int node, const struct rh_node_ref *to,
                       const struct rh_peer_message *message)
 {
@@ -596,14 +665,23 @@ bool sim_network_send(struct sim *sim, int node, const struct rh_node_ref *to,
     if (link == NULL) {
         return false;
     }
+    enum sim_fate fate =
+        fate_of(sim, node, sim->network->connections[link->connection]->to, message);
+    if (fate == SIM_FATE_LOST) {
+        return true;
+    }
     rh_buffer_clear(&sim->network->buffer);
     int rv = rh_peer_encode(message, RH_PEER_FRAME_SIZE_MAX, &sim->network->buffer);
     if (rv != 0) {
         sim_fail(sim, "n%d: a message cannot be encoded: %s", node, rh_error_text(rv));
         return false;
     }
-    send_frame(sim, link->connection, false, FRAME_MESSAGE,
-               rh_buffer_content(&sim->network->buffer));
+    if (fate == SIM_FATE_HELD) {
+        hold(sim, node, link, rh_buffer_content(&sim->network->buffer));
+    } else {
+        send_frame(sim, link->connection, false, FRAME_MESSAGE,
+                   rh_buffer_content(&sim->network->buffer));
+    }
     return true;
 }
 
@@ -737,11 +815,16 @@ struct sim_network *sim_network_create(void)
     if (network == NULL || rh_peer_decoder_create(RH_PEER_FRAME_SIZE_MAX, &network->decoder) != 0) {
         abort();
     }
+    rh_list_init(&network->held);
     return network;
 }
 
 void sim_network_destroy(struct sim_network *network)
 {
+    rh_list_each_safe (&network->held, link) {
+        rh_list_remove(link);
+        free(rh_container_of(link, struct held_frame, link));
+    }
     for (uint32_t i = 0; i < network->connections_count; i++) {
         drop_frames(&network->connections[i]->there);
         drop_frames(&network->connections[i]->back);

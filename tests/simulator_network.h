@@ -31,6 +31,9 @@ void sim_network_set_view(struct sim *sim, int node, const struct rh_view *view)
 bool sim_network_send(struct sim *sim, int node, const struct rh_node_ref *to,
                       const struct rh_peer_message *message);
 
+/* Lets go what a script holds back: all of it from |from| to |to|, or -1 for any; or it is lost. */
+void sim_network_release(struct sim *sim, int from, int to, bool lose);
+
 /* rh_ev_peer_probe(): the node learns by sim_node_probed(). */
 void sim_network_probe(struct sim *sim, int node, const struct rh_node_ref *probed,
                        const char *address);

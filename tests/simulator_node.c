@@ -1012,7 +1012,9 @@ static void want_slow_ticks(struct sim *sim, struct sim_node *node)
 static void create_machines(struct sim *sim, struct sim_node *node)
 {
     struct rh_membership_options options = {
-        .config = {.format = RH_CONFIG_FORMAT, .vnodes = SIM_VNODES, .replicas = sim->replicated ? sim->replicas : 2},
+        .config = {.format = RH_CONFIG_FORMAT,
+                   .vnodes = SIM_VNODES,
+                   .replicas = sim->replicated ? sim->replicas : 2},
         .config_name = "cluster.yaml",
         .registration = {.instance = node->instance, .weight_milli = node->weight_milli},
         .grace_ms = sim_mutates(sim, SIM_MUTATION_NO_GRACE) ? 0 : SIM_GRACE_MS,

@@ -63,10 +63,10 @@ static const char *log_unrest(const struct sim *sim, int a, int b, const struct 
         }
         uint64_t seqs[2] = {0};
         uint64_t ops[2] = {0};
-        bool has_mine = rh_core_copy_id(sim->nodes[a]->core, info->key, rh_entry_id(mine), &seqs[0],
-                                        &ops[0]);
-        bool has_theirs = rh_core_copy_id(sim->nodes[b]->core, info->key, rh_entry_id(mine),
-                                          &seqs[1], &ops[1]);
+        bool has_mine =
+            rh_core_copy_id(sim->nodes[a]->core, info->key, rh_entry_id(mine), &seqs[0], &ops[0]);
+        bool has_theirs =
+            rh_core_copy_id(sim->nodes[b]->core, info->key, rh_entry_id(mine), &seqs[1], &ops[1]);
         if (!rh_bytes_equal(rh_entry_id(mine), rh_entry_id(theirs)) ||
             !rh_term_equal(terms[0], terms[1]) || has_mine != has_theirs || seqs[0] != seqs[1] ||
             ops[0] != ops[1]) {
@@ -149,8 +149,8 @@ static const char *inside_unrest(const struct sim_node *node)
     if (inside.held_bytes + inside.reports + inside.busy + inside.moves + inside.claims +
             inside.syncs_out + inside.syncs_in >
         0) {
-        return unrest("n%d: held %" PRIu64 ", reports %" PRIu64 ", busy %" PRIu64
-                      ", moves %" PRIu64 ", claims %" PRIu64 ", syncs %" PRIu64 " and %" PRIu64,
+        return unrest("n%d: held %" PRIu64 ", reports %" PRIu64 ", busy %" PRIu64 ", moves %" PRIu64
+                      ", claims %" PRIu64 ", syncs %" PRIu64 " and %" PRIu64,
                       node->index, inside.held_bytes, inside.reports, inside.busy, inside.moves,
                       inside.claims, inside.syncs_out, inside.syncs_in);
     }
@@ -177,8 +177,7 @@ static const char *node_unrest(const struct sim *sim, const struct sim_node *nod
 const char *sim_rest_unrest(struct sim *sim)
 {
     for (int i = 0; i < sim->nodes_count; i++) {
-        const char *what =
-            sim->nodes[i]->running ? node_unrest(sim, sim->nodes[i]) : NULL;
+        const char *what = sim->nodes[i]->running ? node_unrest(sim, sim->nodes[i]) : NULL;
         if (what != NULL) {
             return what;
         }

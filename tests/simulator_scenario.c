@@ -20,14 +20,20 @@ static void check(struct scenario *scenario)
     }
 }
 
-struct scenario *scenario_create(int nodes_count)
+struct scenario *scenario_create_empty(int nodes_count, int replicas)
 {
     struct scenario *scenario = calloc(1, sizeof(*scenario));
     assert_non_null(scenario);
     scenario->trace = open_memstream(&scenario->text, &scenario->size);
     assert_non_null(scenario->trace);
-    const struct sim_options options = {.seed = 1, .trace = scenario->trace};
+    const struct sim_options options = {.seed = 1, .trace = scenario->trace, .replicas = replicas};
     sim_create(&scenario->sim, &options, nodes_count);
+    return scenario;
+}
+
+struct scenario *scenario_create(int nodes_count)
+{
+    struct scenario *scenario = scenario_create_empty(nodes_count, 0);
     for (int i = 0; i < nodes_count; i++) {
         sim_node_start(&scenario->sim, i);
     }

@@ -21,6 +21,9 @@ struct scenario {
 
 /* |nodes_count| nodes start and come to rest, with a subscriber to each channel. */
 struct scenario *scenario_create(int nodes_count);
+
+/* With |replicas| copies, and nobody running yet. */
+struct scenario *scenario_create_empty(int nodes_count, int replicas);
 void scenario_destroy(struct scenario *scenario);
 
 /* Time passes; then: all is as it should be in a cluster at rest, within a minute. */

@@ -35,7 +35,7 @@ struct life {
     struct sim_history committed; /* by op */
     struct sim_history messages;  /* the committed ones by seq */
     struct sim_lines lines;       /* what anybody ever held at (op, term) */
-    uint64_t blurred; /* up to that op something was trimmed before it was seen */
+    uint64_t blurred;             /* up to that op something was trimmed before it was seen */
 };
 
 struct activation {
@@ -59,7 +59,7 @@ struct truth_channel {
     size_t activations_count;
     struct actor *actors; /* whoever gave operations, or claimed, under a term */
     size_t actors_count;
-    struct sim_history alive; /* by op: what must not be lost */
+    struct sim_history alive;      /* by op: what must not be lost */
     uint64_t group[INSTANCES_MAX]; /* the last one that had it all: those in good standing */
     size_t group_count;
     uint64_t group_moment;
@@ -274,7 +274,8 @@ static void check_line(struct sim *sim, int node, struct truth_channel *channel,
     }
     if (line->has_before && !rh_term_equal(line->before, before->term)) {
         sim_truth_fail(sim, "I4", channel->key,
-                       "n%d agrees with n%d about operation %" PRIu64 ", and not about the one before",
+                       "n%d agrees with n%d about operation %" PRIu64
+                       ", and not about the one before",
                        node, line->node, op);
     }
     line->has_before = true;
@@ -309,7 +310,8 @@ static void read_log(struct sim *sim, int node, struct truth_channel *channel,
 }
 
 /* What was trimmed is known still if the copy goes on from what it was. */
-static void forget_log(struct seen *seen, const struct rh_copy_info *info, struct sim *sim, int node)
+static void forget_log(struct seen *seen, const struct rh_copy_info *info, struct sim *sim,
+                       int node)
 {
     struct rh_term term = {0};
     const struct rh_entry *first =
@@ -407,8 +409,7 @@ static void note_group(struct sim *sim, struct truth_channel *channel, int node)
     channel->group_moment = truth->moment;
     for (size_t i = 0; i < actor->group_count && i < INSTANCES_MAX; i++) {
         int member = node_of(sim, &actor->group[i]);
-        if (member >= 0 &&
-            is_in_good_standing(truth, channel, member, actor->group[i].instance)) {
+        if (member >= 0 && is_in_good_standing(truth, channel, member, actor->group[i].instance)) {
             channel->group[channel->group_count++] = actor->group[i].instance;
         }
     }
@@ -515,8 +516,7 @@ static uint64_t first_missing(const struct sim_history *held, const struct sim_h
     for (uint64_t op = 1; op <= wanted->count; op++) {
         const struct sim_fact *mine = sim_history_get(held, op);
         const struct sim_fact *theirs = sim_history_get(wanted, op);
-        if (mine == NULL ||
-            (mine->hash != 0 && theirs->hash != 0 && mine->hash != theirs->hash)) {
+        if (mine == NULL || (mine->hash != 0 && theirs->hash != 0 && mine->hash != theirs->hash)) {
             return op;
         }
     }
@@ -557,7 +557,8 @@ static bool check_activation(struct sim *sim, int node, struct truth_channel *ch
             continue;
         }
         if (other->instance != instance || other->incarnation != seen->incarnation) {
-            sim_truth_fail(sim, "I8", channel->key, "n%d activates under a term that was used", node);
+            sim_truth_fail(sim, "I8", channel->key, "n%d activates under a term that was used",
+                           node);
         }
         return false;
     }
@@ -730,8 +731,8 @@ void sim_truth_started(struct sim *sim, int node)
 {
     struct sim_truth *truth = sim->truth;
     truth->processes = grown(truth->processes, truth->processes_count, sizeof(*truth->processes));
-    truth->processes[truth->processes_count++] = (struct process){
-        .instance = sim->nodes[node]->instance, .node = node, .alive = true};
+    truth->processes[truth->processes_count++] =
+        (struct process){.instance = sim->nodes[node]->instance, .node = node, .alive = true};
 }
 
 void sim_truth_ended(struct sim *sim, int node)
@@ -801,8 +802,8 @@ void sim_truth_served(struct sim *sim, int node, const char *key, uint64_t incar
     const struct sim_fact *fact = sim_history_get(&life->messages, entry->seq);
     bool known = fact != NULL && fact->hash != 0;
     if (known ? fact->message != sim_truth_message(entry) : entry->seq > life->blurred) {
-        sim_truth_fail(sim, "I6", key, "n%d delivers m%" PRIu64 " as %" PRIu64 ", which is %s", node,
-                       sim_truth_message(entry), entry->seq,
+        sim_truth_fail(sim, "I6", key, "n%d delivers m%" PRIu64 " as %" PRIu64 ", which is %s",
+                       node, sim_truth_message(entry), entry->seq,
                        known ? "another message" : "not committed");
     }
 }
