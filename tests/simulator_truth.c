@@ -113,12 +113,6 @@ static struct process *process_find(const struct sim_truth *truth, uint64_t inst
     return NULL;
 }
 
-static bool is_standing(const struct sim_truth *truth, uint64_t instance)
-{
-    const struct process *process = process_find(truth, instance);
-    return process != NULL && process->alive && process->registered;
-}
-
 static struct truth_channel *channel_of(struct sim_truth *truth, struct rh_bytes key)
 {
     for (size_t i = 0; i < truth->channels_count; i++) {
@@ -342,6 +336,12 @@ static void look_at_log(struct sim *sim, int node, struct truth_channel *channel
     read_log(sim, node, channel, info, from);
 }
 
+/* Whether two facts, of which each may be NULL, are known to be of different operations. */
+static bool differ(const struct sim_fact *a, const struct sim_fact *b)
+{
+    return a != NULL && b != NULL && a->hash != 0 && b->hash != 0 && a->hash != b->hash;
+}
+
 /* ---- groups ---- */
 
 /* Registered, and never lost since its copy was last confirmed. */
@@ -371,7 +371,7 @@ static void check_member(struct sim *sim, struct truth_channel *channel, int nod
     for (uint64_t op = from; op <= actor->commit; op++) {
         const struct sim_fact *mine = sim_history_get(&actor->held, op);
         const struct sim_fact *theirs = sim_history_get(&seen->held, op);
-        if (mine->hash != 0 && theirs->hash != 0 && mine->hash != theirs->hash) {
+        if (differ(mine, theirs)) {
             sim_truth_fail(sim, "I1", channel->key,
                            "n%d of the group of n%d has another operation %" PRIu64, member, node,
                            op);
@@ -420,7 +420,8 @@ static int survivor(const struct sim *sim, const struct truth_channel *channel)
 {
     for (size_t i = 0; i < channel->group_count; i++) {
         const struct process *process = process_find(sim->truth, channel->group[i]);
-        if (process->alive && process->registered && process->failed <= channel->group_moment) {
+        if (process != NULL && process->alive && process->registered &&
+            process->failed <= channel->group_moment) {
             return process->node;
         }
     }
@@ -465,7 +466,7 @@ static bool check_late(struct sim *sim, struct truth_channel *channel, int node,
     }
     const struct sim_fact *mine = sim_history_get(&seen->held, op);
     const struct sim_fact *theirs = sim_history_get(&above->held, op);
-    if (theirs == NULL || (mine->hash != 0 && theirs->hash != 0 && mine->hash != theirs->hash)) {
+    if (theirs == NULL || differ(mine, theirs)) {
         sim_truth_fail(sim, "I7", channel->key,
                        "n%d commits operation %" PRIu64
                        " under a term below that of another activation, which had not found it",
@@ -479,7 +480,7 @@ static void note_commit(struct sim *sim, struct truth_channel *channel, int node
 {
     const struct sim_fact *fact = sim_history_get(&channel->seen[node].held, op);
     const struct sim_fact *there = sim_history_get(&life->committed, op);
-    if (there != NULL && there->hash != 0 && fact->hash != 0 && there->hash != fact->hash) {
+    if (differ(there, fact)) {
         sim_truth_fail(sim, "I4", channel->key,
                        "n%d commits another operation %" PRIu64 " than was committed before", node,
                        op);
@@ -516,7 +517,7 @@ static uint64_t first_missing(const struct sim_history *held, const struct sim_h
     for (uint64_t op = 1; op <= wanted->count; op++) {
         const struct sim_fact *mine = sim_history_get(held, op);
         const struct sim_fact *theirs = sim_history_get(wanted, op);
-        if (mine == NULL || (mine->hash != 0 && theirs->hash != 0 && mine->hash != theirs->hash)) {
+        if (mine == NULL || differ(mine, theirs)) {
             return op;
         }
     }
@@ -739,8 +740,10 @@ void sim_truth_ended(struct sim *sim, int node)
 {
     struct sim_truth *truth = sim->truth;
     struct process *process = process_find(truth, sim->nodes[node]->instance);
-    process->alive = false;
-    process->failed = ++truth->moment;
+    if (process != NULL) {
+        process->alive = false;
+        process->failed = ++truth->moment;
+    }
     for (size_t i = 0; i < truth->channels_count; i++) {
         struct seen *seen = &truth->channels[i]->seen[node];
         seen->there = false;
