@@ -80,7 +80,7 @@ struct probe {
 };
 
 static void on_probed(void *context, enum rh_ev_peer_probe_result result, uint64_t instance,
-                      const char *detail)
+                      struct rh_epoch epoch RH_UNUSED, const char *detail)
 {
     struct probe *probe = context;
     struct rh_daemon *daemon = probe->daemon;
@@ -193,7 +193,8 @@ static void on_down(void *context, const struct rh_node_ref *node, const char *r
     peer_event(daemon, RH_EVENT_PEER_DOWN, node);
 }
 
-static void on_dead(void *context, const struct rh_node_ref *node, const char *reason RH_UNUSED)
+static void on_dead(void *context, const struct rh_node_ref *node,
+                    enum rh_ev_peer_death death RH_UNUSED, const char *reason RH_UNUSED)
 {
     struct rh_daemon *daemon = context;
     rh_zk_membership_peer_dead(daemon->membership, node);

@@ -41,13 +41,12 @@ struct rh_peer_message rh_peer_hello(const struct rh_ev_peer *peers, const struc
 }
 
 void rh_peer_note_epoch(struct rh_ev_peer *peers, const struct rh_node_ref *node,
-                        struct rh_epoch epoch)
+                        struct rh_epoch *shown, struct rh_epoch epoch)
 {
-    if (rh_epoch_compare(epoch, peers->epoch) <= 0 ||
-        rh_epoch_compare(epoch, peers->epoch_reported) <= 0) {
+    if (rh_epoch_compare(epoch, *shown) <= 0) {
         return;
     }
-    peers->epoch_reported = epoch;
+    *shown = epoch;
     peers->options.handler->epoch(peers->options.context, node, epoch);
 }
 
@@ -325,6 +324,15 @@ bool rh_ev_peer_is_up(const struct rh_ev_peer *peers, const struct rh_node_ref *
 {
     const struct rh_peer_link *link = find(peers, node);
     return link != NULL && rh_peer_link_is_up(link);
+}
+
+struct rh_epoch rh_ev_peer_epoch_of(const struct rh_ev_peer *peers, const struct rh_node_ref *node)
+{
+    const struct rh_peer_link *link = find(peers, node);
+    struct rh_epoch incoming = rh_peer_incoming_epoch(peers, node);
+    bool later =
+        link != NULL && rh_peer_link_is_up(link) && rh_epoch_compare(link->epoch, incoming) > 0;
+    return later ? link->epoch : incoming;
 }
 
 void rh_ev_peer_stats(const struct rh_ev_peer *peers, struct rh_ev_peer_stats *ret_stats)

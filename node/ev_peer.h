@@ -44,6 +44,11 @@
 
 struct rh_ev_peer;
 
+enum rh_ev_peer_death {
+    RH_EV_PEER_REFUSED,  /* nobody listens: the first two kinds of evidence below */
+    RH_EV_PEER_REPLACED, /* another instance answers: this one is gone for certain */
+};
+
 /* What the links tell the daemon. All members must be set; arguments are valid during the call. */
 struct rh_ev_peer_handler {
     /* A message, of any kind but hello, ping and pong, from a process that introduced itself as
@@ -69,10 +74,11 @@ struct rh_ev_peer_handler {
      * and not proof. Called again at each later dial (at most every `backoff_min_ms`, soon every
      * `backoff_max_ms`) that finds the same, for as long as the process is a member.
      */
-    void (*dead)(void *context, const struct rh_node_ref *node, const char *reason);
+    void (*dead)(void *context, const struct rh_node_ref *node, enum rh_ev_peer_death death,
+                 const char *reason);
 
-    /* A frame of |node| shows an epoch above rh_ev_peer_set_epoch() and above any reported before.
-     * Comes before the message that showed it. */
+    /* A frame of |node| shows an epoch above those that it showed before on that connection; it may
+     * be below ours. Comes before the message that showed it. */
     void (*epoch)(void *context, const struct rh_node_ref *node, struct rh_epoch epoch);
 };
 
@@ -179,19 +185,22 @@ void rh_ev_peer_reset_from(struct rh_ev_peer *peers, const struct rh_node_ref *n
 /* Whether the link to exactly this process is up, so that something can be sent. */
 bool rh_ev_peer_is_up(const struct rh_ev_peer *peers, const struct rh_node_ref *node);
 
+/* The highest epoch that this process has shown on a connection that stands; zero if none. */
+struct rh_epoch rh_ev_peer_epoch_of(const struct rh_ev_peer *peers, const struct rh_node_ref *node);
+
 enum rh_ev_peer_probe_result {
-    RH_EV_PEER_PROBE_ANSWERS, /* a process of our cluster with that id, of |instance| */
+    RH_EV_PEER_PROBE_ANSWERS, /* a process of our cluster with that id: |instance|, in |epoch| */
     RH_EV_PEER_PROBE_GONE,    /* refused: nobody listens there, or only ourselves do by now */
     RH_EV_PEER_PROBE_UNKNOWN, /* no answer in time, or somebody else answers */
 };
 
 typedef void rh_ev_peer_probed(void *context, enum rh_ev_peer_probe_result result,
-                               uint64_t instance, const char *detail);
+                               uint64_t instance, struct rh_epoch epoch, const char *detail);
 
 /*
  * Asks once who is at |address|, as a newcomer does before it takes over an id in use. |callback|
- * is called once, from the loop, within hello_timeout_ms. |instance| is 0 unless it answers;
- * |detail| is a phrase for the log. RH_ERR_INVALID: no such address form. RH_ERR_NO_MEMORY.
+ * is called once, from the loop, within hello_timeout_ms. |instance| and |epoch| are 0 unless it
+ * answers; |detail| is a phrase for the log. RH_ERR_INVALID: no such address form. RH_ERR_NO_MEMORY.
  */
 RH_MUST_CHECK int rh_ev_peer_probe(struct rh_ev_peer *peers, const char *address, const char *id,
                                    rh_ev_peer_probed *callback, void *context);

@@ -50,6 +50,7 @@ struct rh_peer_incoming {
     bool heard;              /* OPEN: something came since the last look */
     unsigned silent_looks;   /* OPEN: in a row, without anything */
     struct rh_node_ref from; /* OPEN */
+    struct rh_epoch epoch;   /* OPEN: the highest that it has shown */
     char address[ADDRESS_SIZE];
 };
 
@@ -172,7 +173,7 @@ static void on_hello(struct rh_peer_incoming *incoming, const struct rh_peer_mes
     rh_log(peers->options.logger, RH_LOG_DEBUG,
            "peer_connected address=%s peer=%s instance=%016" PRIx64, incoming->address,
            incoming->from.id, incoming->from.instance);
-    rh_peer_note_epoch(peers, &incoming->from, message->epoch);
+    rh_peer_note_epoch(peers, &incoming->from, &incoming->epoch, message->epoch);
 }
 
 static void on_open_message(struct rh_peer_incoming *incoming,
@@ -180,7 +181,7 @@ static void on_open_message(struct rh_peer_incoming *incoming,
 {
     struct rh_ev_peer *peers = incoming->peers;
     incoming->heard = true;
-    rh_peer_note_epoch(peers, &incoming->from, message->epoch);
+    rh_peer_note_epoch(peers, &incoming->from, &incoming->epoch, message->epoch);
     if (message->kind == RH_PEER_PING) {
         rh_peer_stream_send_number(&incoming->stream, RH_PEER_PONG, message->ping.number);
         return;
@@ -334,6 +335,19 @@ void rh_peer_listen_stop(struct rh_ev_peer *peers)
     ev_io_stop(peers->loop, &peers->listen_io);
     ev_timer_stop(peers->loop, &peers->listen_pause);
     (void)close(peers->listen_fd);
+}
+
+struct rh_epoch rh_peer_incoming_epoch(const struct rh_ev_peer *peers,
+                                       const struct rh_node_ref *from)
+{
+    rh_list_each (&peers->incoming, link) {
+        const struct rh_peer_incoming *incoming =
+            rh_container_of(link, struct rh_peer_incoming, list_link);
+        if (state_of(incoming) == OPEN && rh_node_ref_equal(&incoming->from, from)) {
+            return incoming->epoch;
+        }
+    }
+    return (struct rh_epoch){0};
 }
 
 void rh_peer_incoming_reset(struct rh_ev_peer *peers, const struct rh_node_ref *from)

@@ -42,8 +42,7 @@ struct rh_ev_peer {
     char *cluster;
     struct rh_node_ref self;
     struct rh_epoch epoch;
-    struct rh_epoch epoch_reported; /* highest one that the handler was told of */
-    uint64_t random;                /* state for jitter */
+    uint64_t random; /* state for jitter */
 
     struct rh_table members; /* rh_peer_link::table_link by instance */
     struct rh_list leaving;  /* rh_peer_link::list_link */
@@ -74,9 +73,9 @@ uint64_t rh_peer_random(struct rh_ev_peer *peers, uint64_t bound);
 struct rh_peer_message rh_peer_hello(const struct rh_ev_peer *peers, const struct rh_node_ref *to,
                                      const char *refusal);
 
-/* Tells the handler when |epoch| is above all it knows. */
+/* Tells the handler when |epoch| is above |shown|, the highest of that connection, and keeps it there. */
 void rh_peer_note_epoch(struct rh_ev_peer *peers, const struct rh_node_ref *node,
-                        struct rh_epoch epoch);
+                        struct rh_epoch *shown, struct rh_epoch epoch);
 
 /* The end of this turn is for us: something is to be written or freed. */
 void rh_peer_schedule_turn_end(struct rh_ev_peer *peers);
@@ -163,8 +162,9 @@ struct rh_peer_link {
     ev_timer timer; /* the one that the state waits for */
     uint64_t backoff_ms;
     uint64_t up_since_ms;
-    uint64_t silence_ms;  /* UP: pinged that long without a pong */
-    uint64_t ping_number; /* of the last ping */
+    uint64_t silence_ms;   /* UP: pinged that long without a pong */
+    uint64_t ping_number;  /* of the last ping */
+    struct rh_epoch epoch; /* UP: the highest that the other side has shown here */
 
     /* Evidence that the process is gone. */
     bool lost_to_them; /* since it was last up, the other side closed or reset the link */
@@ -204,6 +204,10 @@ void rh_peer_link_bury(struct rh_peer_link *link);
 RH_MUST_CHECK int rh_peer_listen(struct rh_ev_peer *peers, struct rh_reason *reason);
 void rh_peer_listen_stop(struct rh_ev_peer *peers);
 void rh_peer_incoming_bury_all(struct rh_ev_peer *peers);
+
+/* The highest epoch that |from| has shown on its connection to us. */
+struct rh_epoch rh_peer_incoming_epoch(const struct rh_ev_peer *peers,
+                                       const struct rh_node_ref *from);
 
 /* Closes those on which |from| sends, or all of them if it is NULL. */
 void rh_peer_incoming_reset(struct rh_ev_peer *peers, const struct rh_node_ref *from);

@@ -108,7 +108,7 @@ static void lost(struct rh_peer_link *link, enum rh_peer_end end, const char *re
 }
 
 /* Says that there is evidence. The handler may take the link out of the members in the call. */
-static void report_dead(struct rh_peer_link *link, const char *reason)
+static void report_dead(struct rh_peer_link *link, enum rh_ev_peer_death death, const char *reason)
 {
     struct rh_ev_peer *peers = link->peers;
     peers->stats.dead_reported++;
@@ -116,7 +116,7 @@ static void report_dead(struct rh_peer_link *link, const char *reason)
            "peer_dead peer=%s instance=%016" PRIx64 " address=%s reason=\"%s\"", link->node.id,
            link->node.instance, link->address, reason);
     link->dead_logged = true;
-    peers->options.handler->dead(peers->options.context, &link->node, reason);
+    peers->options.handler->dead(peers->options.context, &link->node, death, reason);
 }
 
 static void dial_refused(struct rh_peer_link *link, const char *reason)
@@ -128,10 +128,11 @@ static void dial_refused(struct rh_peer_link *link, const char *reason)
     link->refusals += link->refusals < REFUSALS_MIN;
     dial_failed(link, reason);
     if (link->lost_to_them) {
-        report_dead(link, "the connection was closed, and dialling is refused since");
+        report_dead(link, RH_EV_PEER_REFUSED,
+                    "the connection was closed, and dialling is refused since");
     } else if (link->refusals >= REFUSALS_MIN &&
                now_ms - link->refused_since_ms >= link->peers->options.refused_span_ms) {
-        report_dead(link, "every dial is refused");
+        report_dead(link, RH_EV_PEER_REFUSED, "every dial is refused");
     }
 }
 
@@ -166,6 +167,7 @@ static void came_up(struct rh_peer_link *link)
     rh_machine_move(&link->machine, UP);
     rh_peer_timer(peers, &link->timer, interval_ms, interval_ms);
     link->silence_ms = 0;
+    link->epoch = (struct rh_epoch){0};
     link->up_since_ms = rh_peer_now_ms();
     link->lost_to_them = false;
     link->dead_logged = false;
@@ -185,9 +187,8 @@ static void on_hello(struct rh_peer_link *link, const struct rh_peer_message *me
     bool id = cluster && strcmp(hello->from.id, link->node.id) == 0;
     if (id && hello->from.instance == link->node.instance && hello->refusal.size == 0 &&
         hello->version == RH_PEER_VERSION) {
-        struct rh_node_ref from = hello->from;
         came_up(link);
-        rh_peer_note_epoch(peers, &from, message->epoch);
+        rh_peer_note_epoch(peers, &link->node, &link->epoch, message->epoch);
         return;
     }
     peers->stats.hellos_refused++;
@@ -198,7 +199,7 @@ static void on_hello(struct rh_peer_link *link, const struct rh_peer_message *me
     } else if (hello->from.instance != link->node.instance) {
         (void)rh_fail(&reason, 0, "instance %016" PRIx64 " answers there", hello->from.instance);
         dial_failed(link, reason.text);
-        report_dead(link, reason.text);
+        report_dead(link, RH_EV_PEER_REPLACED, reason.text);
         return;
     } else if (hello->refusal.size > 0) {
         (void)rh_fail(&reason, 0, "refused: %.*s", RH_BYTES_ARG(hello->refusal));
@@ -237,7 +238,7 @@ static void on_message(struct rh_peer_stream *stream, const struct rh_peer_messa
         return;
     } else if (state == UP && message->kind == RH_PEER_PONG) {
         link->silence_ms = 0;
-        rh_peer_note_epoch(link->peers, &link->node, message->epoch);
+        rh_peer_note_epoch(link->peers, &link->node, &link->epoch, message->epoch);
     } else {
         (void)rh_fail(&reason, 0, "sent a %s out of place", rh_peer_message_name(message->kind));
         on_ended(stream, RH_PEER_END_FRAME, reason.text);

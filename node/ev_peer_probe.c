@@ -40,21 +40,29 @@ static void bury(struct rh_peer_probe *probe)
 }
 
 static void done(struct rh_peer_probe *probe, enum rh_ev_peer_probe_result result,
-                 uint64_t instance, const char *detail)
+                 const char *detail)
 {
     bury(probe);
-    probe->callback(probe->context, result, instance, detail);
+    probe->callback(probe->context, result, 0, (struct rh_epoch){0}, detail);
+}
+
+static void answers(struct rh_peer_probe *probe, uint64_t instance, struct rh_epoch epoch)
+{
+    struct rh_reason detail;
+    (void)rh_fail(&detail, 0, "instance %016" PRIx64 " answers there", instance);
+    bury(probe);
+    probe->callback(probe->context, RH_EV_PEER_PROBE_ANSWERS, instance, epoch, detail.text);
 }
 
 static void on_dialled(void *context, enum rh_ev_dial_result result, int fd, const char *reason)
 {
     struct rh_peer_probe *probe = context;
     if (result == RH_EV_DIAL_REFUSED) {
-        done(probe, RH_EV_PEER_PROBE_GONE, 0, reason);
+        done(probe, RH_EV_PEER_PROBE_GONE, reason);
         return;
     }
     if (result == RH_EV_DIAL_FAILED) {
-        done(probe, RH_EV_PEER_PROBE_UNKNOWN, 0, reason);
+        done(probe, RH_EV_PEER_PROBE_UNKNOWN, reason);
         return;
     }
     struct rh_peer_message hello = rh_peer_hello(probe->peers, &probe->node, NULL);
@@ -63,7 +71,7 @@ static void on_dialled(void *context, enum rh_ev_dial_result result, int fd, con
         rv = rh_peer_stream_send(&probe->stream, &hello);
     }
     if (rv != 0) {
-        done(probe, RH_EV_PEER_PROBE_UNKNOWN, 0, rh_error_text(rv));
+        done(probe, RH_EV_PEER_PROBE_UNKNOWN, rh_error_text(rv));
     }
 }
 
@@ -73,18 +81,17 @@ static void on_message(struct rh_peer_stream *stream, const struct rh_peer_messa
     const struct rh_peer_hello *hello = &message->hello;
     struct rh_reason detail;
     if (message->kind != RH_PEER_HELLO) {
-        done(probe, RH_EV_PEER_PROBE_UNKNOWN, 0, "somebody answers without a hello");
+        done(probe, RH_EV_PEER_PROBE_UNKNOWN, "somebody answers without a hello");
     } else if (!rh_bytes_equal_text(hello->cluster, probe->peers->cluster)) {
         (void)rh_fail(&detail, 0, "cluster %.*s answers there", RH_BYTES_ARG(hello->cluster));
-        done(probe, RH_EV_PEER_PROBE_UNKNOWN, 0, detail.text);
+        done(probe, RH_EV_PEER_PROBE_UNKNOWN, detail.text);
     } else if (strcmp(hello->from.id, probe->node.id) != 0) {
         (void)rh_fail(&detail, 0, "node %s answers there", hello->from.id);
-        done(probe, RH_EV_PEER_PROBE_UNKNOWN, 0, detail.text);
+        done(probe, RH_EV_PEER_PROBE_UNKNOWN, detail.text);
     } else if (rh_node_ref_equal(&hello->from, &probe->peers->self)) {
-        done(probe, RH_EV_PEER_PROBE_GONE, 0, "the address is our own now");
+        done(probe, RH_EV_PEER_PROBE_GONE, "the address is our own now");
     } else {
-        (void)rh_fail(&detail, 0, "instance %016" PRIx64 " answers there", hello->from.instance);
-        done(probe, RH_EV_PEER_PROBE_ANSWERS, hello->from.instance, detail.text);
+        answers(probe, hello->from.instance, message->epoch);
     }
 }
 
@@ -94,7 +101,7 @@ static void on_ended(struct rh_peer_stream *stream, enum rh_peer_end end, const 
     if (end == RH_PEER_END_FRAME) {
         probe->peers->stats.frames_refused++;
     }
-    done(probe, RH_EV_PEER_PROBE_UNKNOWN, 0, reason);
+    done(probe, RH_EV_PEER_PROBE_UNKNOWN, reason);
 }
 
 static const struct rh_peer_stream_owner stream_owner = {
@@ -106,7 +113,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *watcher, int events)
 {
     (void)loop;
     (void)events;
-    done(watcher->data, RH_EV_PEER_PROBE_UNKNOWN, 0, "no answer in time");
+    done(watcher->data, RH_EV_PEER_PROBE_UNKNOWN, "no answer in time");
 }
 
 int rh_ev_peer_probe(struct rh_ev_peer *peers, const char *address, const char *id,

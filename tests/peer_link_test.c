@@ -142,10 +142,11 @@ static void on_down(void *context, const struct rh_node_ref *ref, const char *re
     assert_false(rh_ev_peer_is_up(node->peers, ref));
 }
 
-static void on_dead(void *context, const struct rh_node_ref *ref, const char *reason)
+static void on_dead(void *context, const struct rh_node_ref *ref, enum rh_ev_peer_death death,
+                    const char *reason)
 {
     struct node *node = context;
-    note(node, "dead", ref);
+    note(node, death == RH_EV_PEER_REPLACED ? "replaced" : "dead", ref);
     assert_true(strlen(reason) > 0);
     if (node->forget_the_dead) {
         assert_int_equal(rh_ev_peer_set_members(node->peers, NULL, 0), 0);
@@ -602,7 +603,7 @@ static void a_restarted_process_proves_the_death_of_the_one_before(void **state 
     start(&b, "n2", 0xb2);
     start(&again, "n2", 0xb3);
     set_member_at(&a, &b, again.address);
-    WAIT(traced(&a, "dead n2 b2"));
+    WAIT(traced(&a, "replaced n2 b2"));
     assert_true(logged(&a, "instance 00000000000000b3 answers there"));
     assert_int_equal(stats_of(&a).links_lost, 0);
     set_member(&a, &again);
@@ -1121,22 +1122,23 @@ static void a_queue_that_nobody_reads_has_an_end(void **state RH_UNUSED)
 
 /* Epochs. */
 
-static void a_higher_epoch_is_reported_once(void **state RH_UNUSED)
+static void a_higher_epoch_is_reported_once_a_connection(void **state RH_UNUSED)
 {
     struct node a;
     struct node b;
     start_pair(&a, &b);
+    assert_int_equal(rh_ev_peer_epoch_of(a.peers, &b.ref).generation, 0);
     rh_ev_peer_set_epoch(b.peers, (struct rh_epoch){.generation = 1, .pzxid = 7});
-    WAIT(traced(&a, "epoch n2 b2\nat 1.7\n"));
+    WAIT(traced(&a, "epoch n2 b2\nat 1.7\nepoch n2 b2\nat 1.7\n")); /* its pings, and pongs */
     uint64_t received = stats_of(&a).bytes_received;
     WAIT(stats_of(&a).bytes_received > received + 200); /* more pongs and pings with it */
     rh_ev_peer_set_epoch(a.peers, (struct rh_epoch){.generation = 1, .pzxid = 9});
-    WAIT(traced(&b, "epoch n1 a1\nat 1.9\n"));
-    rh_ev_peer_set_epoch(b.peers, (struct rh_epoch){.generation = 1, .pzxid = 9});
-    received = stats_of(&a).bytes_received;
-    WAIT(stats_of(&a).bytes_received > received + 200);
-    assert_string_equal(text_of(&a.trace), "up n2 b2\nepoch n2 b2\nat 1.7\n");
-    assert_string_equal(text_of(&b.trace), "up n1 a1\nepoch n1 a1\nat 1.9\n");
+    rh_ev_peer_set_epoch(b.peers, (struct rh_epoch){.generation = 1, .pzxid = 8}); /* below ours */
+    WAIT(traced(&a, "epoch n2 b2\nat 1.8\nepoch n2 b2\nat 1.8\n"));
+    WAIT(traced(&b, "epoch n1 a1\nat 1.9\nepoch n1 a1\nat 1.9\n"));
+    assert_int_equal(rh_ev_peer_epoch_of(a.peers, &b.ref).pzxid, 8);
+    assert_int_equal(rh_ev_peer_epoch_of(b.peers, &a.ref).pzxid, 9);
+    assert_int_equal(rh_ev_peer_epoch_of(b.peers, &b.ref).pzxid, 0);
 
     struct rh_peer_message message = publish(1, rh_bytes_text("x"));
     message.epoch = (struct rh_epoch){.generation = 2, .pzxid = 1};
@@ -1153,13 +1155,15 @@ struct probe {
     unsigned calls;
     enum rh_ev_peer_probe_result result;
     uint64_t instance;
+    struct rh_epoch epoch;
     char detail[RH_REASON_SIZE];
 };
 
 static void on_probed(void *context, enum rh_ev_peer_probe_result result, uint64_t instance,
-                      const char *detail)
+                      struct rh_epoch epoch, const char *detail)
 {
     struct probe *probe = context;
+    probe->epoch = epoch;
     probe->calls++;
     probe->result = result;
     probe->instance = instance;
@@ -1192,6 +1196,9 @@ static void a_probe_finds_out_who_is_at_an_address(void **state RH_UNUSED)
     struct probe found = probe(&a, b.address, "n2");
     assert_int_equal(found.result, RH_EV_PEER_PROBE_ANSWERS);
     assert_true(found.instance == 0xb2);
+    assert_int_equal(found.epoch.generation, 0);
+    rh_ev_peer_set_epoch(b.peers, (struct rh_epoch){.generation = 1, .pzxid = 7});
+    assert_int_equal(probe(&a, b.address, "n2").epoch.pzxid, 7);
     found = probe(&a, nobody, "n2");
     assert_int_equal(found.result, RH_EV_PEER_PROBE_GONE);
     found = probe(&a, a.address, "n1");
@@ -1207,7 +1214,7 @@ static void a_probe_finds_out_who_is_at_an_address(void **state RH_UNUSED)
     assert_int_equal(rh_ev_peer_probe(a.peers, nobody, "", on_probed, NULL), RH_ERR_INVALID);
 
     assert_true(is_up(&a, &b) && is_up(&b, &a));
-    assert_string_equal(text_of(&a.trace), "up n2 b2\n");
+    assert_string_equal(text_of(&b.trace), "up n1 a1\n");
     finish(&a);
     finish(&b);
     finish(&foreign);
@@ -1319,7 +1326,7 @@ int main(void)
         LOOP_TEST(connections_above_the_limit_are_closed),
         LOOP_TEST(a_process_that_connects_again_gives_up_its_older_connection),
         LOOP_TEST(a_queue_that_nobody_reads_has_an_end),
-        LOOP_TEST(a_higher_epoch_is_reported_once),
+        LOOP_TEST(a_higher_epoch_is_reported_once_a_connection),
         LOOP_TEST(a_probe_finds_out_who_is_at_an_address),
         LOOP_TEST(a_probe_that_nobody_answers_ends_in_time),
         LOOP_TEST(three_nodes_stop_in_the_middle_of_everything),
