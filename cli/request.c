@@ -2,6 +2,7 @@
 #include "cli/request.h"
 
 #include "cli/output.h"
+#include "cli/progress.h"
 #include "cli/random.h"
 #include "cli/snapshot.h"
 
@@ -29,7 +30,6 @@ int rh_request_take_option(void *context, int option, const char *value, struct 
 #define ANSWER_MS       10000U /* for a node to take notice */
 #define CALL_TIMEOUT_MS 5000U  /* for one look at ZooKeeper while waiting */
 #define REGISTRATION_MS 1000U  /* between looks at whether the node is still there */
-#define BAR_WIDTH       30
 
 /* One request on its way. */
 struct waiting {
@@ -41,9 +41,7 @@ struct waiting {
     struct rh_buffer data;     /* of the znode */
     uint64_t started_ms;
     uint64_t registration_at_ms; /* when to look next at whether the node is registered */
-    uint64_t channels_most;      /* for the bar: the most that were ever left */
-    bool terminal;               /* progress goes to a terminal */
-    bool shown;                  /* a bar stands on the line */
+    struct rh_progress progress;
 };
 
 static enum rh_exit fail_zookeeper(const struct waiting *waiting, int rv)
@@ -123,43 +121,6 @@ static int read_request(struct waiting *waiting)
     return 0;
 }
 
-static void clear_bar(struct waiting *waiting)
-{
-    if (waiting->shown) {
-        (void)fputs("\r\033[K", stderr);
-        waiting->shown = false;
-    }
-}
-
-/* Progress on stderr: a bar that is redrawn on a terminal, a line elsewhere. */
-static void show_progress(struct waiting *waiting)
-{
-    uint64_t channels = waiting->request.channels_left;
-    if (channels > waiting->channels_most) {
-        waiting->channels_most = channels;
-    }
-    if (!waiting->terminal) {
-        (void)fprintf(stderr, "%s: %llu channels and %llu connections left\n", waiting->id,
-                      (unsigned long long)channels,
-                      (unsigned long long)waiting->request.connections_left);
-        return;
-    }
-    char bar[BAR_WIDTH + 1];
-    uint64_t filled = BAR_WIDTH;
-    if (waiting->channels_most > 0) {
-        filled = BAR_WIDTH * (waiting->channels_most - channels) / waiting->channels_most;
-    }
-    for (uint64_t i = 0; i < BAR_WIDTH; i++) {
-        bar[i] = i < filled ? '#' : '.';
-    }
-    bar[BAR_WIDTH] = '\0';
-    (void)fprintf(stderr, "\r\033[K%s [%s] %llu channels, %llu connections left", waiting->id, bar,
-                  (unsigned long long)channels,
-                  (unsigned long long)waiting->request.connections_left);
-    (void)fflush(stderr);
-    waiting->shown = true;
-}
-
 static enum rh_exit finish_done(const struct waiting *waiting, bool done)
 {
     const struct rh_request *request = &waiting->request;
@@ -171,7 +132,12 @@ static enum rh_exit finish_done(const struct waiting *waiting, bool done)
                                         (json_int_t)request->channels_left, "connections_left",
                                         (json_int_t)request->connections_left));
     }
-    if (done) {
+    uint64_t took_ms = rh_cli_now_ms() - waiting->started_ms;
+    if (done && waiting->progress.channels_most > 0) {
+        (void)printf("%s: %s done, %llu channels in %.1f s\n", waiting->id,
+                     rh_request_kind_name(request->kind),
+                     (unsigned long long)waiting->progress.channels_most, (double)took_ms / 1000);
+    } else if (done) {
         (void)printf("%s: %s done\n", waiting->id, rh_request_kind_name(request->kind));
     } else {
         (void)printf("%s: %s goes on by itself, %llu channels and %llu connections left (--wait "
@@ -244,20 +210,20 @@ static enum rh_exit wait_for_node(struct waiting *waiting, bool wait)
         }
         const struct rh_request *request = &waiting->request;
         if (request->state == RH_REQUEST_DONE) {
-            clear_bar(waiting);
+            rh_progress_clear(&waiting->progress);
             return finish_done(waiting, true);
         }
         if (request->state == RH_REQUEST_FAILED) {
-            clear_bar(waiting);
+            rh_progress_clear(&waiting->progress);
             return rh_cli_fail(waiting->cli, RH_EXIT_REFUSED, "%s refuses: %s", waiting->id,
                                request->reason);
         }
         if (wait && changed && request->state == RH_REQUEST_WORKING) {
-            show_progress(waiting);
+            rh_progress_show(&waiting->progress, request->channels_left, request->connections_left);
         }
         bool late = rh_cli_now_ms() - waiting->started_ms >= timeout_ms;
         if (late && (bounded || request->state == RH_REQUEST_ASKED)) {
-            clear_bar(waiting);
+            rh_progress_clear(&waiting->progress);
             return finish_late(waiting, timeout_ms, wait);
         }
         rh_zookeeper_pause(waiting->zookeeper, POLL_MS);
@@ -302,7 +268,7 @@ enum rh_exit rh_request_run(const struct rh_cli *cli, const char *id, enum rh_re
                     .kind = kind,
                     .weight_milli = weight_milli,
                     .state = RH_REQUEST_ASKED},
-        .terminal = isatty(STDERR_FILENO) == 1,
+        .progress = {.id = id, .terminal = isatty(STDERR_FILENO) == 1},
     };
     (void)snprintf(waiting.path, sizeof(waiting.path), "/ringhop/%s/requests/%s",
                    cli->config.cluster, id);
@@ -314,7 +280,7 @@ enum rh_exit rh_request_run(const struct rh_cli *cli, const char *id, enum rh_re
     waiting.started_ms = rh_cli_now_ms();
     waiting.registration_at_ms = waiting.started_ms + REGISTRATION_MS;
     code = ask(&waiting, wait);
-    clear_bar(&waiting);
+    rh_progress_clear(&waiting.progress);
     rh_buffer_finish(&waiting.data);
     rh_zookeeper_close(waiting.zookeeper);
     return code;

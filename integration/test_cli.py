@@ -5,6 +5,7 @@ import json
 import pty
 import os
 import re
+import select
 import subprocess
 import threading
 
@@ -437,6 +438,41 @@ def test_progress_is_shown_and_a_refusal_ends_with_6(cluster):
         code, _, said = command.finish()
         assert code == 6 and "n2 refuses: for a test" in said
     finally:
+        cluster["n2"].resume()
+
+
+def test_on_a_terminal_progress_is_a_bar_that_goes_away(cluster):
+    path = f"/ringhop/{cluster.name}/requests/n2"
+    ours, theirs = pty.openpty()
+    cluster["n2"].pause()
+    try:
+        command = subprocess.Popen(
+            [program("ringhop"), "-c", cluster.config_path, "drain", "n2", "--wait"], text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=theirs)
+        os.close(theirs)
+        said = ""
+
+        def says(words):
+            nonlocal said
+            if select.select([ours], [], [], 0)[0]:
+                said += os.read(ours, 65536).decode()
+            return words in said
+        with cluster.zookeeper.client() as client:
+            wait_for(lambda: client.exists(path), 10, "request")
+            request = json.loads(client.get(path)[0])
+            for channels, bar in ((20, "." * 30 + "] 20 channels"),
+                                  (10, "#" * 15 + "." * 15 + "] 10 of 20 channels")):
+                client.set(path, json.dumps({**request, "state": "working",
+                                             "channels_left": channels,
+                                             "connections_left": 3}).encode())
+                wait_for(lambda: says(f"n2 [{bar}, 3 connections left"), 10, "bar")
+            client.set(path, json.dumps({**request, "state": "done"}).encode())
+        out, _ = command.communicate(timeout=30)
+        assert command.returncode == 0
+        assert re.fullmatch(r"n2: drain done, 20 channels in \d+\.\d s\n", out)
+        assert says("") and said.endswith("\r\x1b[K")
+    finally:
+        os.close(ours)
         cluster["n2"].resume()
 
 
