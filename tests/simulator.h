@@ -50,6 +50,7 @@ struct sim_event {
     uint64_t number;
     struct rh_list link; /* while it is kept by a paused process */
     bool kept;
+    bool unread; /* bytes in a socket of the process: lost if that is closed before they are read */
 };
 
 /* Injected faults, see simulator_mutation.c; 0 is none. */
@@ -124,8 +125,9 @@ struct sim {
         uint32_t log_age_ms;
         uint32_t channel_idle_ms;
         uint32_t pending_max;
-        unsigned crowd; /* channels that nobody listens to: sweeps take several steps */
-    } limits;           /* of all nodes of this run */
+        uint32_t padding; /* bytes of a payload beside the number of its message */
+        unsigned crowd;   /* channels that nobody listens to: sweeps take several steps */
+    } limits;             /* of all nodes of this run */
     bool failed;
     char failure[512];
 

@@ -38,6 +38,7 @@ struct subscriber {
     unsigned failures;  /* in a row */
     unsigned pace_ms;
     bool has_last; /* the last message of its channel */
+    bool gone;     /* it has left for good */
     uint64_t to_node_ms[SIM_NODES_MAX];
 };
 
@@ -141,6 +142,7 @@ static void run_asking(struct sim *sim, struct sim_event *event)
 static struct asking *asking_create(struct sim *sim, int index, int node, uint64_t connection)
 {
     struct asking *asking = sim_event(sizeof(*asking), run_asking);
+    asking->event.unread = true;
     asking->node = node;
     asking->instance = sim->nodes[node]->running ? sim->nodes[node]->instance : 0;
     asking->ask.client = index;
@@ -219,7 +221,8 @@ static void connect_to(struct sim *sim, int index, int node, struct rh_hop hop)
 static void run_connect(struct sim *sim, struct sim_event *event)
 {
     struct turn *turn = rh_container_of(event, struct turn, event);
-    if (sim->clients->subscribers[turn->client].connection == 0) {
+    if (sim->clients->subscribers[turn->client].connection == 0 &&
+        !sim->clients->subscribers[turn->client].gone) {
         connect_to(sim, turn->client, (int)sim_below(sim, (uint64_t)sim->nodes_count),
                    (struct rh_hop){0});
     }
@@ -426,7 +429,7 @@ struct publish {
     int node;
     uint64_t instance;
     uint64_t request;
-    int channel;
+    char key[SIM_KEY_SIZE];
     bool nameless;
     uint64_t message; /* 0: inspect */
 };
@@ -445,12 +448,10 @@ static void run_publish(struct sim *sim, struct sim_event *event)
     if (!sim_node_takes(sim, publish->node, publish->instance, event)) {
         return;
     }
-    char key[SIM_KEY_SIZE];
-    key_of(publish->channel, key);
     if (publish->message == 0) {
-        sim_node_inspect(sim, publish->node, publish->request, key);
+        sim_node_inspect(sim, publish->node, publish->request, publish->key);
     } else {
-        sim_node_publish(sim, publish->node, publish->request, key, publish->message,
+        sim_node_publish(sim, publish->node, publish->request, publish->key, publish->message,
                          publish->nameless);
     }
 }
@@ -463,15 +464,20 @@ static void run_no_answer(struct sim *sim, struct sim_event *event)
     hear(sim, &said);
 }
 
+static void publish_to(const struct sim *sim, struct publish *publish, int node)
+{
+    publish->node = node;
+    publish->instance = sim->nodes[node]->running ? sim->nodes[node]->instance : 0;
+}
+
 static struct publish *publish_create(struct sim *sim, int index, uint64_t request)
 {
     struct publish *publish = sim_event(sizeof(*publish), run_publish);
+    publish->event.unread = true;
     publish->sender = index;
-    publish->node = (int)sim_below(sim, (uint64_t)sim->nodes_count);
-    const struct sim_node *node = sim->nodes[publish->node];
-    publish->instance = node->running ? node->instance : 0;
     publish->request = request;
-    publish->channel = (int)sim_below(sim, SIM_CHANNELS);
+    publish_to(sim, publish, (int)sim_below(sim, (uint64_t)sim->nodes_count));
+    key_of((int)sim_below(sim, SIM_CHANNELS), publish->key);
     return publish;
 }
 
@@ -484,7 +490,7 @@ static void attempt(struct sim *sim, int index)
         }
         uint64_t request = ++sim->clients->requests * 16 + (uint64_t)index;
         struct publish *publish = publish_create(sim, index, request);
-        publish->channel = sender->channel;
+        key_of(sender->channel, publish->key);
         publish->message = sender->message;
         publish->nameless = sender->nameless;
         sender->attempts[i] = request;
@@ -657,8 +663,20 @@ uint64_t sim_clients_publish(struct sim *sim, int node, const char *key, uint64_
 {
     message = message == 0 ? ++sim->clients->messages : message;
     uint64_t request = ++sim->clients->requests * SCRIPT_MESSAGES + message;
-    sim_node_publish(sim, node, request * 16 + REQUEST_SCRIPT, key, message, false);
+    struct publish *publish = publish_create(sim, 0, request * 16 + REQUEST_SCRIPT);
+    publish_to(sim, publish, node);
+    (void)snprintf(publish->key, sizeof(publish->key), "%s", key);
+    publish->message = message;
+    sim_after(sim, sim_delay_ms(sim), &publish->event);
     return message;
+}
+
+void sim_clients_leave(struct sim *sim, int index)
+{
+    struct subscriber *subscriber = &sim->clients->subscribers[index];
+    subscriber->gone = true;
+    hang_up(sim, index, subscriber->node, subscriber->connection);
+    subscriber->connection = 0;
 }
 
 void sim_clients_crowd(struct sim *sim)
@@ -709,6 +727,9 @@ static const char *subscriber_unrest(struct sim *sim, int index)
 {
     struct sim_clients *clients = sim->clients;
     const struct subscriber *subscriber = &clients->subscribers[index];
+    if (subscriber->gone) {
+        return NULL;
+    }
     if (clients->last_sent && !subscriber->has_last) {
         (void)snprintf(clients->unrest, sizeof(clients->unrest),
                        "client %d has not got the last message of %s", index, subscriber->key);

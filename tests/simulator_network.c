@@ -244,6 +244,7 @@ static void arrive(struct sim *sim, uint32_t index, bool back, const struct fram
 {
     struct arrival *arrival =
         sim_event(sizeof(*arrival) + sizeof(*frame) + frame->size, run_arrival);
+    arrival->event.unread = true;
     arrival->connection = index;
     arrival->back = back;
     memcpy(arrival->frame, frame, sizeof(*frame) + frame->size);
@@ -613,6 +614,7 @@ static void hold(struct sim *sim, int from, const struct link *link, struct rh_b
 {
     const struct connection *connection = sim->network->connections[link->connection];
     struct held_frame *held = sim_event(sizeof(*held) + data.size, run_held);
+    held->event.unread = true;
     held->from = from;
     held->from_instance = connection->from_instance;
     held->to = connection->to;

@@ -15,11 +15,13 @@
 #include <string.h>
 
 #define SLOW_MS        100U
-#define LEAVING_MS     3000U /* as in node/daemon_stop.c */
+#define STALL_MS       10000U /* as in node/daemon_stall.c */
+#define LEAVING_MS     3000U  /* as in node/daemon_stop.c */
 #define LINGERING_MORE 500U
 #define DEREGISTER_MS  2000U
 #define CLIENT_PORT    7100 /* of node 0 */
-#define TICKS_MAX      400  /* in one millisecond: more are a loop for nothing */
+#define PAYLOAD_MAX    1000
+#define TICKS_MAX      400 /* in one millisecond: more are a loop for nothing */
 
 const char *sim_node_operation_name(enum rh_membership_action_kind kind)
 {
@@ -189,16 +191,6 @@ static struct sim_connection *connection_of(struct rh_subscription *subscription
     return rh_container_of(subscription, struct sim_connection, subscription);
 }
 
-static uint64_t message_number(const struct rh_entry *entry)
-{
-    struct rh_payload payload = rh_entry_payload(entry);
-    char text[32];
-    assert(payload.bytes.size < sizeof(text));
-    memcpy(text, payload.bytes.data, payload.bytes.size);
-    text[payload.bytes.size] = '\0';
-    return strtoull(text + 1, NULL, 10);
-}
-
 /* Whether the node may serve |entry| (or NULL) of a channel to a client. */
 static void check_served(struct sim *sim, const struct sim_node *node, const char *key,
                          uint64_t incarnation, const struct rh_entry *entry)
@@ -309,7 +301,7 @@ static void send_message(struct sim *sim, struct sim_node *node, struct sim_conn
         said->incarnation = action->deliver.incarnation;
         said->count = 1;
         said->messages[0] =
-            (struct sim_message){.seq = entry->seq, .message = message_number(entry)};
+            (struct sim_message){.seq = entry->seq, .message = sim_truth_message(entry)};
         say(sim, node, connection, said);
     }
 }
@@ -317,7 +309,7 @@ static void send_message(struct sim *sim, struct sim_node *node, struct sim_conn
 static void on_deliver(struct sim *sim, struct sim_node *node, const struct rh_action *action)
 {
     const struct rh_entry *entry = action->deliver.entry;
-    sim_check_message(sim, action->deliver.incarnation, entry->seq, message_number(entry));
+    sim_check_message(sim, action->deliver.incarnation, entry->seq, sim_truth_message(entry));
     if (action->kind == RH_ACTION_DELIVER) {
         struct sim_connection *connection = connection_of(action->deliver.subscription);
         check_served(sim, node, connection->key, action->deliver.incarnation, entry);
@@ -431,7 +423,7 @@ static void on_read_done(struct sim *sim, struct sim_node *node, const struct rh
     for (uint32_t i = 0; i < action->read.count; i++) {
         const struct rh_entry *entry = action->read.entries[i];
         assert(entry != NULL);
-        uint64_t message = message_number(entry);
+        uint64_t message = sim_truth_message(entry);
         check_served(sim, node, connection->key, action->read.incarnation, entry);
         sim_check_message(sim, action->read.incarnation, entry->seq, message);
         said->messages[i] = (struct sim_message){.seq = entry->seq, .message = message};
@@ -875,14 +867,17 @@ void sim_node_hang_up(struct sim *sim, int index, uint64_t number)
 void sim_node_publish(struct sim *sim, int index, uint64_t request, const char *key,
                       uint64_t message, bool nameless)
 {
-    char text[32];
-    (void)snprintf(text, sizeof(text), "m%" PRIu64, message);
+    char text[PAYLOAD_MAX];
+    int id_size = snprintf(text, sizeof(text), "m%" PRIu64, message);
+    size_t size = (size_t)id_size + sim->limits.padding;
+    assert(size <= sizeof(text));
+    memset(text + id_size, ' ', sim->limits.padding);
     struct rh_event event = {
         .kind = RH_EVENT_PUBLISH,
         .publish = {.request = request,
                     .key = rh_bytes_text(key),
-                    .id = nameless ? rh_bytes(NULL, 0) : rh_bytes_text(text),
-                    .payload = {.kind = RH_PAYLOAD_TEXT, .bytes = rh_bytes_text(text)}},
+                    .id = nameless ? rh_bytes(NULL, 0) : rh_bytes(text, (size_t)id_size),
+                    .payload = {.kind = RH_PAYLOAD_TEXT, .bytes = rh_bytes(text, size)}},
     };
     step_core(sim, sim->nodes[index], &event);
 }
@@ -1035,7 +1030,7 @@ static void create_machines(struct sim *sim, struct sim_node *node)
         .channel_idle_ms = sim->limits.channel_idle_ms,
         .dedup_age_ms = 300000,
         .dedup_ids_max = 10000,
-        .payload_size_max = 1000,
+        .payload_size_max = PAYLOAD_MAX,
         .batch_size_max = 64,
         .forward_timeout_ms = 5000,
         .catch_up_timeout_ms = 5000,
@@ -1132,8 +1127,29 @@ void sim_node_pause(struct sim *sim, int index)
     if (node->running && !node->paused) {
         sim_trace(sim, "n%d: is paused", node->index);
         node->paused = true;
+        node->paused_ms = sim->now_ms;
         sim_zookeeper_silence(sim, index, true);
     }
+}
+
+/* Nobody can say how old it is: what waits in sockets is not read, as in node/daemon_stall.c. */
+static void drop_unread(struct sim *sim, struct sim_node *node)
+{
+    rh_list_each_safe (&node->deferred, link) {
+        struct sim_event *event = rh_container_of(link, struct sim_event, link);
+        if (event->unread) {
+            rh_list_remove(link);
+            free(event);
+        }
+    }
+    for (int peer = 0; peer < sim->nodes_count; peer++) {
+        if (peer != node->index) {
+            sim_network_reset(sim, node->index, peer);
+            sim_network_reset(sim, peer, node->index);
+        }
+    }
+    struct rh_event event = {.kind = RH_EVENT_TICK};
+    step_core(sim, node, &event);
 }
 
 void sim_node_resume(struct sim *sim, int index)
@@ -1145,6 +1161,9 @@ void sim_node_resume(struct sim *sim, int index)
     sim_trace(sim, "n%d: goes on", node->index);
     node->paused = false;
     sim_zookeeper_silence(sim, index, false);
+    if (sim->now_ms - node->paused_ms > STALL_MS) {
+        drop_unread(sim, node);
+    }
     uint64_t instance = node->instance;
     while (node->running && node->instance == instance && !rh_list_empty(&node->deferred)) {
         struct rh_list *link = rh_list_first(&node->deferred);

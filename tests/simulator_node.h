@@ -47,6 +47,7 @@ struct sim_node {
     bool running;
     bool paused;
     struct rh_list deferred; /* struct sim_event: what waits for the end of the pause */
+    uint64_t paused_ms;      /* when it began */
     uint64_t instance;
     uint64_t starts; /* of processes */
     struct rh_membership *machine;

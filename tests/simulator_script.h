@@ -35,9 +35,24 @@ struct script {
     } rules[16];
 };
 
+/* The first line of a schedule that does not pass yet: it is left out with a line that says
+ * why, unless the environment has
+ * RINGHOP_SCHEDULES=all. */
+#define script_pending(why)                       \
+    do {                                          \
+        if (script_is_pending(__func__, (why))) { \
+            return;                               \
+        }                                         \
+    } while (0)
+bool script_is_pending(const char *name, const char *why);
+
 /* |nodes| nodes with R |replicas|; those of |letters| ("AB") run and are at rest, in a view in which
  * each has weight. */
 struct script *script_create(int nodes, int replicas, const char *letters);
+
+/* The same in steps, for what has to be set before: nobody runs yet; then those of |letters|. */
+struct script *script_prepare(int nodes, int replicas);
+void script_begin(struct script *script, const char *letters);
 
 /* Comes to rest first. */
 void script_end(struct script *script);
@@ -68,10 +83,18 @@ void script_resume(struct script *script, int letter);
 void script_expire(struct script *script, int letter);
 void script_weight(struct script *script, int letter, uint32_t weight_milli);
 
-/* Both ways; a firewall also resets, so that the other seems dead. */
+/* Both ways. */
 void script_cut(struct script *script, int a, int b, bool cut);
-void script_firewall(struct script *script, int a, int b, bool on);
+
+/* One way: to |from| it seems that |to| is dead. */
+void script_firewall(struct script *script, int from, int to, bool on);
+/* The way of one node to ZooKeeper; ZooKeeper itself. */
+void script_zookeeper(struct script *script, bool on);
+void script_wipe(struct script *script); /* while it is off: its data is lost */
 void script_cut_zookeeper(struct script *script, int letter, bool cut);
+
+/* The subscriber of the channel goes away for good. */
+void script_silence_clients(struct script *script);
 
 /* A publish of a new message to that node, once; its answer is a line "publish m1 at A: ...". */
 uint64_t script_publish(struct script *script, int letter);

@@ -225,7 +225,7 @@ void sim_truth_fail(struct sim *sim, const char *name, const char *key, const ch
 uint64_t sim_truth_message(const struct rh_entry *entry)
 {
     struct rh_payload payload = rh_entry_payload(entry);
-    char text[32] = {0};
+    char text[32] = {0}; /* what follows the number is a space */
     if (entry->entry_kind != RH_ENTRY_MESSAGE || payload.bytes.size == 0) {
         return 0;
     }

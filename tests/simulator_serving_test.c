@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Schedules of docs/protocol-cluster.md, section 15: what clients see of it. */
+
+#include "tests/simulator_script.h"
+#include "tests/test.h"
+
+#define NOT_YET "the core does not replicate yet"
+
+/* 12 */
+static void a_retry_is_known_after_its_message_was_trimmed(void **state RH_UNUSED)
+{
+    script_pending(NOT_YET);
+    struct script *script = script_create(3, 2, "ABC");
+    uint64_t message = script_commit(script, A);
+    for (unsigned i = 0; i < 10; i++) {
+        (void)script_commit(script, A);
+    }
+    script_publish_again(script, C, message);
+    script_until(script, "seq 1, duplicate");
+    script_crash(script, A);
+    script_until(script, "B: * claiming -> acting");
+    script_publish_again(script, C, message);
+    script_until(script, "seq 1, duplicate");
+    script_end(script);
+}
+
+/* 12 */
+static void
+what_a_process_has_not_read_while_it_stood_still_is_not_published(void **state RH_UNUSED)
+{
+    script_pending(NOT_YET);
+    struct script *script = script_create(4, 2, "ABCD");
+    (void)script_commit(script, A);
+    script_pause(script, D);
+    (void)script_publish(script, D);
+    script_pass(script, 3600000);
+    script_forget(script);
+    script_resume(script, D);
+    script_never(script, 10000, "A: * commits", NULL);
+    script_end(script);
+}
+
+/* 18 */
+static void an_append_from_before_a_loss_is_ignored(void **state RH_UNUSED)
+{
+    script_pending(NOT_YET);
+    struct script *script = script_create(3, 2, "ABC");
+    (void)script_commit(script, A);
+    script_hold(script, RH_PEER_APPEND, A, B, 1);
+    (void)script_publish(script, A);
+    script_until(script, "A > B append");
+    script_lose(script, RH_PEER_APPEND, A, B, 100);
+    script_lose(script, RH_PEER_SYNC_BEGIN, A, B, 100);
+    script_expire(script, B);
+    script_until(script, "B: * replica -> suspect");
+    script_until(script, "B: adopts");
+    script_release(script, A, B);
+    script_never(script, 400, "B: * suspect -> replica", "B > A append_ack", NULL);
+    script_end(script);
+}
+
+/* 29 */
+static void a_client_ahead_of_its_node_waits(void **state RH_UNUSED)
+{
+    script_pending(NOT_YET);
+    struct script *script = script_create(3, 2, "ABC");
+    for (unsigned i = 0; i < 3; i++) {
+        (void)script_commit(script, A);
+    }
+    script_hold(script, RH_PEER_SYNC_ACK, C, B, 100);
+    script_forget(script);
+    script_crash(script, A);
+    script_until(script, "B: * replica -> claiming");
+    script_pass(script, 1000);
+    script_let(script);
+    script_release(script, C, B);
+    script_until(script, "client 0: welcome at B, *:3");
+    script_expect_not(script, "not recovered");
+    script_end(script);
+}
+
+/* 32 */
+static void a_burst_is_refused_before_anything_is_trimmed(void **state RH_UNUSED)
+{
+    script_pending(NOT_YET);
+    struct script *script = script_create(2, 2, "AB");
+    script_hold(script, RH_PEER_APPEND_ACK, B, A, 100);
+    for (unsigned i = 0; i < 65; i++) {
+        (void)script_publish(script, A);
+    }
+    script_until(script, "publish m65 at A: overloaded");
+    script_let(script);
+    script_release(script, B, A);
+    script_until(script, "publish m64 at A: seq 64");
+    script_end(script);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        RH_TEST(a_retry_is_known_after_its_message_was_trimmed),
+        RH_TEST(what_a_process_has_not_read_while_it_stood_still_is_not_published),
+        RH_TEST(an_append_from_before_a_loss_is_ignored),
+        RH_TEST(a_client_ahead_of_its_node_waits),
+        RH_TEST(a_burst_is_refused_before_anything_is_trimmed),
+    };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
