@@ -16,14 +16,22 @@
 #define PENDING_BYTES_MAX   (64U * 1024U * 1024U)
 #define DEDUP_IDS_MAX       100000U
 
+/* Of a channel: not committed; and of a peer: frames of views that are not adopted yet. */
+#define UNCOMMITTED_MAX       256U
+#define UNCOMMITTED_BYTES_MAX (1024U * 1024U)
+#define HELD_BYTES_MAX        (1024U * 1024U)
+
 /* File descriptors that are not clients: listeners, ZooKeeper, peers, the admin listener. */
 #define FDS_RESERVED 1024U
 
 static const struct rh_machine_state states[] = {
     [RH_DAEMON_RUNNING] = {"running",
                            RH_STATE_BIT(RH_DAEMON_LEAVING) | RH_STATE_BIT(RH_DAEMON_STOPPED)},
-    [RH_DAEMON_LEAVING] = {"leaving",
-                           RH_STATE_BIT(RH_DAEMON_LINGERING) | RH_STATE_BIT(RH_DAEMON_STOPPED)},
+    [RH_DAEMON_LEAVING] = {"leaving", RH_STATE_BIT(RH_DAEMON_DRAINING) |
+                                          RH_STATE_BIT(RH_DAEMON_LINGERING) |
+                                          RH_STATE_BIT(RH_DAEMON_STOPPED)},
+    [RH_DAEMON_DRAINING] = {"draining",
+                            RH_STATE_BIT(RH_DAEMON_LINGERING) | RH_STATE_BIT(RH_DAEMON_STOPPED)},
     [RH_DAEMON_LINGERING] = {"lingering",
                              RH_STATE_BIT(RH_DAEMON_CLOSING) | RH_STATE_BIT(RH_DAEMON_STOPPED)},
     [RH_DAEMON_CLOSING] = {"closing",
@@ -243,6 +251,15 @@ static int create_core(struct rh_daemon *daemon, uint64_t instance)
         .catch_up_timeout_ms = CATCH_UP_TIMEOUT_MS,
         .pending_max = PENDING_MAX,
         .pending_bytes_max = PENDING_BYTES_MAX,
+        .replication = daemon->replication,
+        .session_timeout_ms = config->zookeeper.session_timeout_ms,
+        .grace_ms = RH_ZK_MEMBERSHIP_GRACE_MS,
+        .rebalance_channels_per_second = config->rebalance.channels_per_second,
+        .rebalance_in_flight = config->rebalance.in_flight,
+        .copies_max = config->limits.copies,
+        .uncommitted_max = UNCOMMITTED_MAX,
+        .uncommitted_bytes_max = UNCOMMITTED_BYTES_MAX,
+        .held_bytes_max = HELD_BYTES_MAX,
     };
     (void)snprintf(options.id, sizeof(options.id), "%s", daemon->node->id);
     int rv = rh_clock_random(&options.seed);
@@ -357,6 +374,7 @@ int rh_daemon_run(const struct rh_daemon_options *options, struct rh_reason *rea
         .config = options->config,
         .node = options->node,
         .logger = options->logger,
+        .replication = RH_REPLICATION != 0,
     };
     (void)signal(SIGPIPE, SIG_IGN);
     int rv = start(&daemon, reason);

@@ -70,8 +70,7 @@ static const char *state_name(const struct rh_daemon *daemon)
     return view->members[self].weight_milli > 0 ? "member" : "outside";
 }
 
-/* Why clients should not be sent here, or NULL. */
-static const char *not_ready(const struct rh_daemon *daemon)
+const char *rh_daemon_not_ready(const struct rh_daemon *daemon)
 {
     const struct rh_view *view = rh_core_view(daemon->core);
     if (rh_daemon_state(daemon) != RH_DAEMON_RUNNING) {
@@ -88,7 +87,7 @@ static const char *not_ready(const struct rh_daemon *daemon)
 
 static void serve_ready(struct rh_daemon *daemon, struct rh_http_connection *connection)
 {
-    const char *reason = not_ready(daemon);
+    const char *reason = rh_daemon_not_ready(daemon);
     char text[128];
     if (reason == NULL) {
         respond_text(connection, 200, "ready\n");
@@ -130,6 +129,27 @@ static json_t *counts_status(const struct rh_daemon *daemon)
                      "peers", "links", (int)peers.links, "up", (int)peers.links_up);
 }
 
+/* What the copies of channels are doing; an empty object without replication. */
+static json_t *copies_status(const struct rh_daemon *daemon)
+{
+    const struct rh_core_stats *core = rh_core_stats(daemon->core);
+    if (!daemon->replication) {
+        return json_pack("{s:b}", "replication", 0);
+    }
+    json_t *proof = daemon->proof_ms == 0
+                        ? json_null()
+                        : json_integer((json_int_t)(rh_clock_monotonic_ms() - daemon->proof_ms));
+    return json_pack("{s:b, s:{s:i, s:i, s:i, s:i, s:i, s:i, s:b, s:I, s:I, s:I, s:I, s:I, s:o}}",
+                     "replication", 1, "copies", "held", (int)core->copies, "acting",
+                     (int)core->channels_acting, "short", (int)core->channels_short, "stalled",
+                     (int)core->channels_stalled, "moving", (int)core->moves_waiting, "claiming",
+                     (int)core->claims_waiting, "settled", (int)rh_core_is_settled(daemon->core),
+                     "handoffs_out", (json_int_t)core->handoffs_out, "handoffs_in",
+                     (json_int_t)core->handoffs_in, "takeovers", (json_int_t)core->takeovers,
+                     "syncs_sent", (json_int_t)core->syncs_sent, "syncs_received",
+                     (json_int_t)core->syncs_received, "proof_age_ms", proof);
+}
+
 static json_t *node_status(const struct rh_daemon *daemon)
 {
     const struct rh_zk_membership *membership = daemon->membership;
@@ -154,14 +174,17 @@ static void serve_status(struct rh_daemon *daemon, struct rh_http_connection *co
     json_t *status = node_status(daemon);
     json_t *view = view_status(daemon);
     json_t *counts = counts_status(daemon);
+    json_t *copies = copies_status(daemon);
     char *text = NULL;
-    if (status != NULL && view != NULL && counts != NULL && json_object_update(status, view) == 0 &&
-        json_object_update(status, counts) == 0) {
+    if (status != NULL && view != NULL && counts != NULL && copies != NULL &&
+        json_object_update(status, view) == 0 && json_object_update(status, counts) == 0 &&
+        json_object_update(status, copies) == 0) {
         text = json_dumps(status, JSON_COMPACT | JSON_REAL_PRECISION(6));
     }
     json_decref(status);
     json_decref(view);
     json_decref(counts);
+    json_decref(copies);
     if (text == NULL) {
         rh_http_connection_respond_problem(connection, RH_PROBLEM_NO_MEMORY, NULL, NULL);
         return;
@@ -172,139 +195,10 @@ static void serve_status(struct rh_daemon *daemon, struct rh_http_connection *co
 
 /* ---- metrics ---- */
 
-/* One line of the exposition format with its head; |labels| is "" or "{...}". */
-static int metric(struct rh_buffer *out, const char *type, const char *name, const char *help,
-                  uint64_t value)
-{
-    return rh_buffer_format(out,
-                            "# HELP ringhop_%s %s\n# TYPE ringhop_%s %s\nringhop_%s %" PRIu64 "\n",
-                            name, help, name, type, name, value);
-}
-
-struct metric_row {
-    const char *type;
-    const char *name;
-    const char *help;
-    uint64_t value;
-};
-
-static int metrics(struct rh_buffer *out, const struct metric_row *rows, size_t rows_count)
-{
-    for (size_t i = 0; i < rows_count; i++) {
-        int rv = metric(out, rows[i].type, rows[i].name, rows[i].help, rows[i].value);
-        if (rv != 0) {
-            return rv;
-        }
-    }
-    return 0;
-}
-
-#define METRICS(out, rows) metrics(out, rows, sizeof(rows) / sizeof((rows)[0]))
-
-static int core_metrics(const struct rh_daemon *daemon, struct rh_buffer *out)
-{
-    const struct rh_core_stats *core = rh_core_stats(daemon->core);
-    const struct metric_row rows[] = {
-        {"gauge", "channels", "Channels held by this node", core->channels},
-        {"gauge", "streams", "WebSockets in a channel", core->streams},
-        {"gauge", "reads_waiting", "Long polls that wait for a message", core->reads_waiting},
-        {"gauge", "requests_pending", "Requests that wait for a view, a link or an answer",
-         core->pending},
-        {"gauge", "log_bytes", "Message ids and payloads in all logs", core->log_bytes},
-        {"gauge", "message_ids", "Message ids remembered in all channels", core->ids},
-        {"counter", "publishes_total", "Messages taken as the owner", core->publishes},
-        {"counter", "publishes_duplicate_total", "Retries answered with the first seq",
-         core->duplicates},
-        {"counter", "deliveries_total", "Messages handed to streams", core->deliveries},
-        {"counter", "forwards_sent_total", "Requests sent to their owner", core->forwards_sent},
-        {"counter", "forwards_received_total", "Requests of other nodes", core->forwards_received},
-        {"counter", "redirects_total", "Connections sent to their owner", core->redirects},
-        {"counter", "moved_connections_total", "Streams told `moved` on a view change",
-         core->moved_connections},
-        {"counter", "moved_channels_total", "Channels that went to another owner",
-         core->moved_channels},
-        {"counter", "channels_created_total", "Channels created", core->channels_created},
-        {"counter", "channels_reclaimed_total", "Idle channels given up", core->channels_reclaimed},
-        {"counter", "refusals_total", "Requests that could not be served", core->refusals},
-        {"counter", "slow_consumers_total", "WebSockets closed with 4408", daemon->slow_consumers},
-        {"gauge", "lingering", "Streams told `moved` that are still connected",
-         daemon->lingering_count},
-    };
-    return METRICS(out, rows);
-}
-
-static int http_metrics(const struct rh_daemon *daemon, struct rh_buffer *out)
-{
-    const struct rh_http_server_stats *http = rh_http_server_stats(daemon->client_server);
-    const struct metric_row rows[] = {
-        {"gauge", "connections", "Open connections of the client listener", http->connections},
-        {"gauge", "websockets", "Of them WebSockets", http->websockets},
-        {"gauge", "connections_max", "Most connections taken", daemon->connections_max},
-        {"counter", "connections_accepted_total", "Connections accepted", http->accepted},
-        {"counter", "connections_refused_total", "Turned away at the limit", http->refused},
-        {"counter", "accept_errors_total", "Failed to accept", http->accept_errors},
-        {"counter", "http_requests_total", "Whole requests", http->requests},
-        {"counter", "http_bad_requests_total", "Requests refused as malformed", http->bad_requests},
-        {"counter", "http_responses_2xx_total", "Responses", http->responses[2]},
-        {"counter", "http_responses_3xx_total", "Responses", http->responses[3]},
-        {"counter", "http_responses_4xx_total", "Responses", http->responses[4]},
-        {"counter", "http_responses_5xx_total", "Responses", http->responses[5]},
-        {"counter", "http_timeouts_total", "Connections closed for being slow or idle",
-         http->timeouts},
-        {"counter", "bytes_in_total", "Bytes from clients", http->bytes_in},
-        {"counter", "bytes_out_total", "Bytes to clients", http->bytes_out},
-        {"counter", "websockets_accepted_total", "WebSockets accepted", http->websockets_accepted},
-        {"counter", "websocket_messages_in_total", "Messages from clients", http->messages_in},
-        {"counter", "websocket_heartbeat_timeouts_total", "WebSockets closed for silence",
-         http->heartbeat_timeouts},
-        {"counter", "websocket_protocol_errors_total", "WebSockets closed with 1002, 1007, 1009",
-         http->protocol_errors},
-        {"counter", "dropped_unread_total", "Closed unread after the process stood still",
-         http->dropped_unread},
-    };
-    return METRICS(out, rows);
-}
-
-static int cluster_metrics(const struct rh_daemon *daemon, struct rh_buffer *out)
-{
-    const struct rh_view *view = rh_core_view(daemon->core);
-    const struct rh_zk_membership *membership = daemon->membership;
-    struct rh_ev_peer_stats peers;
-    rh_ev_peer_stats(daemon->peers, &peers);
-    bool connected = rh_zk_membership_zookeeper_state(membership) == RH_ZK_CONNECTED;
-    const struct metric_row rows[] = {
-        {"gauge", "ready", "Whether /readyz says so", not_ready(daemon) == NULL},
-        {"gauge", "generation", "Of the adopted view", view == NULL ? 0 : view->epoch.generation},
-        {"gauge", "epoch", "Of the adopted view", view == NULL ? 0 : (uint64_t)view->epoch.pzxid},
-        {"gauge", "members", "Registered nodes", view == NULL ? 0 : view->members_count},
-        {"gauge", "zookeeper_connected", "Whether a ZooKeeper server answers", connected},
-        {"gauge", "registered", "Whether this node's registration stands",
-         rh_zk_membership_registered(membership)},
-        {"gauge", "peer_links", "Links to other members", peers.links},
-        {"gauge", "peer_links_up", "Of them up", peers.links_up},
-        {"gauge", "peer_queued_bytes", "Not yet written to peers", peers.queued_bytes},
-        {"counter", "peer_messages_sent_total", "Messages to peers", peers.messages_sent},
-        {"counter", "peer_messages_received_total", "Messages from peers", peers.messages_received},
-        {"counter", "peer_links_lost_total", "Links that broke", peers.links_lost},
-        {"counter", "peer_dead_total", "Hard evidence that a peer is dead", peers.dead_reported},
-        {"counter", "peer_frames_refused_total", "Malformed frames", peers.frames_refused},
-        {"counter", "stalls_total", "Times that the process did not run for more than 10 s",
-         daemon->stalls},
-    };
-    return METRICS(out, rows);
-}
-
 static void serve_metrics(struct rh_daemon *daemon, struct rh_http_connection *connection)
 {
     struct rh_buffer *out = &daemon->scratch;
-    int rv = core_metrics(daemon, out);
-    if (rv == 0) {
-        rv = http_metrics(daemon, out);
-    }
-    if (rv == 0) {
-        rv = cluster_metrics(daemon, out);
-    }
-    if (rv != 0) {
+    if (rh_daemon_metrics(daemon, out) != 0) {
         rh_http_connection_respond_problem(connection, RH_PROBLEM_NO_MEMORY, NULL, NULL);
     } else {
         respond(connection, 200, METRICS_CONTENT, rh_buffer_content(out));

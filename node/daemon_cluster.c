@@ -155,16 +155,20 @@ void rh_daemon_cluster_tick(struct rh_daemon *daemon)
         return;
     }
     const struct rh_core_stats *stats = rh_core_stats(daemon->core);
-    if (daemon->request_kind == RH_REQUEST_DRAIN) {
-        /* Drained means empty: no channel, and nobody who was in one. Others come and are turned away
-         * at any time. */
-        rh_zk_membership_progress(daemon->membership, stats->channels,
-                                  stats->streams + stats->reads_waiting + daemon->moved_count);
-        return;
-    }
     bool sweeping = rh_core_is_sweeping(daemon->core);
-    rh_zk_membership_progress(daemon->membership, sweeping ? stats->channels : 0,
-                              daemon->lingering_count);
+    if (daemon->request_kind == RH_REQUEST_DRAIN) {
+        /* Drained means empty: no copy of a channel, be it our own or another's, and nobody who was in
+         * one. Others come and are turned away at any time. */
+        rh_zk_membership_progress(daemon->membership,
+                                  daemon->replication ? stats->copies : stats->channels,
+                                  stats->streams + stats->reads_waiting + daemon->moved_count);
+    } else if (!daemon->replication) {
+        rh_zk_membership_progress(daemon->membership, sweeping ? stats->channels : 0,
+                                  daemon->lingering_count);
+    } else if (!sweeping && rh_core_is_settled(daemon->core)) {
+        rh_zk_membership_progress(daemon->membership, stats->moves_waiting + stats->claims_waiting,
+                                  daemon->lingering_count);
+    }
 }
 
 /* ---- peers ---- */

@@ -43,14 +43,16 @@
 #include <stdio.h>
 
 /*
- *   RUNNING --SIGTERM--> LEAVING --outside, or time--> LINGERING --clients gone, or time-->
- *       CLOSING --listeners closed--> DEREGISTERING --registration gone, or time--> STOPPED
+ *   RUNNING --SIGTERM--> LEAVING --outside, or time--> DRAINING --no copy left, or time-->
+ *       LINGERING --clients gone, or time--> CLOSING --listeners closed-->
+ *       DEREGISTERING --registration gone, or time--> STOPPED
  *
  * Any of them goes to STOPPED at a second signal or a fatal error.
  */
 enum rh_daemon_state {
     RH_DAEMON_RUNNING,
     RH_DAEMON_LEAVING,       /* asked for weight 0, until a view shows it */
+    RH_DAEMON_DRAINING,      /* channels are being handed over */
     RH_DAEMON_LINGERING,     /* channels are elsewhere, clients are on their way */
     RH_DAEMON_CLOSING,       /* sockets of clients are being closed */
     RH_DAEMON_DEREGISTERING, /* the registration is being deleted */
@@ -82,6 +84,7 @@ struct rh_daemon {
     ev_signal sigint;
 
     struct rh_core *core;
+    bool replication;          /* as built: see meson_options.txt */
     uint64_t instance;         /* random id of this process run */
     uint64_t core_deadline_ms; /* for which core_timer is armed */
     struct rh_actions actions;
@@ -110,6 +113,7 @@ struct rh_daemon {
     uint32_t connections_max; /* as the file-descriptor limit allows */
 
     /* cluster */
+    uint64_t proof_ms;   /* when the last proof of the own registration was sent; 0: none holds */
     bool request_active; /* an operator's request wants progress */
     enum rh_request_kind request_kind;
     struct rh_list probes; /* of daemon_cluster.c: under way */
@@ -198,5 +202,13 @@ void rh_daemon_stop_tick(struct rh_daemon *daemon);
 /* ---- daemon_admin.c ---- */
 
 RH_MUST_CHECK int rh_daemon_admin_start(struct rh_daemon *daemon, struct rh_reason *reason);
+
+/* Why clients should not be sent here, or NULL. */
+const char *rh_daemon_not_ready(const struct rh_daemon *daemon);
+
+/* ---- daemon_metrics.c ---- */
+
+/* Appends all metrics in Prometheus' text format. RH_ERR_NO_MEMORY. */
+RH_MUST_CHECK int rh_daemon_metrics(const struct rh_daemon *daemon, struct rh_buffer *out);
 
 #endif

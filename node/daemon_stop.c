@@ -11,12 +11,19 @@
 #define CLOSING_MS       6000U /* beyond the close timeout of a WebSocket */
 #define DEREGISTERING_MS 2000U
 
+static uint32_t channels_left(const struct rh_daemon *daemon)
+{
+    const struct rh_core_stats *stats = rh_core_stats(daemon->core);
+    return daemon->replication ? stats->copies : stats->channels;
+}
+
 static void enter(struct rh_daemon *daemon, enum rh_daemon_state state)
 {
     rh_machine_move(&daemon->machine, state);
     daemon->state_since_ms = rh_clock_monotonic_ms();
-    rh_log(daemon->logger, RH_LOG_INFO, "stopping state=%s connections=%" PRIu32,
-           rh_machine_name(&daemon->machine), daemon->clients_count);
+    rh_log(daemon->logger, RH_LOG_INFO,
+           "stopping state=%s connections=%" PRIu32 " channels=%" PRIu32,
+           rh_machine_name(&daemon->machine), daemon->clients_count, channels_left(daemon));
 }
 
 static void stop_now(struct rh_daemon *daemon)
@@ -60,8 +67,9 @@ static bool may_go_on(const struct rh_daemon *daemon, bool done, uint32_t bound_
     if (rh_clock_monotonic_ms() - daemon->state_since_ms < bound_ms) {
         return false;
     }
-    rh_log(daemon->logger, RH_LOG_WARN, "stopping_late state=%s after_ms=%" PRIu32,
-           rh_machine_name(&daemon->machine), bound_ms);
+    rh_log(daemon->logger, RH_LOG_WARN,
+           "stopping_late state=%s after_ms=%" PRIu32 " channels=%" PRIu32,
+           rh_machine_name(&daemon->machine), bound_ms, channels_left(daemon));
     return true;
 }
 
@@ -69,6 +77,22 @@ static void leaving(struct rh_daemon *daemon)
 {
     bool alone = rh_zk_membership_zookeeper_state(daemon->membership) != RH_ZK_CONNECTED;
     if (may_go_on(daemon, is_outside(daemon) || alone, LEAVING_MS)) {
+        enter(daemon, daemon->replication ? RH_DAEMON_DRAINING : RH_DAEMON_LINGERING);
+    }
+}
+
+/* Whether somebody could take what this node holds: others with weight, who know us as a member. */
+static bool has_heirs(const struct rh_daemon *daemon)
+{
+    const struct rh_view *view = rh_core_view(daemon->core);
+    return view != NULL && rh_view_has(view, daemon->node->id, daemon->instance) &&
+           rh_ring_active_count(view->ring) > 0;
+}
+
+static void draining(struct rh_daemon *daemon)
+{
+    bool done = channels_left(daemon) == 0 || !has_heirs(daemon);
+    if (may_go_on(daemon, done, daemon->config->rebalance.drain_timeout_ms)) {
         enter(daemon, RH_DAEMON_LINGERING);
     }
 }
@@ -95,6 +119,9 @@ void rh_daemon_stop_tick(struct rh_daemon *daemon)
     switch (rh_daemon_state(daemon)) {
     case RH_DAEMON_LEAVING:
         leaving(daemon);
+        return;
+    case RH_DAEMON_DRAINING:
+        draining(daemon);
         return;
     case RH_DAEMON_LINGERING:
         lingering(daemon);
