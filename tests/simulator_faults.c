@@ -2,6 +2,7 @@
 #include "tests/simulator_faults.h"
 
 #include "base/units.h"
+#include "node/core_inspect.h"
 #include "tests/simulator_check.h"
 #include "tests/simulator_clients.h"
 #include "tests/simulator_network.h"
@@ -16,37 +17,43 @@
 #define FORGOTTEN_MS 1500U /* after its death; the session would take more than 4 s */
 
 /* Name, how long it lasts at least and at most. */
-#define FAULT_MAP(X)                                          \
-    X(CRASH, "crash", 5, 12000) /* and a restart */           \
-    X(PAUSE, "pause", 50, 12000)                              \
-    X(TERMINATE, "terminate", 8000, 14000)                    \
-    X(CUT, "cut", 50, 9000)                                   \
-    X(CUT_ONE_WAY, "cut_one_way", 50, 9000)                   \
-    X(ISOLATE, "isolate", 200, 9000) /* from all nodes */     \
-    X(RESET, "reset", 0, 0)                                   \
-    X(FIREWALL, "firewall", 50, 4000)                         \
-    X(ZK_CUT, "zookeeper_cut", 50, 9000)                      \
-    X(ZK_DISCONNECT, "zookeeper_disconnect", 0, 0)            \
-    X(ZK_SERVER, "zookeeper_server", 100, 6000)               \
-    X(ZK_LEADER, "zookeeper_leader", 100, 900)                \
-    X(ZK_OUTAGE, "zookeeper_outage", 500, 12000)              \
-    X(ZK_LOST_SESSIONS, "zookeeper_lost_sessions", 100, 6000) \
-    X(ZK_WIPE, "zookeeper_wipe", 100, 4000)                   \
-    X(ZK_LAG, "zookeeper_lag", 50, 8000)                      \
-    X(EXPIRE, "expire", 0, 0)                                 \
-    X(EXPIRE_ALL, "expire_all", 0, 0)                         \
-    X(DRAIN, "drain", 0, 0)                                   \
-    X(JOIN, "join", 0, 0)                                     \
-    X(WEIGHT, "weight", 0, 0)                                 \
-    X(START, "start", 0, 0)                                   \
-    X(CLIENT, "client_disconnect", 0, 0)                      \
-    X(SLOW, "client_slow", 0, 0)
+#define FAULT_MAP(X)                                                                         \
+    X(CRASH, "crash", 5, 12000) /* and a restart */                                          \
+    X(PAUSE, "pause", 50, 12000)                                                             \
+    X(TERMINATE, "terminate", 8000, 14000)                                                   \
+    X(CUT, "cut", 50, 9000)                                                                  \
+    X(CUT_ONE_WAY, "cut_one_way", 50, 9000)                                                  \
+    X(ISOLATE, "isolate", 200, 9000) /* from all nodes */                                    \
+    X(RESET, "reset", 0, 0)                                                                  \
+    X(FIREWALL, "firewall", 50, 4000)                                                        \
+    X(ZK_CUT, "zookeeper_cut", 50, 9000)                                                     \
+    X(ZK_DISCONNECT, "zookeeper_disconnect", 0, 0)                                           \
+    X(ZK_SERVER, "zookeeper_server", 100, 6000)                                              \
+    X(ZK_LEADER, "zookeeper_leader", 100, 900)                                               \
+    X(ZK_OUTAGE, "zookeeper_outage", 500, 12000)                                             \
+    X(ZK_LOST_SESSIONS, "zookeeper_lost_sessions", 100, 6000)                                \
+    X(ZK_WIPE, "zookeeper_wipe", 100, 4000)                                                  \
+    X(ZK_LAG, "zookeeper_lag", 50, 8000)                                                     \
+    X(EXPIRE, "expire", 0, 0)                                                                \
+    X(EXPIRE_ALL, "expire_all", 0, 0)                                                        \
+    X(DRAIN, "drain", 0, 0)                                                                  \
+    X(JOIN, "join", 0, 0)                                                                    \
+    X(WEIGHT, "weight", 0, 0)                                                                \
+    X(START, "start", 0, 0)                                                                  \
+    X(CLIENT, "client_disconnect", 0, 0)                                                     \
+    X(SLOW, "client_slow", 0, 0)                                                             \
+    /* Those below are for nodes that replicate. */                                          \
+    X(EXPIRE_GROUP, "expire_group", 0, 0)                                                    \
+    X(HALVES, "halves", 200, 12000) /* of the nodes; one of them mostly without ZooKeeper */ \
+    X(DARK, "dark", 200, 12000)     /* without any other node, and without ZooKeeper */      \
+    X(LATE_TICKS, "late_ticks", 500, 8000)
 
 enum fault_kind {
 #define FAULT_ENUM(name, text, least, most) FAULT_##name,
     FAULT_MAP(FAULT_ENUM)
 #undef FAULT_ENUM
         FAULT_KINDS,
+    FAULT_KINDS_PLAIN = FAULT_EXPIRE_GROUP,
 };
 
 static const struct {
@@ -78,31 +85,47 @@ struct fault {
 #define NETWORK_FAULTS  (BIT(CUT) | BIT(CUT_ONE_WAY) | BIT(ISOLATE) | BIT(RESET))
 #define OPERATOR_FAULTS (BIT(DRAIN) | BIT(JOIN) | BIT(WEIGHT) | BIT(START))
 #define CLIENT_FAULTS   (BIT(CLIENT) | BIT(SLOW))
+#define CUT_FAULTS      (NETWORK_FAULTS | BIT(HALVES) | BIT(DARK) | BIT(ZK_CUT))
+#define ALL_FAULTS      ((1U << FAULT_KINDS) - 1)
 
 struct profile {
     const char *name;
     unsigned faults; /* bits */
     uint64_t gap_ms; /* between two, about; apart: from the end of one to the next */
     bool apart;
+    bool replicated; /* only for nodes that replicate */
 };
 
 static const struct profile profiles[] = {
-    {"calm", (ZOOKEEPER_FAULTS & ~(BIT(ZK_CUT) | BIT(ZK_LAG))) | CLIENT_FAULTS, 9000, true},
-    {"deaths", BIT(CRASH), 9000, true},
-    {"nodes", NODE_FAULTS | CLIENT_FAULTS, 1500, false},
-    {"network", NETWORK_FAULTS | BIT(FIREWALL) | BIT(CRASH) | CLIENT_FAULTS, 1200, false},
-    {"zookeeper", ZOOKEEPER_FAULTS | BIT(CRASH), 1500, false},
+    {"calm", (ZOOKEEPER_FAULTS & ~(BIT(ZK_CUT) | BIT(ZK_LAG))) | CLIENT_FAULTS, 9000, true, false},
+    {"deaths", BIT(CRASH), 9000, true, false},
+    {"nodes", NODE_FAULTS | CLIENT_FAULTS, 1500, false, false},
+    {"network", NETWORK_FAULTS | BIT(FIREWALL) | BIT(CRASH) | CLIENT_FAULTS, 1200, false, false},
+    {"zookeeper", ZOOKEEPER_FAULTS | BIT(CRASH), 1500, false, false},
     {"lag", BIT(ZK_LAG) | BIT(ZK_DISCONNECT) | BIT(EXPIRE) | BIT(EXPIRE_ALL) | BIT(WEIGHT), 500,
-     false},
-    {"operator", OPERATOR_FAULTS | NODE_FAULTS | CLIENT_FAULTS, 1200, false},
+     false, false},
+    {"operator", OPERATOR_FAULTS | NODE_FAULTS | CLIENT_FAULTS, 1200, false, false},
     {"wipe", BIT(ZK_WIPE) | BIT(ZK_CUT) | BIT(CRASH) | BIT(EXPIRE) | BIT(ZK_LAG) | BIT(PAUSE), 3000,
-     false},
-    {"mixed", ((1U << FAULT_KINDS) - 1) & ~BIT(ZK_WIPE), 900, false},
-    {"all", (1U << FAULT_KINDS) - 1, 1200, false},
-    {"storm", (1U << FAULT_KINDS) - 1, 250, false},
+     false, false},
+    {"mixed", ALL_FAULTS & ~BIT(ZK_WIPE), 900, false, false},
+    {"all", ALL_FAULTS, 1200, false, false},
+    {"storm", ALL_FAULTS, 250, false, false},
+    {"weights", BIT(WEIGHT), 3000, false, true},
+    {"handoff", OPERATOR_FAULTS | BIT(CRASH) | BIT(CUT) | BIT(RESET) | BIT(CLIENT), 700, false,
+     true},
+    {"firewall", BIT(FIREWALL) | CUT_FAULTS | BIT(CRASH), 1500, false, true},
+    {"expiry",
+     BIT(EXPIRE) | BIT(EXPIRE_GROUP) | BIT(EXPIRE_ALL) | BIT(ZK_LOST_SESSIONS) | BIT(ZK_CUT) |
+         BIT(CUT) | BIT(START),
+     1500, false, true},
+    {"outage", BIT(ZK_OUTAGE) | BIT(ZK_LEADER) | CUT_FAULTS | BIT(WEIGHT) | BIT(CRASH), 2500, false,
+     true},
+    {"pauses", BIT(PAUSE) | BIT(LATE_TICKS) | BIT(WEIGHT) | BIT(CRASH) | BIT(EXPIRE), 1500, false,
+     true},
 };
 
-#define PROFILES (sizeof(profiles) / sizeof(profiles[0]))
+#define PROFILES       (sizeof(profiles) / sizeof(profiles[0]))
+#define PROFILES_PLAIN 11U /* the first ones, for nodes without copies as well */
 
 struct sim_faults {
     const struct profile *profile;
@@ -110,6 +133,7 @@ struct sim_faults {
     size_t count;
     int server_down[SIM_SERVERS];
     int outages;
+    int zookeeper_cut[SIM_NODES_MAX];
 };
 
 /* ---- what happens ---- */
@@ -119,6 +143,16 @@ static void pair(struct sim *sim, const struct fault *fault, bool on)
     sim_network_cut(sim, fault->a, fault->b, on);
     if (fault->kind == FAULT_CUT) {
         sim_network_cut(sim, fault->b, fault->a, on);
+    }
+}
+
+/* Several faults may do it at once. */
+static void cut_zookeeper(struct sim *sim, int node, bool on)
+{
+    int *cuts = &sim->faults->zookeeper_cut[node];
+    *cuts += on ? 1 : -1;
+    if (*cuts == (on ? 1 : 0) || !sim->replicated) {
+        sim_zookeeper_cut(sim, node, on);
     }
 }
 
@@ -137,6 +171,21 @@ static void firewall(struct sim *sim, const struct fault *fault, bool on)
     sim_network_firewall(sim, fault->a, fault->b, on);
     if (fault->value % 2 == 0) {
         sim_network_firewall(sim, fault->b, fault->a, on);
+    }
+}
+
+/* Those in the bits of |value| from the others. */
+static void halves(struct sim *sim, uint64_t value, bool on)
+{
+    for (int a = 0; a < sim->nodes_count; a++) {
+        for (int b = 0; b < sim->nodes_count; b++) {
+            if ((value >> a & 1) != (value >> b & 1)) {
+                sim_network_cut(sim, a, b, on);
+            }
+        }
+        if ((value >> a & 1) != 0 && (value >> 40) % 4 != 0) {
+            cut_zookeeper(sim, a, on);
+        }
     }
 }
 
@@ -171,6 +220,20 @@ static void expire_all(struct sim *sim)
 {
     for (int i = 0; i < sim->nodes_count; i++) {
         sim_zookeeper_expire(sim, i);
+    }
+}
+
+static void expire_group(struct sim *sim, uint64_t value)
+{
+    char key[SIM_KEY_SIZE];
+    (void)snprintf(key, sizeof(key), "room:%u", (unsigned)(value % SIM_CHANNELS));
+    for (int i = 0; i < sim->nodes_count; i++) {
+        struct rh_copy_info info;
+        if (sim->nodes[i]->running &&
+            rh_core_copy_find(sim->nodes[i]->core, rh_bytes_text(key), &info) &&
+            rh_role_holds_copy(info.role)) {
+            sim_zookeeper_expire(sim, i);
+        }
     }
 }
 
@@ -235,7 +298,17 @@ static void apply_lasting(struct sim *sim, struct fault *fault, bool on)
         firewall(sim, fault, on);
         return;
     case FAULT_ZK_CUT:
-        sim_zookeeper_cut(sim, fault->a, on);
+        cut_zookeeper(sim, fault->a, on);
+        return;
+    case FAULT_HALVES:
+        halves(sim, fault->value, on);
+        return;
+    case FAULT_DARK:
+        isolate(sim, fault->a, on);
+        cut_zookeeper(sim, fault->a, on);
+        return;
+    case FAULT_LATE_TICKS:
+        node->late_ms = on ? (unsigned)(fault->value % 1500) : 0;
         return;
     case FAULT_ZK_SERVER:
         server(sim, fault->b, on);
@@ -285,6 +358,9 @@ static void apply_once(struct sim *sim, const struct fault *fault)
         return;
     case FAULT_EXPIRE_ALL:
         expire_all(sim);
+        return;
+    case FAULT_EXPIRE_GROUP:
+        expire_group(sim, fault->value);
         return;
     case FAULT_DRAIN:
     case FAULT_JOIN:
@@ -400,11 +476,17 @@ void sim_faults_give_weight(struct sim *sim)
 static enum fault_kind pick_kind(struct sim *sim, unsigned allowed)
 {
     for (;;) {
-        unsigned kind = (unsigned)sim_below(sim, FAULT_KINDS);
+        unsigned kind = (unsigned)sim_below(sim, sim->replicated ? FAULT_KINDS : FAULT_KINDS_PLAIN);
         if ((allowed & 1U << kind) != 0) {
             return (enum fault_kind)kind;
         }
     }
+}
+
+/* Where copies are, what goes wrong within a handoff or a takeover is of interest. */
+static uint64_t gap_ms(struct sim *sim)
+{
+    return sim->replicated && sim_chance(sim, 350) ? 150 : sim->faults->profile->gap_ms;
 }
 
 static void plan(struct sim *sim)
@@ -418,7 +500,7 @@ static void plan(struct sim *sim)
     }
     for (size_t i = 0; i < faults->count; i++) {
         struct fault *fault = &faults->plan[i];
-        at_ms += apart ? faults->profile->gap_ms : 1 + sim_below(sim, 2 * faults->profile->gap_ms);
+        at_ms += apart ? faults->profile->gap_ms : 1 + sim_below(sim, 2 * gap_ms(sim));
         fault->kind = pick_kind(sim, faults->profile->faults);
         fault->at_ms = at_ms;
         fault->value = sim_random(sim);
@@ -444,7 +526,7 @@ void sim_faults_create(struct sim *sim)
         abort();
     }
     sim->faults = faults;
-    faults->profile = &profiles[sim_below(sim, PROFILES)];
+    faults->profile = &profiles[sim_below(sim, sim->replicated ? PROFILES : PROFILES_PLAIN)];
     for (size_t i = 0; sim->options.profile != NULL && i < PROFILES; i++) {
         if (strcmp(profiles[i].name, sim->options.profile) == 0) {
             faults->profile = &profiles[i];

@@ -138,13 +138,24 @@ static void run_core_tick(struct sim *sim, struct sim_event *event)
     step_core(sim, node, &core_event);
 }
 
+/* When the tick comes. What is wanted at the end of the turn comes then, whatever else is late. */
+static uint64_t tick_at_ms(struct sim *sim, const struct sim_node *node, uint64_t deadline_ms)
+{
+    if (deadline_ms == 0 || node->late_ms == 0) {
+        return deadline_ms < sim->now_ms ? sim->now_ms : deadline_ms;
+    }
+    uint64_t at_ms = deadline_ms < sim->now_ms ? sim->now_ms : deadline_ms;
+    return at_ms + sim_below(sim, node->late_ms);
+}
+
 static void arm_core(struct sim *sim, struct sim_node *node)
 {
     uint64_t deadline_ms = rh_core_deadline_ms(node->core);
-    if (deadline_ms == UINT64_MAX) {
+    if (deadline_ms == UINT64_MAX ||
+        (node->late_ms > 0 && node->core_tick_ms != UINT64_MAX && deadline_ms != 0)) {
         return;
     }
-    deadline_ms = deadline_ms < sim->now_ms ? sim->now_ms : deadline_ms;
+    deadline_ms = tick_at_ms(sim, node, deadline_ms);
     if (deadline_ms < node->core_tick_ms) {
         node->core_tick_ms = deadline_ms;
         queue_tick(sim, node, deadline_ms, run_core_tick);

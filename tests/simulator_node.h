@@ -59,7 +59,8 @@ struct sim_node {
     bool waking;
     uint64_t machine_tick_ms; /* UINT64_MAX: none is queued */
     uint64_t core_tick_ms;
-    unsigned ticks; /* in this millisecond */
+    unsigned late_ms; /* by so much at most its ticks are late */
+    unsigned ticks;   /* in this millisecond */
     uint64_t ticks_ms;
     struct rh_epoch epoch;
     struct rh_node_ref probed;
