@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clusters to measure, the programs that put load on them, and what one run cost."""
+import contextlib
+import json
+import os
+import pathlib
+import platform
+import subprocess
+
+from harness.node import BUILD, Cluster, program
+from harness.process import _die_with_parent
+
+NO_PACE = "{channels_per_second: 1000000, in_flight: 65536, moved_linger: 5s}"
+
+
+def machine():
+    """One line about where and with what this was measured."""
+    cpu = next((line.partition(": ")[2].strip()
+                for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+                if line.startswith("model name")), platform.machine())
+    options = json.loads(subprocess.run(["meson", "introspect", "--buildoptions", BUILD],
+                                        capture_output=True, text=True, check=True).stdout)
+    kind = next(option["value"] for option in options if option["name"] == "buildtype")
+    return (f"{os.cpu_count()} cores of {cpu}, Linux {platform.release()}, build {kind}, load "
+            f"{os.getloadavg()[0]:.1f} at the start")
+
+
+@contextlib.contextmanager
+def running(zookeeper, folder, nodes, replicas, **settings):
+    cluster = Cluster(zookeeper, folder=folder, nodes=nodes, settings={
+        "ring": f"{{vnodes: 512, replicas: {replicas}, seed: 0}}", **settings})
+    cluster.start()
+    try:
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+def can_replicate(cluster, replicas):
+    """Whether this build can do R copies; says so if not."""
+    if replicas == 1 or cluster.replicates():
+        return True
+    print(f"  R={replicas}: not measured, this build keeps one copy", flush=True)
+    return False
+
+
+def keys_of(cluster, node, count, prefix="k"):
+    """That many keys that the node owns."""
+    found, start = [], 0
+    while len(found) < count:
+        keys = [f"{prefix}{number}" for number in range(start, start + 2 * count + 100)]
+        found += [key for key, owner in cluster.owners(keys).items() if owner == node.id]
+        start += len(keys)
+    return found[:count]
+
+
+class Cpu:
+    """CPU seconds that the nodes have used since."""
+
+    def __init__(self, cluster):
+        self._processes = [node.process for node in cluster.running()]
+        self._before = self._now()
+
+    def _now(self):
+        return sum(process.cpu_seconds() for process in self._processes)
+
+    def used(self):
+        return self._now() - self._before
+
+
+def load(name, *arguments, keys):
+    """Runs a load program to its end; what it printed."""
+    done = subprocess.run([program(name), *map(str, arguments)], capture_output=True, text=True,
+                          input="".join(f"{key}\n" for key in keys))
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["errors"] == 0, done.stderr
+    return answer
+
+
+class Listeners:
+    """A running load_listen: many WebSockets. Use as a context manager."""
+
+    def __init__(self, ports=()):
+        self._popen = subprocess.Popen(
+            [program("load_listen"), *map(str, ports)], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, text=True, preexec_fn=_die_with_parent)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._popen.kill()
+        self._popen.wait()
+        self._popen.stdin.close()
+        self._popen.stdout.close()
+
+    def _say(self, text):
+        self._popen.stdin.write(text)
+        self._popen.stdin.flush()
+
+    def _answer(self):
+        line = self._popen.stdout.readline()
+        assert line, "load_listen has ended"
+        return json.loads(line)
+
+    def open(self, pairs, touch=False):
+        """Connects to (port, key) each, and returns when all are welcome."""
+        self._say(("touch\n" if touch else "open\n") +
+                  "".join(f"{port} {key}\n" for port, key in pairs) + "\n")
+        return self._answer()
+
+    def publish_when_back(self):
+        self._say("publish\n")
+
+    def kill(self, pid):
+        self._say(f"kill {pid}\n")
+
+    def wait(self, count, seconds):
+        """Until that many are back after a move or a break."""
+        self._say(f"wait {count} {int(seconds * 1000)}\n")
+        return self._answer()
+
+
+def milliseconds(times):
+    return f"p50 {times['p50_us'] / 1000:.1f} ms, p99 {times['p99_us'] / 1000:.1f} ms, " \
+           f"max {times['max_us'] / 1000:.1f} ms ({times['count']})"

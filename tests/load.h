@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RH_TESTS_LOAD_H
+#define RH_TESTS_LOAD_H
+
+/*
+ * What the load programs (load_http, load_listen, load_peer) share: times, their distribution, and
+ * the list of keys. Programs for scripts/bench, not for servers: they end the process when something
+ * is wrong.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* Monotonic time. */
+uint64_t load_now_us(void);
+
+/* User and system time of this process. */
+uint64_t load_cpu_us(void);
+
+/* Times of one kind; zeroed is empty. */
+struct load_times {
+    uint32_t *us;
+    size_t count;
+    size_t space;
+};
+
+void load_times_add(struct load_times *times, uint64_t us);
+
+/* Prints `"name": {"count": ..., "p50_us": ..., "p99_us": ..., "max_us": ...}`. Sorts them. */
+void load_times_print(struct load_times *times, const char *name, FILE *out);
+void load_times_free(struct load_times *times);
+
+/* Reads lines of stdin up to an empty one or the end. */
+struct load_lines {
+    char **line; /* without the line end */
+    size_t count;
+};
+
+void load_lines_read(struct load_lines *ret_lines);
+void load_lines_free(struct load_lines *lines);
+
+/* A non-blocking TCP connection to that port of this machine, under way; ends the process if there
+ * can be none. */
+int load_connect(uint16_t port);
+
+/* Says why, and ends the process. */
+_Noreturn void load_die(const char *what);
+
+#endif
