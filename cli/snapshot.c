@@ -40,7 +40,7 @@ static int read_config(struct reading *reading, struct rh_shared_config *ret_con
     if (rv != 0) {
         return fail_read(reading, rv, reading->config_path);
     }
-    rv = rh_shared_config_decode(rh_buffer_content(&reading->data), ret_config, &why);
+    rv = rh_shared_config_decode(rh_buffer_content(&reading->data), ret_config, NULL, &why);
     if (rv != 0) {
         return rh_fail(reading->reason, rv, "%s in ZooKeeper is broken: %s", reading->config_path,
                        why.text);

@@ -49,7 +49,8 @@ static void set_members(struct rh_daemon *daemon, const struct rh_view *view)
     }
 }
 
-static void on_view(void *context, struct rh_view *view)
+static void on_view(void *context, struct rh_view *view, struct rh_epoch registration_epoch,
+                    uint64_t ignorant_until_ms)
 {
     struct rh_daemon *daemon = context;
     struct rh_view *before = rh_core_view(daemon->core);
@@ -62,7 +63,10 @@ static void on_view(void *context, struct rh_view *view)
     drop_lost_peers(daemon, before, view);
     rh_view_give(before);
     rh_daemon_requests_view(daemon);
-    struct rh_event event = {.kind = RH_EVENT_VIEW, .view = view};
+    struct rh_event event = {.kind = RH_EVENT_VIEW,
+                             .view = view,
+                             .registration_epoch = registration_epoch,
+                             .ignorant_until_ms = ignorant_until_ms};
     rh_daemon_step(daemon, &event);
 }
 
@@ -204,10 +208,10 @@ static void on_dead(void *context, const struct rh_node_ref *node,
     rh_zk_membership_peer_dead(daemon->membership, node);
 }
 
-static void on_epoch(void *context, const struct rh_node_ref *node RH_UNUSED, struct rh_epoch epoch)
+static void on_epoch(void *context, const struct rh_node_ref *node, struct rh_epoch epoch)
 {
     struct rh_daemon *daemon = context;
-    rh_zk_membership_peer_epoch(daemon->membership, epoch);
+    rh_zk_membership_peer_epoch(daemon->membership, node, epoch);
 }
 
 static const struct rh_ev_peer_handler peer_handler = {
@@ -275,7 +279,8 @@ int rh_daemon_cluster_start(struct rh_daemon *daemon, struct rh_reason *reason)
         .config = {.format = RH_CONFIG_FORMAT,
                    .vnodes = config->ring.vnodes,
                    .replicas = config->ring.replicas,
-                   .seed = config->ring.seed},
+                   .seed = config->ring.seed,
+                   .session_timeout_ms = config->zookeeper.session_timeout_ms},
         .config_name = config->path,
         .logger = daemon->logger,
         .handler = &membership_handler,

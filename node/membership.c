@@ -71,6 +71,9 @@ int rh_membership_create(const struct rh_membership_options *options,
     membership->own = options->registration;
     membership->own_config = options->config;
     membership->grace_ms = options->grace_ms;
+    membership->prove = options->prove;
+    membership->wait_while_ignorant = options->wait_while_ignorant;
+    membership->ask_peers = options->ask_peers;
     membership->jitter = options->registration.instance;
     membership->config_ignored_version = -1;
     membership->snapshot.inconsistent_pzxid = -1;
@@ -104,6 +107,13 @@ void rh_membership_destroy(struct rh_membership *membership)
     free(membership->missing_ms);
     free(membership->up.items);
     free(membership->dead.items);
+    free(membership->replaced.items);
+    free(membership->shown);
+    free(membership->awaited);
+    free(membership->promises);
+    rh_view_give(membership->offered);
+    rh_record_finish(&membership->record);
+    rh_record_finish(&membership->record_written);
     free(membership->request_text);
     free(membership->config_name);
     free(membership);
@@ -171,6 +181,11 @@ void membership_retry_later(struct rh_membership *membership)
     membership->retry_ms = membership->now_ms + RETRY_MS;
 }
 
+void membership_copy_name(char out[static RH_REGISTRATION_NAME_SIZE], const char *name)
+{
+    (void)snprintf(out, RH_REGISTRATION_NAME_SIZE, "%.*s", RH_REGISTRATION_NAME_SIZE - 1, name);
+}
+
 /* Lists of nodes. They have as many entries as there are peers. */
 
 bool ref_list_has(const struct ref_list *list, const struct rh_node_ref *ref)
@@ -235,6 +250,7 @@ static void on_disconnected(struct rh_membership *membership)
     membership->synced = false;
     membership->raise_reason = NULL;
     membership->dead.count = 0;
+    proof_end(membership);
     /* Who is missing could not come back in the meantime: the wait begins anew. */
     view_forget_missing(membership);
 }
@@ -255,6 +271,7 @@ static void on_connected(struct rh_membership *membership, int64_t session, bool
     membership->config_stale = true;
     membership->request_stale = true;
     membership->list_stale = true;
+    proof_begin(membership);
 }
 
 static void on_expired(struct rh_membership *membership)
@@ -280,8 +297,13 @@ void membership_suspect_loss(struct rh_membership *membership, const char *reaso
     membership_catch_up(membership);
 }
 
-static void on_peer_epoch(struct rh_membership *membership, struct rh_epoch epoch)
+static void on_peer_epoch(struct rh_membership *membership, const struct rh_node_ref *from,
+                          struct rh_epoch epoch)
 {
+    newcomer_on_shown(membership, epoch);
+    if (from->instance != 0) {
+        record_on_shown(membership, from, epoch);
+    }
     if (rh_epoch_compare(epoch, membership->heard) <= 0) {
         return;
     }
@@ -415,7 +437,7 @@ static void handle_result(struct rh_membership *membership, enum operation opera
         registration_on_evicted(membership, result);
         return;
     case OPERATION_UNREGISTER:
-        registration_on_unregistered(membership);
+        registration_on_unregistered(membership, result);
         return;
     case OPERATION_NONE:
         break;
@@ -423,8 +445,21 @@ static void handle_result(struct rh_membership *membership, enum operation opera
     assert(false && "kind of operation");
 }
 
+/* Whether that is what a server says, not what becomes of an operation without it. */
+static bool is_answer(int rv)
+{
+    return rv != RH_ERR_UNREACHABLE && rv != RH_ERR_CLOSED && rv != RH_ERR_AGAIN &&
+           rv != RH_ERR_INVALID && rv != RH_ERR_NO_MEMORY;
+}
+
 static void on_result(struct rh_membership *membership, const struct rh_membership_result *result)
 {
+    if (is_answer(result->rv)) {
+        membership_act(membership, RH_MEMBERSHIP_HEARD)->at_ms = membership->now_ms;
+    }
+    if (proof_on_result(membership, result)) {
+        return;
+    }
     enum operation operation = membership->operation;
     if (operation == OPERATION_NONE || result->number > membership->number ||
         result->number < membership->number_first) {
@@ -478,7 +513,7 @@ static bool start_operation(struct rh_membership *membership)
            operate_if(membership, &membership->sync_wanted, OPERATION_SYNC, RH_MEMBERSHIP_SYNC) ||
            operate_if(membership, &membership->config_stale, OPERATION_READ_CONFIG,
                       RH_MEMBERSHIP_READ_CONFIG) ||
-           config_write(membership) ||
+           newcomer_waits(membership) || config_write(membership) ||
            operate_if(membership, &membership->request_stale, OPERATION_READ_REQUEST,
                       RH_MEMBERSHIP_READ_REQUEST) ||
            start_list(membership) || snapshot_read(membership) ||
@@ -492,6 +527,8 @@ static void settle(struct rh_membership *membership)
     }
     if (!is_over(membership)) {
         view_settle(membership);
+        record_settle(membership);
+        proof_settle(membership);
     }
     if (is_over(membership) || !is_connected(membership) ||
         membership->operation != OPERATION_NONE || membership->now_ms < membership->retry_ms) {
@@ -533,7 +570,7 @@ static void handle_event(struct rh_membership *membership, const struct rh_membe
         registration_on_dead(membership, &event->peer);
         return;
     case RH_MEMBERSHIP_PEER_EPOCH:
-        on_peer_epoch(membership, event->epoch);
+        on_peer_epoch(membership, &event->peer_epoch.from, event->peer_epoch.epoch);
         return;
     case RH_MEMBERSHIP_CATCH_UP:
         if (is_connected(membership)) {
@@ -553,6 +590,24 @@ static void handle_event(struct rh_membership *membership, const struct rh_membe
     case RH_MEMBERSHIP_LEAVE_FINISH:
         membership->leaving = true;
         membership->finishing = true;
+        return;
+    case RH_MEMBERSHIP_PROVE:
+        membership->proof_wanted = true;
+        return;
+    case RH_MEMBERSHIP_COMPLETE:
+        record_on_complete(membership, event->epoch);
+        return;
+    case RH_MEMBERSHIP_PROMISE:
+        rh_membership_promise(membership, &event->promise.peer, event->promise.until_ms);
+        return;
+    case RH_MEMBERSHIP_PEER_VIEW:
+        view_on_offered(membership, event->view);
+        return;
+    case RH_MEMBERSHIP_PEERS_ASKED:
+        newcomer_on_asked(membership);
+        return;
+    case RH_MEMBERSHIP_PEER_REPLACED:
+        record_on_replaced(membership, &event->peer);
         return;
     }
     assert(false && "kind of event");
@@ -586,12 +641,15 @@ uint64_t rh_membership_deadline_ms(const struct rh_membership *membership)
     }
     uint64_t deadline_ms =
         earlier(registration_deadline_ms(membership), view_deadline_ms(membership));
+    deadline_ms = earlier(deadline_ms, proof_deadline_ms(membership));
+    deadline_ms = earlier(deadline_ms, record_deadline_ms(membership));
     if (!is_connected(membership) || membership->operation != OPERATION_NONE) {
         return deadline_ms; /* no operation can start now */
     }
     if (membership->retry_ms > membership->now_ms) {
         return earlier(deadline_ms, membership->retry_ms);
     }
+    deadline_ms = earlier(deadline_ms, newcomer_deadline_ms(membership));
     return earlier(deadline_ms, request_deadline_ms(membership));
 }
 
@@ -614,6 +672,11 @@ rh_membership_registration_state(const struct rh_membership *membership)
 enum rh_membership_view_state rh_membership_view_state(const struct rh_membership *membership)
 {
     return (enum rh_membership_view_state)membership->view_machine.state;
+}
+
+const struct rh_record *rh_membership_record(const struct rh_membership *membership)
+{
+    return &membership->record;
 }
 
 uint32_t rh_membership_weight_milli(const struct rh_membership *membership)

@@ -9,11 +9,23 @@
  *
  *   session  --- CONNECTED, DISCONNECTED, EXPIRED, WATCH --->  +------------+
  *            --- RESULT of an operation -------------------->  |            | --- operations --->
- *   links    --- PEER_UP, PEER_DOWN, PEER_DEAD, PEER_EPOCH ->  | membership | --- ADOPT -------->
+ *   links    --- PEER_UP, PEER_DOWN, PEER_DEAD, PEER_EPOCH ->  | membership | --- ADOPT, LOST --->
+ *   core     --- PROVE, COMPLETE, PROMISE, PEER_VIEW ------->  |            | --- PROOF, RECORDED ->
  *   daemon   --- PROBE_RESULT, PROGRESS, LEAVE, ... -------->  |            | --- PROBE, ... ---->
  *   timer    --- TICK -------------------------------------->  +------------+
  *
  * It does not know what a member does with its channels, and trusts nothing that it reads.
+ *
+ * What the replication of channels needs (docs/protocol-cluster.md, 7, 9 and 12):
+ *
+ *   LOST, ADOPT       The registration is gone: whatever this node held a right to, it holds no
+ *                     more, until a view is adopted in which it is registered again. An adopted
+ *                     view has this process in it exactly if `registration_epoch` is not zero.
+ *   PROVE, PROOF      At the time of sending the registration was there (R1).
+ *   COMPLETE, RECORDED   The epoch of the adopted view is written to config as the last complete
+ *                     one (V6), as soon as nobody of the one before can still act unseen (V7).
+ *   PROMISE           No view without that process is adopted for so long (R3).
+ *   PEER_VIEW         A view that a peer has adopted, for when ZooKeeper does not show it.
  *
  * Rules. rh_membership_step() never calls anybody. All actions of a step are performed, in order,
  * before the next step; what they point to is valid until then. Results may come in any later
@@ -41,6 +53,12 @@ struct rh_membership_options {
     /* What to register; `weight_milli` is that of the file, which requests override. */
     struct rh_registration registration;
     uint32_t grace_ms; /* T_d */
+
+    /* Replication. All false is a node that keeps channels without copies. */
+    bool prove;               /* renew the proof each sixth of config.session_timeout_ms */
+    bool wait_while_ignorant; /* register with weight 0 until losses before our time are over */
+    bool ask_peers;           /* ASK_PEERS will be answered: ask before the first config is written
+                                  and before a first start is believed */
 };
 
 enum rh_membership_watch {
@@ -71,6 +89,13 @@ enum rh_membership_event_kind {
     RH_MEMBERSHIP_PROGRESS, /* of the request that is worked on */
     RH_MEMBERSHIP_LEAVE,
     RH_MEMBERSHIP_LEAVE_FINISH,
+    RH_MEMBERSHIP_PROVE,       /* a proof is wanted now; at most one each 100 ms is sent */
+    RH_MEMBERSHIP_COMPLETE,    /* every member of the view of `epoch` has told that it adopted it */
+    RH_MEMBERSHIP_PROMISE,     /* adopt no view without `promise.peer` until `promise.until_ms` */
+    RH_MEMBERSHIP_PEER_VIEW,   /* a peer has adopted `view` (rh_view_read() in node/view_shown.h) */
+    RH_MEMBERSHIP_PEERS_ASKED, /* end of ASK_PEERS: who answers has been heard by PEER_EPOCH */
+    RH_MEMBERSHIP_PEER_REPLACED, /* at the address of that process the same id answers with another
+                                    instance: that process is gone for certain */
 };
 
 /* What ZooKeeper answered; the pointers are not kept. */
@@ -82,6 +107,8 @@ struct rh_membership_result {
     int64_t czxid;            /* READ_CONFIG, READ_MEMBER */
     int64_t ephemeral_owner;  /* READ_MEMBER */
     int64_t pzxid;            /* LIST */
+    int32_t cversion;         /* LIST */
+    int32_t children_count;   /* LIST: as the server says, names_count or more */
     const char *const *names; /* LIST */
     size_t names_count;       /* LIST */
     const char *name;         /* READ_MEMBER: as asked; REGISTER: what was made, without path */
@@ -97,8 +124,18 @@ struct rh_membership_event {
         } connected;
         enum rh_membership_watch watch;
         struct rh_membership_result result;
-        struct rh_node_ref peer; /* PEER_UP, PEER_DOWN, PEER_DEAD */
-        struct rh_epoch epoch;   /* PEER_EPOCH */
+        struct rh_node_ref peer; /* PEER_UP, PEER_DOWN, PEER_DEAD, PEER_REPLACED */
+        struct {
+            struct rh_epoch epoch;   /* zero: it answers, and has adopted nothing */
+            struct rh_node_ref from; /* instance 0: nobody knows */
+        } peer_epoch;
+        struct rh_epoch epoch; /* COMPLETE */
+        struct {
+            struct rh_node_ref peer;
+            uint64_t until_ms; /* on the clock of now_ms */
+        } promise;
+        struct rh_view *view; /* PEER_VIEW; borrowed for the step, and a reference is taken if it
+                                 is of use */
         struct {
             struct rh_node_ref node;
             enum rh_membership_probe result;
@@ -131,14 +168,27 @@ enum rh_membership_action_kind {
                                   * ephemeral and sequential */
     RH_MEMBERSHIP_EVICT,         /* one transaction: check `name` (ours) at version 0, delete
                                   * names[0] */
-    RH_MEMBERSHIP_UNREGISTER,    /* delete the child `name` */
+    RH_MEMBERSHIP_UNREGISTER,    /* delete the child `name`; with `data`, in one transaction with
+                                  * config set to it in place of `version` */
+    RH_MEMBERSHIP_CHECK,         /* one transaction: check the child `name` at version 0, nothing
+                                  * else. Runs beside the others */
     /* For the daemon. */
-    RH_MEMBERSHIP_ADOPT,   /* serve `view` from now on */
-    RH_MEMBERSHIP_PROBE,   /* ask at `probe.address` whether `probe.node` still answers */
-    RH_MEMBERSHIP_REQUEST, /* `request` is worked on, progress is wanted; NULL: no more */
-    RH_MEMBERSHIP_FATAL,   /* this node must not run, `text` says why; the last action ever */
-    RH_MEMBERSHIP_LEFT,    /* end of LEAVE_FINISH */
-    RH_MEMBERSHIP_NOTE,    /* worth a line in the log: `text` at `level` */
+    RH_MEMBERSHIP_ADOPT,    /* serve `view` from now on; also `registration_epoch`,
+                             * `ignorant_until_ms` */
+    RH_MEMBERSHIP_LOST,     /* our registration is gone */
+    RH_MEMBERSHIP_PROOF,    /* it was there at some moment after `at_ms` */
+    RH_MEMBERSHIP_RECORDED, /* config has `epoch`, which is the one of the adopted view, as the last
+                             * complete one; told once, after ADOPT if it comes with it */
+    RH_MEMBERSHIP_HEARD,    /* ZooKeeper has answered, at `at_ms` */
+    RH_MEMBERSHIP_ASK_PEERS, /* ask every other node of the own config file which epoch it is in:
+                              * PEER_EPOCH for each that answers, also with epoch zero, and
+                              * PEERS_ASKED when all have answered or some seconds are over */
+    RH_MEMBERSHIP_AWAITED,   /* rh_membership_awaited() is another list now */
+    RH_MEMBERSHIP_PROBE,     /* ask at `probe.address` whether `probe.node` still answers */
+    RH_MEMBERSHIP_REQUEST,   /* `request` is worked on, progress is wanted; NULL: no more */
+    RH_MEMBERSHIP_FATAL,     /* this node must not run, `text` says why; the last action ever */
+    RH_MEMBERSHIP_LEFT,      /* end of LEAVE_FINISH */
+    RH_MEMBERSHIP_NOTE,      /* worth a line in the log: `text` at `level` */
 };
 
 struct rh_membership_action {
@@ -150,6 +200,13 @@ struct rh_membership_action {
     const char *const *names;
     size_t names_count;
     struct rh_view *view; /* the reference is the machine's */
+    /* ADOPT: (generation, czxid) of the first registration of our present chain; zero if the view is
+     * without us. RECORDED: see there. */
+    struct rh_epoch registration_epoch;
+    struct rh_epoch epoch;
+    uint64_t
+        ignorant_until_ms; /* ADOPT: losses before our time may matter until then (V9); 0: none */
+    uint64_t at_ms;        /* PROOF, HEARD */
     struct {
         struct rh_node_ref node;
         const char *address;
@@ -212,7 +269,37 @@ enum rh_membership_registration_state
 rh_membership_registration_state(const struct rh_membership *membership);
 enum rh_membership_view_state rh_membership_view_state(const struct rh_membership *membership);
 
-/* The weight that this node has or wants to have. */
+/* The weight that this node has or wants to have, its ignorance apart. */
 uint32_t rh_membership_weight_milli(const struct rh_membership *membership);
+
+/* What config says of the last complete view, as far as it is known here. Valid until the next
+ * step. */
+const struct rh_record *rh_membership_record(const struct rh_membership *membership);
+
+/*
+ * The same as the event PROMISE, for those who must be sure that it is kept before they go on: adopts
+ * no view without |peer| until |until_ms|. Does nothing else.
+ */
+void rh_membership_promise(struct rh_membership *membership, const struct rh_node_ref *peer,
+                           uint64_t until_ms);
+
+/* Whether a later view that lacks this process is known, and put off. */
+bool rh_membership_holds_without(const struct rh_membership *membership,
+                                 const struct rh_node_ref *peer);
+
+/*
+ * Processes that are in no adopted view and have to be heard of before the adopted one can be
+ * recorded (V7). While they are listed a link to each is wanted, or a try now and then: to tell
+ * PEER_EPOCH of every frame that shows another epoch than the one before, to show them our view when
+ * the link comes up and after each ADOPT, and to tell PEER_REPLACED. That nobody listens there means
+ * nothing. Valid until the next step.
+ */
+struct rh_membership_awaited {
+    struct rh_node_ref node;
+    const char *address; /* where peers connect */
+};
+
+const struct rh_membership_awaited *rh_membership_awaited(const struct rh_membership *membership,
+                                                          size_t *ret_count);
 
 #endif

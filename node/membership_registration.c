@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 static struct rh_node_ref ref_of(const struct member *member)
@@ -17,11 +18,53 @@ static bool is_instance(const struct rh_membership *membership, const struct mem
     return member->registration.instance == membership->own.instance;
 }
 
-/* Ours, and of this session: it stands as long as we do. */
+static const char *chain_of(const char *name, const char *origin)
+{
+    return origin[0] != '\0' ? origin : name;
+}
+
+/* Ours, of this session, and not lost: it stands as long as we do. */
 static bool is_ours(const struct rh_membership *membership, const struct member *member)
 {
     return member != NULL && is_instance(membership, member) &&
-           member->owner == membership->session_id;
+           member->owner == membership->session_id && member->czxid > membership->lost_czxid &&
+           strcmp(chain_of(member->name, member->registration.origin), membership->lost_chain) != 0;
+}
+
+bool registration_is_present(const struct rh_membership *membership, const char *name,
+                             const char *origin)
+{
+    return membership->chain[0] != '\0' && strcmp(chain_of(name, origin), membership->chain) == 0;
+}
+
+/* Whatever we held by our registration is void. What becomes of it next is the caller's matter. */
+static void lose(struct rh_membership *membership)
+{
+    if (membership->chain[0] == '\0') {
+        return;
+    }
+    memcpy(membership->lost_chain, membership->chain, sizeof(membership->lost_chain));
+    membership->lost_czxid = membership->own_czxid;
+    membership->chain[0] = '\0';
+    membership->replacing = false;
+    proof_end(membership);
+    (void)membership_act(membership, RH_MEMBERSHIP_LOST);
+}
+
+/* The registration that stands is |own|. */
+static void follow_chain(struct rh_membership *membership, const struct member *own)
+{
+    const char *chain = chain_of(own->name, own->registration.origin);
+    membership->replacing = false;
+    membership->own_czxid = own->czxid;
+    membership_copy_name(membership->own_name, own->name);
+    if (strcmp(chain, membership->chain) == 0) {
+        return;
+    }
+    lose(membership); /* it was replaced by one that does not follow it */
+    membership->chain_czxid = own->czxid;
+    membership_copy_name(membership->chain, chain);
+    proof_begin(membership);
 }
 
 static uint64_t next_random(struct rh_membership *membership)
@@ -37,6 +80,7 @@ static uint64_t next_random(struct rh_membership *membership)
 /* Deleted while our session stands: somebody holds us for dead. */
 static void on_evicted(struct rh_membership *membership)
 {
+    lose(membership);
     if (membership->now_ms - membership->registered_ms >= PAUSE_FORGET_MS) {
         membership->evictions = 0;
     }
@@ -129,10 +173,13 @@ void registration_settle(struct rh_membership *membership)
     if (membership->registration.state == RH_MEMBERSHIP_REGISTERED) {
         if (!is_ours(membership, newest)) {
             on_evicted(membership);
+        } else if (!membership->finishing) {
+            follow_chain(membership, newest);
         }
         return;
     }
     if (is_ours(membership, newest)) {
+        follow_chain(membership, newest);
         membership->registered_ms = membership->now_ms;
         membership->dead_holder = (struct rh_node_ref){0};
         rh_machine_move(&membership->registration, RH_MEMBERSHIP_REGISTERED);
@@ -202,6 +249,27 @@ void registration_on_session_lost(struct rh_membership *membership)
         membership->registration.state == RH_MEMBERSHIP_PROBING) {
         rh_machine_move(&membership->registration, RH_MEMBERSHIP_OUTSIDE);
     }
+    lose(membership);
+}
+
+void registration_on_gone(struct rh_membership *membership)
+{
+    if (membership->registration.state == RH_MEMBERSHIP_REGISTERED) {
+        on_evicted(membership);
+        membership->snapshot.complete = false;
+        membership_catch_up(membership);
+    }
+}
+
+void registration_on_generation(struct rh_membership *membership)
+{
+    /* Who knows what else was lost with the data. If it stands, it begins a new chain. */
+    if (membership->registration.state == RH_MEMBERSHIP_REGISTERED) {
+        rh_machine_move(&membership->registration, RH_MEMBERSHIP_OUTSIDE);
+    }
+    lose(membership);
+    membership->lost_chain[0] = '\0';
+    membership->lost_czxid = 0;
 }
 
 void registration_on_dead(struct rh_membership *membership, const struct rh_node_ref *peer)
@@ -216,29 +284,42 @@ void registration_on_dead(struct rh_membership *membership, const struct rh_node
 
 /* Operations. */
 
+/* That of the registration. */
+static uint32_t weight_now(const struct rh_membership *membership)
+{
+    return newcomer_is_ignorant(membership) ? 0 : rh_membership_weight_milli(membership);
+}
+
 /* One transaction: what stands under our id goes, ours comes. */
 static bool start_register(struct rh_membership *membership)
 {
     struct rh_registration registration = membership->own;
-    registration.weight_milli = rh_membership_weight_milli(membership);
+    registration.weight_milli = weight_now(membership);
+    memcpy(registration.origin, membership->chain, sizeof(registration.origin));
     char *text = rh_registration_encode(&registration);
     if (text == NULL) {
         membership_retry_later(membership);
         return true;
     }
+    /* The newest first: if it is ours, it has to go in this transaction. */
+    const struct member *newest = snapshot_newest(membership, membership->own.id);
     size_t count = 0;
+    if (newest != NULL) {
+        membership->replaced_names[count++] = newest->name;
+    }
     for (size_t i = 0; i < membership->snapshot.count; i++) {
         const struct member *member = &membership->snapshot.members[i];
-        if (member->state == MEMBER_GOOD && count < RH_MEMBERSHIP_DELETES_MAX &&
+        if (member->state == MEMBER_GOOD && count < RH_MEMBERSHIP_DELETES_MAX && member != newest &&
             strcmp(member->registration.id, membership->own.id) == 0) {
-            membership->replaced[count++] = member->name;
+            membership->replaced_names[count++] = member->name;
         }
     }
+    membership->replacing = membership->chain[0] != '\0';
     membership->replaced_count = count;
     struct rh_membership_action *action =
         membership_operate(membership, OPERATION_REGISTER, RH_MEMBERSHIP_REGISTER);
     action->data = rh_bytes_text(membership_keep(membership, text));
-    action->names = membership->replaced;
+    action->names = membership->replaced_names;
     action->names_count = count;
     membership->weight_registering = registration.weight_milli;
     return true;
@@ -248,6 +329,7 @@ void registration_on_registered(struct rh_membership *membership,
                                 const struct rh_membership_result *result)
 {
     membership->list_stale = true;
+    membership->replacing = false;
     if (result->rv == RH_ERR_NOT_FOUND) {
         membership->parents_missing = true; /* or what was to be replaced is gone */
         return;
@@ -255,6 +337,10 @@ void registration_on_registered(struct rh_membership *membership,
     if (result->rv != 0) {
         membership_retry_later(membership);
         return;
+    }
+    if (membership->chain[0] != '\0' && result->name != NULL &&
+        rh_registration_name_valid(result->name, membership->own.id)) {
+        membership_copy_name(membership->own_name, result->name);
     }
     char weight[RH_WEIGHT_TEXT_SIZE];
     rh_weight_format(membership->weight_registering, weight);
@@ -287,9 +373,9 @@ static bool start_eviction(struct rh_membership *membership, const struct member
         }
         struct rh_membership_action *action =
             membership_operate(membership, OPERATION_EVICT, RH_MEMBERSHIP_EVICT);
-        membership->replaced[0] = member->name;
+        membership->replaced_names[0] = member->name;
         action->name = own->name;
-        action->names = membership->replaced;
+        action->names = membership->replaced_names;
         action->names_count = 1;
         return true;
     }
@@ -311,8 +397,44 @@ void registration_on_evicted(struct rh_membership *membership,
                     membership->victim.id, membership->victim.instance);
 }
 
-void registration_on_unregistered(struct rh_membership *membership)
+/* Deletes our registration, and us from `last` with it: who stopped in order need not be heard of
+ * any more. From here on we act no more. */
+static bool start_unregister(struct rh_membership *membership, const struct member *own)
 {
+    if (!membership->unregistering) {
+        membership->unregistering = true;
+        membership->chain[0] = '\0';
+        proof_end(membership);
+        (void)membership_act(membership, RH_MEMBERSHIP_LOST);
+    }
+    struct rh_record without = {0};
+    char *text = NULL;
+    if (membership->config_good && membership->leave_tries < LEAVE_TRIES_MAX &&
+        rh_record_find(&membership->record, membership->own.instance) !=
+            membership->record.members_count &&
+        record_without_us(membership, &without) == 0) {
+        text = rh_shared_config_encode(&membership->found, &without);
+        rh_record_finish(&without);
+    }
+    struct rh_membership_action *action =
+        membership_operate(membership, OPERATION_UNREGISTER, RH_MEMBERSHIP_UNREGISTER);
+    action->name = own->name;
+    membership->leaves_record = text != NULL;
+    if (text != NULL) {
+        membership->leave_tries++;
+        action->data = rh_bytes_text(membership_keep(membership, text));
+        action->version = membership->config_version;
+    }
+    return true;
+}
+
+void registration_on_unregistered(struct rh_membership *membership,
+                                  const struct rh_membership_result *result)
+{
+    if (membership->leaves_record && result->rv != 0) {
+        membership->config_stale = true; /* it was another by then */
+        return;
+    }
     finish(membership);
 }
 
@@ -344,13 +466,11 @@ bool registration_operate(struct rh_membership *membership)
     const struct member *own = snapshot_newest(membership, membership->own.id);
     assert(own != NULL);
     if (membership->finishing) {
-        membership_operate(membership, OPERATION_UNREGISTER, RH_MEMBERSHIP_UNREGISTER)->name =
-            own->name;
-        return true;
+        return start_unregister(membership, own);
     }
-    if (own->registration.weight_milli != rh_membership_weight_milli(membership) ||
-        has_leftover(membership, own)) {
-        return start_register(membership);
+    if (own->registration.weight_milli != weight_now(membership) || has_leftover(membership, own)) {
+        /* What a proof says is clear only if no transaction of ours overtakes it. */
+        return !membership->proof_out && start_register(membership);
     }
     return start_eviction(membership, own);
 }

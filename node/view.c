@@ -5,27 +5,34 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Copies |members| in order of id, the newest of each id only. */
-static void sort_members(struct rh_view *view, const struct rh_registration *members,
-                         const int64_t *czxids, size_t members_count)
+static void set_member(struct rh_view *view, size_t at, const struct rh_view_source *source,
+                       size_t index)
 {
-    for (size_t i = 0; i < members_count; i++) {
+    view->members[at] = source->members[index];
+    view->czxids[at] = source->czxids[index];
+    view->names[at] =
+        source->names == NULL ? (struct rh_registration_name){""} : source->names[index];
+}
+
+/* Copies the members in order of id, the newest of each id only. */
+static void sort_members(struct rh_view *view, const struct rh_view_source *source)
+{
+    for (size_t i = 0; i < source->members_count; i++) {
         size_t at = view->members_count;
-        while (at > 0 && strcmp(view->members[at - 1].id, members[i].id) > 0) {
+        while (at > 0 && strcmp(view->members[at - 1].id, source->members[i].id) > 0) {
             at--;
         }
-        if (at > 0 && strcmp(view->members[at - 1].id, members[i].id) == 0) {
-            if (view->czxids[at - 1] < czxids[i]) {
-                view->members[at - 1] = members[i];
-                view->czxids[at - 1] = czxids[i];
+        if (at > 0 && strcmp(view->members[at - 1].id, source->members[i].id) == 0) {
+            if (view->czxids[at - 1] < source->czxids[i]) {
+                set_member(view, at - 1, source, i);
             }
             continue;
         }
         size_t after = view->members_count - at;
         memmove(&view->members[at + 1], &view->members[at], after * sizeof(view->members[0]));
         memmove(&view->czxids[at + 1], &view->czxids[at], after * sizeof(view->czxids[0]));
-        view->members[at] = members[i];
-        view->czxids[at] = czxids[i];
+        memmove(&view->names[at + 1], &view->names[at], after * sizeof(view->names[0]));
+        set_member(view, at, source, i);
         view->members_count++;
     }
 }
@@ -55,27 +62,28 @@ static void destroy(struct rh_view *view)
     rh_ring_destroy(view->ring);
     free(view->members);
     free(view->czxids);
+    free(view->names);
     free(view);
 }
 
-int rh_view_create(struct rh_epoch epoch, const struct rh_shared_config *config,
-                   const struct rh_registration *members, const int64_t *czxids,
-                   size_t members_count, struct rh_view **ret_view)
+int rh_view_build(const struct rh_view_source *source, struct rh_view **ret_view)
 {
     struct rh_view *view = calloc(1, sizeof(*view));
     if (view == NULL) {
         return RH_ERR_NO_MEMORY;
     }
     view->references = 1;
-    view->epoch = epoch;
-    view->config = *config;
-    view->members = calloc(members_count + 1, sizeof(*view->members));
-    view->czxids = calloc(members_count + 1, sizeof(*view->czxids));
-    if (view->members == NULL || view->czxids == NULL) {
+    view->epoch = source->epoch;
+    view->config = *source->config;
+    view->deletions = source->deletions;
+    view->members = calloc(source->members_count + 1, sizeof(*view->members));
+    view->czxids = calloc(source->members_count + 1, sizeof(*view->czxids));
+    view->names = calloc(source->members_count + 1, sizeof(*view->names));
+    if (view->members == NULL || view->czxids == NULL || view->names == NULL) {
         destroy(view);
         return RH_ERR_NO_MEMORY;
     }
-    sort_members(view, members, czxids, members_count);
+    sort_members(view, source);
     int rv = make_ring(view);
     if (rv != 0) {
         destroy(view);
@@ -83,6 +91,18 @@ int rh_view_create(struct rh_epoch epoch, const struct rh_shared_config *config,
     }
     *ret_view = view;
     return 0;
+}
+
+int rh_view_create(struct rh_epoch epoch, const struct rh_shared_config *config,
+                   const struct rh_registration *members, const int64_t *czxids,
+                   size_t members_count, struct rh_view **ret_view)
+{
+    const struct rh_view_source source = {.epoch = epoch,
+                                          .config = config,
+                                          .members = members,
+                                          .czxids = czxids,
+                                          .members_count = members_count};
+    return rh_view_build(&source, ret_view);
 }
 
 struct rh_view *rh_view_take(struct rh_view *view)
@@ -112,4 +132,41 @@ bool rh_view_has(const struct rh_view *view, const char *id, uint64_t instance)
 {
     uint32_t index = rh_view_find(view, id);
     return index != RH_RING_NONE && view->members[index].instance == instance;
+}
+
+const char *rh_view_chain(const struct rh_view *view, size_t index)
+{
+    const char *origin = view->members[index].origin;
+    return origin[0] != '\0' ? origin : view->names[index].text;
+}
+
+bool rh_view_lost(const struct rh_view *before, const struct rh_view *view)
+{
+    if (before->epoch.generation != view->epoch.generation) {
+        return true;
+    }
+    uint64_t gone = 0;
+    for (size_t i = 0; i < before->members_count; i++) {
+        uint32_t index = rh_view_find(view, before->members[i].id);
+        if (index == RH_RING_NONE || view->members[index].instance != before->members[i].instance) {
+            return true;
+        }
+        gone += strcmp(view->names[index].text, before->names[i].text) != 0;
+    }
+    return view->deletions > before->deletions + gone;
+}
+
+bool rh_view_shares_chain(const struct rh_view *view, const struct rh_record *record)
+{
+    if (record->last.generation != view->epoch.generation) {
+        return false;
+    }
+    for (size_t i = 0; i < record->members_count; i++) {
+        uint32_t index = rh_view_find(view, record->members[i].id);
+        if (index != RH_RING_NONE &&
+            strcmp(rh_view_chain(view, index), record->members[i].origin) == 0) {
+            return true;
+        }
+    }
+    return false;
 }

@@ -13,21 +13,41 @@
 
 #include <stdbool.h>
 
+struct rh_registration_name {
+    char text[RH_REGISTRATION_NAME_SIZE]; /* n1.0000000003; "" where nobody needs it */
+};
+
 struct rh_view {
     unsigned references;
     struct rh_epoch epoch;
     struct rh_shared_config config;
-    struct rh_ring *ring;            /* member i of the ring is members[i] */
-    struct rh_registration *members; /* sorted by id, one per id */
-    int64_t *czxids;                 /* of members[i]'s registration: when it was made */
+    struct rh_ring *ring;               /* member i of the ring is members[i] */
+    struct rh_registration *members;    /* sorted by id, one per id */
+    int64_t *czxids;                    /* of members[i]'s registration: when it was made */
+    struct rh_registration_name *names; /* of members[i]'s registration */
     size_t members_count;
-    uint64_t deletions; /* of registrations, ever, up to this epoch */
+    uint64_t deletions; /* how many registrations were ever deleted up to here, in this generation;
+                           those that were replaced count too */
+};
+
+/* What a view is made of; nothing of it is kept. */
+struct rh_view_source {
+    struct rh_epoch epoch;
+    const struct rh_shared_config *config;
+    const struct rh_registration *members;
+    const int64_t *czxids;
+    const struct rh_registration_name *names; /* NULL: without */
+    size_t members_count;
+    uint64_t deletions;
 };
 
 /*
- * Builds a view with one reference. |members| are copied; of two with the same id the one with the
- * higher czxid is kept. RH_ERR_INVALID, RH_ERR_NO_MEMORY.
+ * Builds a view with one reference. Of two members with the same id the one with the higher czxid is
+ * kept. RH_ERR_INVALID, RH_ERR_NO_MEMORY.
  */
+RH_MUST_CHECK int rh_view_build(const struct rh_view_source *source, struct rh_view **ret_view);
+
+/* Likewise, without names. */
 RH_MUST_CHECK int rh_view_create(struct rh_epoch epoch, const struct rh_shared_config *config,
                                  const struct rh_registration *members, const int64_t *czxids,
                                  size_t members_count, struct rh_view **ret_view);
@@ -40,5 +60,20 @@ uint32_t rh_view_find(const struct rh_view *view, const char *id);
 
 /* Whether exactly this process is registered in the view (with any weight). */
 bool rh_view_has(const struct rh_view *view, const char *id, uint64_t instance);
+
+/* Name of the first registration of the chain to which that of members[index] belongs. */
+const char *rh_view_chain(const struct rh_view *view, size_t index);
+
+/*
+ * Whether a registration was lost between |before| and |view|, a later one, be it in a view that
+ * nobody here saw (docs/protocol-cluster.md, V8): a member of |before| is missing as a process, or
+ * more registrations were deleted than those of |before| that are gone. Across generations nobody
+ * knows, so the answer is yes.
+ */
+bool rh_view_lost(const struct rh_view *before, const struct rh_view *view);
+
+/* Whether a registration of the recorded view, or one that followed it in its chain, stands in
+ * |view|. Names of different generations are never the same. */
+bool rh_view_shares_chain(const struct rh_view *view, const struct rh_record *record);
 
 #endif

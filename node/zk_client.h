@@ -66,6 +66,7 @@ struct rh_zk_stat {
     int64_t pzxid;           /* transaction that created or deleted a child last */
     int64_t ephemeral_owner; /* session id, 0 when persistent */
     int32_t version;         /* number of changes of the data */
+    int32_t cversion;        /* number of children created and deleted, both together */
     int32_t children_count;
 };
 

@@ -19,6 +19,7 @@
 
 #include "base/list.h"
 #include "node/clock.h"
+#include "node/view_shown.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -64,8 +65,16 @@ struct rh_zk_membership {
 /* An event that has to wait for its turn. */
 struct queued {
     struct rh_list link;
-    struct rh_membership_event event; /* without data */
+    struct rh_membership_event event; /* without data; a view is a reference of its own */
 };
+
+static void free_queued(struct queued *queued)
+{
+    if (queued->event.kind == RH_MEMBERSHIP_PEER_VIEW) {
+        rh_view_give(queued->event.view);
+    }
+    free(queued);
+}
 
 /* An operation in flight. */
 struct call {
@@ -154,6 +163,8 @@ static void on_answer(void *context, int rv, const struct rh_zk_answer *answer)
                 .czxid = answer->stat.czxid,
                 .ephemeral_owner = answer->stat.ephemeral_owner,
                 .pzxid = answer->stat.pzxid,
+                .cversion = answer->stat.cversion,
+                .children_count = answer->stat.children_count,
                 .names = answer->children,
                 .names_count = answer->children_count,
                 .name = answer->path == NULL ? name : last_part(answer->path),
@@ -221,6 +232,34 @@ static int do_evict(struct rh_zk_membership *membership, const struct rh_members
                               call);
 }
 
+static int do_check(struct rh_zk_membership *membership, const struct rh_membership_action *action,
+                    struct call *call)
+{
+    char path[RH_ZK_PATH_SIZE];
+    child_path(membership, action->name, path);
+    const struct rh_zk_op op = {.kind = RH_ZK_OP_CHECK, .path = path, .version = 0};
+    return rh_zk_client_multi(membership->client, &op, 1, on_answer, call);
+}
+
+static int do_unregister(struct rh_zk_membership *membership,
+                         const struct rh_membership_action *action, struct call *call)
+{
+    char path[RH_ZK_PATH_SIZE];
+    child_path(membership, action->name, path);
+    if (action->data.size == 0) {
+        return rh_zk_client_delete(membership->client, path, RH_ZK_VERSION_ANY, on_answer, call);
+    }
+    const struct rh_zk_op ops[] = {
+        {.kind = RH_ZK_OP_DELETE, .path = path, .version = RH_ZK_VERSION_ANY},
+        {.kind = RH_ZK_OP_SET,
+         .path = membership->config_path,
+         .version = action->version,
+         .data = action->data},
+    };
+    return rh_zk_client_multi(membership->client, ops, sizeof(ops) / sizeof(ops[0]), on_answer,
+                              call);
+}
+
 static int start_operation(struct rh_zk_membership *membership,
                            const struct rh_membership_action *action, struct call *call)
 {
@@ -255,9 +294,16 @@ static int start_operation(struct rh_zk_membership *membership,
     case RH_MEMBERSHIP_EVICT:
         return do_evict(membership, action, call);
     case RH_MEMBERSHIP_UNREGISTER:
-        child_path(membership, action->name, path);
-        return rh_zk_client_delete(client, path, RH_ZK_VERSION_ANY, on_answer, call);
+        return do_unregister(membership, action, call);
+    case RH_MEMBERSHIP_CHECK:
+        return do_check(membership, action, call);
     case RH_MEMBERSHIP_ADOPT:
+    case RH_MEMBERSHIP_LOST:
+    case RH_MEMBERSHIP_PROOF:
+    case RH_MEMBERSHIP_RECORDED:
+    case RH_MEMBERSHIP_HEARD:
+    case RH_MEMBERSHIP_ASK_PEERS:
+    case RH_MEMBERSHIP_AWAITED:
     case RH_MEMBERSHIP_PROBE:
     case RH_MEMBERSHIP_REQUEST:
     case RH_MEMBERSHIP_FATAL:
@@ -312,6 +358,26 @@ static enum rh_log_level log_level(enum rh_note_level level)
     return RH_LOG_INFO;
 }
 
+/* What only a daemon that replicates channels has an ear for. */
+static void perform_replication(struct rh_zk_membership *membership,
+                                const struct rh_membership_action *action)
+{
+    const struct rh_zk_membership_handler *handler = membership->handler;
+    if (action->kind == RH_MEMBERSHIP_LOST && handler->lost != NULL) {
+        handler->lost(membership->context);
+    } else if (action->kind == RH_MEMBERSHIP_PROOF && handler->proof != NULL) {
+        handler->proof(membership->context, action->at_ms);
+    } else if (action->kind == RH_MEMBERSHIP_RECORDED && handler->recorded != NULL) {
+        handler->recorded(membership->context, action->epoch);
+    } else if (action->kind == RH_MEMBERSHIP_HEARD && handler->heard != NULL) {
+        handler->heard(membership->context, action->at_ms);
+    } else if (action->kind == RH_MEMBERSHIP_ASK_PEERS && handler->ask_peers != NULL) {
+        handler->ask_peers(membership->context);
+    } else if (action->kind == RH_MEMBERSHIP_AWAITED && handler->awaited != NULL) {
+        handler->awaited(membership->context);
+    }
+}
+
 static void perform(struct rh_zk_membership *membership, const struct rh_membership_action *action)
 {
     switch (action->kind) {
@@ -327,10 +393,20 @@ static void perform(struct rh_zk_membership *membership, const struct rh_members
     case RH_MEMBERSHIP_REGISTER:
     case RH_MEMBERSHIP_EVICT:
     case RH_MEMBERSHIP_UNREGISTER:
+    case RH_MEMBERSHIP_CHECK:
         operate(membership, action);
         return;
     case RH_MEMBERSHIP_ADOPT:
-        membership->handler->view(membership->context, action->view);
+        membership->handler->view(membership->context, action->view, action->registration_epoch,
+                                  action->ignorant_until_ms);
+        return;
+    case RH_MEMBERSHIP_LOST:
+    case RH_MEMBERSHIP_PROOF:
+    case RH_MEMBERSHIP_RECORDED:
+    case RH_MEMBERSHIP_HEARD:
+    case RH_MEMBERSHIP_ASK_PEERS:
+    case RH_MEMBERSHIP_AWAITED:
+        perform_replication(membership, action);
         return;
     case RH_MEMBERSHIP_PROBE:
         membership->handler->probe(membership->context, &action->probe.node, action->probe.address);
@@ -359,7 +435,7 @@ static void release(struct rh_zk_membership *membership)
 {
     rh_list_each_safe (&membership->queue, link) {
         rh_list_remove(link);
-        free(rh_container_of(link, struct queued, link));
+        free_queued(rh_container_of(link, struct queued, link));
     }
     rh_list_each_safe (&membership->calls, link) {
         end_call(rh_container_of(link, struct call, link));
@@ -378,15 +454,17 @@ static void step(struct rh_zk_membership *membership, struct rh_membership_event
     }
 }
 
-static void enqueue(struct rh_zk_membership *membership, const struct rh_membership_event *event)
+/* False: out of memory, the event is lost. A view that it has passes on. */
+static bool enqueue(struct rh_zk_membership *membership, const struct rh_membership_event *event)
 {
     struct queued *queued = calloc(1, sizeof(*queued));
     if (queued == NULL) {
         rh_log(membership->logger, RH_LOG_ERROR, "membership_event_lost reason=\"out of memory\"");
-        return;
+        return false;
     }
     queued->event = *event;
     rh_list_push_back(&membership->queue, &queued->link);
+    return true;
 }
 
 static void arm_timer(struct rh_zk_membership *membership)
@@ -431,7 +509,7 @@ static void drain(struct rh_zk_membership *membership)
         struct queued *queued = rh_container_of(link, struct queued, link);
         rh_list_remove(link);
         step(membership, &queued->event);
-        free(queued);
+        free_queued(queued);
     }
 }
 
@@ -442,7 +520,7 @@ static void deliver(struct rh_zk_membership *membership, struct rh_membership_ev
         return;
     }
     if (membership->busy) {
-        enqueue(membership, event);
+        (void)enqueue(membership, event);
         return;
     }
     membership->busy = true;
@@ -464,14 +542,15 @@ static void deliver(struct rh_zk_membership *membership, struct rh_membership_ev
 }
 
 /* From the daemon: for when it is out of its own call. */
-static void deliver_later(struct rh_zk_membership *membership,
+static bool deliver_later(struct rh_zk_membership *membership,
                           const struct rh_membership_event *event)
 {
     assert(!membership->doomed);
-    enqueue(membership, event);
+    bool queued = enqueue(membership, event);
     if (!membership->busy) {
         ev_feed_event(membership->loop, &membership->wakeup, EV_CUSTOM);
     }
+    return queued;
 }
 
 /* The session. */
@@ -571,6 +650,9 @@ static int create_machine(struct rh_zk_membership *membership,
         .config_name = options->config_name,
         .registration = options->registration,
         .grace_ms = options->grace_ms == 0 ? RH_ZK_MEMBERSHIP_GRACE_MS : options->grace_ms,
+        .prove = options->prove,
+        .wait_while_ignorant = options->wait_while_ignorant,
+        .ask_peers = options->ask_peers && options->handler->ask_peers != NULL,
     };
     return rh_membership_create(&machine_options, &membership->machine);
 }
@@ -649,7 +731,7 @@ static void deliver_peer(struct rh_zk_membership *membership, enum rh_membership
                          const struct rh_node_ref *peer)
 {
     const struct rh_membership_event event = {.kind = kind, .peer = *peer};
-    deliver_later(membership, &event);
+    (void)deliver_later(membership, &event);
 }
 
 void rh_zk_membership_peer_up(struct rh_zk_membership *membership, const struct rh_node_ref *peer)
@@ -667,16 +749,59 @@ void rh_zk_membership_peer_dead(struct rh_zk_membership *membership, const struc
     deliver_peer(membership, RH_MEMBERSHIP_PEER_DEAD, peer);
 }
 
-void rh_zk_membership_peer_epoch(struct rh_zk_membership *membership, struct rh_epoch epoch)
+void rh_zk_membership_peer_replaced(struct rh_zk_membership *membership,
+                                    const struct rh_node_ref *peer)
 {
-    const struct rh_membership_event event = {.kind = RH_MEMBERSHIP_PEER_EPOCH, .epoch = epoch};
-    deliver_later(membership, &event);
+    deliver_peer(membership, RH_MEMBERSHIP_PEER_REPLACED, peer);
+}
+
+void rh_zk_membership_peer_epoch(struct rh_zk_membership *membership,
+                                 const struct rh_node_ref *from, struct rh_epoch epoch)
+{
+    const struct rh_membership_event event = {.kind = RH_MEMBERSHIP_PEER_EPOCH,
+                                              .peer_epoch = {.from = *from, .epoch = epoch}};
+    (void)deliver_later(membership, &event);
+}
+
+int rh_zk_membership_peer_view(struct rh_zk_membership *membership,
+                               const struct rh_peer_view *shown, struct rh_reason *reason)
+{
+    struct rh_membership_event event = {.kind = RH_MEMBERSHIP_PEER_VIEW};
+    int rv = rh_view_read(shown, &event.view, reason);
+    if (rv == 0 && !deliver_later(membership, &event)) {
+        rh_view_give(event.view);
+    }
+    return rv;
+}
+
+void rh_zk_membership_peers_asked(struct rh_zk_membership *membership)
+{
+    const struct rh_membership_event event = {.kind = RH_MEMBERSHIP_PEERS_ASKED};
+    (void)deliver_later(membership, &event);
+}
+
+void rh_zk_membership_prove(struct rh_zk_membership *membership)
+{
+    const struct rh_membership_event event = {.kind = RH_MEMBERSHIP_PROVE};
+    (void)deliver_later(membership, &event);
+}
+
+void rh_zk_membership_complete(struct rh_zk_membership *membership, struct rh_epoch epoch)
+{
+    const struct rh_membership_event event = {.kind = RH_MEMBERSHIP_COMPLETE, .epoch = epoch};
+    (void)deliver_later(membership, &event);
+}
+
+void rh_zk_membership_promise(struct rh_zk_membership *membership, const struct rh_node_ref *peer,
+                              uint64_t until_ms)
+{
+    rh_membership_promise(membership->machine, peer, until_ms);
 }
 
 void rh_zk_membership_catch_up(struct rh_zk_membership *membership)
 {
     const struct rh_membership_event event = {.kind = RH_MEMBERSHIP_CATCH_UP};
-    deliver_later(membership, &event);
+    (void)deliver_later(membership, &event);
 }
 
 void rh_zk_membership_probe_result(struct rh_zk_membership *membership,
@@ -684,7 +809,7 @@ void rh_zk_membership_probe_result(struct rh_zk_membership *membership,
 {
     const struct rh_membership_event event = {.kind = RH_MEMBERSHIP_PROBE_RESULT,
                                               .probe = {.node = *node, .result = result}};
-    deliver_later(membership, &event);
+    (void)deliver_later(membership, &event);
 }
 
 void rh_zk_membership_progress(struct rh_zk_membership *membership, uint64_t channels_left,
@@ -693,19 +818,19 @@ void rh_zk_membership_progress(struct rh_zk_membership *membership, uint64_t cha
     const struct rh_membership_event event = {
         .kind = RH_MEMBERSHIP_PROGRESS,
         .progress = {.channels_left = channels_left, .connections_left = connections_left}};
-    deliver_later(membership, &event);
+    (void)deliver_later(membership, &event);
 }
 
 void rh_zk_membership_leave(struct rh_zk_membership *membership)
 {
     const struct rh_membership_event event = {.kind = RH_MEMBERSHIP_LEAVE};
-    deliver_later(membership, &event);
+    (void)deliver_later(membership, &event);
 }
 
 void rh_zk_membership_leave_finish(struct rh_zk_membership *membership)
 {
     const struct rh_membership_event event = {.kind = RH_MEMBERSHIP_LEAVE_FINISH};
-    deliver_later(membership, &event);
+    (void)deliver_later(membership, &event);
 }
 
 /* Status. */
@@ -733,4 +858,21 @@ uint32_t rh_zk_membership_weight_milli(const struct rh_zk_membership *membership
 struct rh_view *rh_zk_membership_view(const struct rh_zk_membership *membership)
 {
     return rh_membership_view(membership->machine);
+}
+
+const struct rh_record *rh_zk_membership_record(const struct rh_zk_membership *membership)
+{
+    return rh_membership_record(membership->machine);
+}
+
+const struct rh_membership_awaited *
+rh_zk_membership_awaited(const struct rh_zk_membership *membership, size_t *ret_count)
+{
+    return rh_membership_awaited(membership->machine, ret_count);
+}
+
+bool rh_zk_membership_holds_without(const struct rh_zk_membership *membership,
+                                    const struct rh_node_ref *peer)
+{
+    return rh_membership_holds_without(membership->machine, peer);
 }

@@ -22,6 +22,7 @@
 #include "node/view.h"
 #include "node/zk_client.h"
 #include "proto/identity.h"
+#include "proto/peer_replication.h"
 #include "proto/registration.h"
 
 #include <ev.h>
@@ -35,9 +36,11 @@ struct rh_zk_membership_handler {
      * |view| is the one to serve from now on; its epoch is higher than that of the one before.
      * Borrowed: rh_view_take() to keep it. The first view contains this node; a later one may not,
      * when its registration was lost and others went on. The node's own weight in it says whether
-     * it takes part in the ring.
+     * it takes part in the ring. |registration_epoch| and |ignorant_until_ms| (rh_clock_monotonic_ms)
+     * are as in RH_MEMBERSHIP_ADOPT.
      */
-    void (*view)(void *context, struct rh_view *view);
+    void (*view)(void *context, struct rh_view *view, struct rh_epoch registration_epoch,
+                 uint64_t ignorant_until_ms);
 
     /* This node must not run (config mismatch, its id is held by a live node, ...): the process
      * should say |reason| and exit. Nothing else comes after it. */
@@ -62,6 +65,15 @@ struct rh_zk_membership_handler {
     /* The end of rh_zk_membership_leave_finish(): the registration is deleted, or could not be
      * because ZooKeeper is away (it goes with the session). May be NULL. */
     void (*left)(void *context);
+
+    /* For the replication of channels: the actions of the same names in node/membership.h, each with
+     * its own time or epoch. All may be NULL. */
+    void (*lost)(void *context);
+    void (*proof)(void *context, uint64_t sent_ms);
+    void (*recorded)(void *context, struct rh_epoch epoch);
+    void (*heard)(void *context, uint64_t at_ms);
+    void (*ask_peers)(void *context); /* answered by _peer_epoch() and then _peers_asked() */
+    void (*awaited)(void *context);
 };
 
 /* Strings are copied; logger and handler must outlive the membership. */
@@ -71,7 +83,10 @@ struct rh_zk_membership_options {
     uint32_t session_timeout_ms; /* asked of ZooKeeper */
     uint32_t grace_ms;           /* T_d; 0 takes RH_ZK_MEMBERSHIP_GRACE_MS */
 
-    /* What the own config file says of the ring; `generation` is not looked at. */
+    bool prove, wait_while_ignorant, ask_peers; /* as in struct rh_membership_options */
+
+    /* What the own config file says of the ring and of the session; `generation` is not looked at.
+     * `session_timeout_ms` here is what all nodes must agree on. */
     struct rh_shared_config config;
     const char *config_name; /* of that file, for messages */
 
@@ -107,9 +122,30 @@ void rh_zk_membership_peer_down(struct rh_zk_membership *membership,
 void rh_zk_membership_peer_dead(struct rh_zk_membership *membership,
                                 const struct rh_node_ref *peer);
 
-/* A peer shows |epoch|: if it is higher than ours, the membership is read again at once and what
+/* At its address the same id answers with another instance: |peer| is gone for certain. */
+void rh_zk_membership_peer_replaced(struct rh_zk_membership *membership,
+                                    const struct rh_node_ref *peer);
+
+/* |from| shows |epoch|: if it is higher than ours, the membership is read again at once and what
  * is there is adopted without waiting for lost members. */
-void rh_zk_membership_peer_epoch(struct rh_zk_membership *membership, struct rh_epoch epoch);
+void rh_zk_membership_peer_epoch(struct rh_zk_membership *membership,
+                                 const struct rh_node_ref *from, struct rh_epoch epoch);
+
+/* A peer has adopted the view |shown|. RH_ERR_INVALID with a reason: it cannot be one.
+ * RH_ERR_NO_MEMORY. */
+RH_MUST_CHECK int rh_zk_membership_peer_view(struct rh_zk_membership *membership,
+                                             const struct rh_peer_view *shown,
+                                             struct rh_reason *reason);
+
+/* The end of the handler's `ask_peers`. */
+void rh_zk_membership_peers_asked(struct rh_zk_membership *membership);
+
+/* What the core wants: RH_ACTION_PROVE, _COMPLETE, _PROMISE. The promise is kept from the return of
+ * the call on. */
+void rh_zk_membership_prove(struct rh_zk_membership *membership);
+void rh_zk_membership_complete(struct rh_zk_membership *membership, struct rh_epoch epoch);
+void rh_zk_membership_promise(struct rh_zk_membership *membership, const struct rh_node_ref *peer,
+                              uint64_t until_ms);
 
 /* Reads the membership again at once, through the leader. */
 void rh_zk_membership_catch_up(struct rh_zk_membership *membership);
@@ -137,6 +173,13 @@ uint32_t rh_zk_membership_session_timeout_ms(const struct rh_zk_membership *memb
 
 /* The weight that this node has or wants to have in the ring. */
 uint32_t rh_zk_membership_weight_milli(const struct rh_zk_membership *membership);
+
+/* See the functions of the same names in node/membership.h. */
+const struct rh_record *rh_zk_membership_record(const struct rh_zk_membership *membership);
+const struct rh_membership_awaited *
+rh_zk_membership_awaited(const struct rh_zk_membership *membership, size_t *ret_count);
+bool rh_zk_membership_holds_without(const struct rh_zk_membership *membership,
+                                    const struct rh_node_ref *peer);
 
 /* The adopted view, borrowed until the next `view`; NULL before the first. */
 struct rh_view *rh_zk_membership_view(const struct rh_zk_membership *membership);

@@ -71,6 +71,7 @@ static struct rh_zk_stat stat_of(const struct Stat *stat)
                                .pzxid = stat->pzxid,
                                .ephemeral_owner = stat->ephemeralOwner,
                                .version = stat->version,
+                               .cversion = stat->cversion,
                                .children_count = stat->numChildren};
 }
 

@@ -436,7 +436,7 @@ static void a_holder_that_changes_is_probed_anew(void **state RH_UNUSED)
     world_probed(world, 1, RH_MEMBERSHIP_PROBE_DEAD);
     world_run(world);
     world_expect(world, "n1: id_held id=n1 instance=00000000000000aa peer=h:9 probe=dead\n"
-                        "n1: register weight=1 replaces=" N1 ",n1.0000000009\n"
+                        "n1: register weight=1 replaces=n1.0000000009," N1 "\n"
                         "n1: adopt 1/106 n1\n");
     world_destroy(world);
 }
@@ -1072,7 +1072,11 @@ static void a_higher_generation_of_others_is_taken(void **state RH_UNUSED)
                 "\"seed\":\"0000000000000000\"}",
                 0);
     world_run(world);
-    world_expect(world, "n1: adopt 7/105 n1 n2\n"
+    /* Whom they know is written down for those who come first in that generation. */
+    world_expect(world, "n1: set config generation=7\n"
+                        "n2: set config generation=7\n"
+                        "n1: members_written generation=1 epoch=105 members=2\n"
+                        "n1: adopt 7/105 n1 n2\n"
                         "n2: adopt 7/105 n1 n2\n");
     /* The same names could stand for other data then. */
     world->trace_reads = true;

@@ -74,13 +74,15 @@ static bool is_child(const struct world_znode *znode, const char *parent)
     return strncmp(znode->path, parent, size) == 0 && znode->path[size] == '/';
 }
 
-static void touch_parent(struct world_tree *tree, const char *path)
+static void touch_parent(struct world_tree *tree, const char *path, int32_t more)
 {
     char parent[128];
     (void)snprintf(parent, sizeof(parent), "%.*s", (int)(strrchr(path, '/') - path), path);
     struct world_znode *znode = find(tree, parent);
     if (znode != NULL) {
         znode->pzxid = tree->zxid;
+        znode->children += more;
+        znode->cversion++;
     }
 }
 
@@ -93,7 +95,7 @@ static void add(struct world_tree *tree, const char *path, const char *data, int
                 .czxid = tree->zxid, .pzxid = tree->zxid, .owner = owner, .size = strlen(data)};
             (void)snprintf(znode->path, sizeof(znode->path), "%s", path);
             (void)snprintf(znode->data, sizeof(znode->data), "%s", data);
-            touch_parent(tree, path);
+            touch_parent(tree, path, 1);
             return;
         }
     }
@@ -106,7 +108,7 @@ static void take(struct world_tree *tree, struct world_znode *znode)
     char path[128];
     memcpy(path, znode->path, sizeof(path));
     znode->path[0] = '\0';
-    touch_parent(tree, path);
+    touch_parent(tree, path, -1);
 }
 
 /* Tells who watches |path|, or its list of children. */
@@ -290,8 +292,28 @@ static int unregister(struct world *world, const struct world_op *op)
     if (find(&world->tree, path) == NULL) {
         return RH_ERR_NOT_FOUND;
     }
+    if (op->data[0] != '\0') {
+        struct world_znode *config = find(&world->tree, CONFIG);
+        if (config == NULL || config->version != op->version) {
+            return config == NULL ? RH_ERR_NOT_FOUND : RH_ERR_CONFLICT;
+        }
+        world_write(world, CONFIG, op->data, 0);
+        world->tree.zxid--; /* one transaction */
+    }
     world_write(world, path, NULL, 0);
     return 0;
+}
+
+/* The leader asks a quorum, unlike for a sync. */
+static int check(struct world *world, const struct world_op *op)
+{
+    char path[128];
+    member_path(op->name, path);
+    const struct world_znode *znode = find(&world->tree, path);
+    if (znode == NULL) {
+        return RH_ERR_NOT_FOUND;
+    }
+    return znode->version == 0 ? 0 : RH_ERR_CONFLICT;
 }
 
 static int list(struct world_tree *tree, const char **names, struct rh_membership_result *result)
@@ -308,6 +330,8 @@ static int list(struct world_tree *tree, const char **names, struct rh_membershi
     }
     result->names = names;
     result->pzxid = parent->pzxid;
+    result->cversion = parent->cversion;
+    result->children_count = parent->children;
     return 0;
 }
 
@@ -363,7 +387,15 @@ static int execute(struct world *world, int index, const struct world_op *op, co
         return evict(world, op);
     case RH_MEMBERSHIP_UNREGISTER:
         return unregister(world, op);
+    case RH_MEMBERSHIP_CHECK:
+        return check(world, op);
     case RH_MEMBERSHIP_ADOPT:
+    case RH_MEMBERSHIP_LOST:
+    case RH_MEMBERSHIP_PROOF:
+    case RH_MEMBERSHIP_RECORDED:
+    case RH_MEMBERSHIP_HEARD:
+    case RH_MEMBERSHIP_ASK_PEERS:
+    case RH_MEMBERSHIP_AWAITED:
     case RH_MEMBERSHIP_PROBE:
     case RH_MEMBERSHIP_REQUEST:
     case RH_MEMBERSHIP_FATAL:
@@ -514,7 +546,7 @@ static void connect_links(struct world *world, int index, const struct rh_view *
 static void trace_config(struct world *world, int index, const struct rh_membership_action *action)
 {
     struct rh_shared_config config;
-    assert_int_equal(rh_shared_config_decode(action->data, &config, NULL), 0);
+    assert_int_equal(rh_shared_config_decode(action->data, &config, NULL, NULL), 0);
     trace(world, "n%d: %s config generation=%" PRIu64, index,
           action->kind == RH_MEMBERSHIP_CREATE_CONFIG ? "create" : "set", config.generation);
 }
@@ -610,6 +642,14 @@ static void trace_action(struct world *world, int index, const struct rh_members
     case RH_MEMBERSHIP_READ_MEMBER:
         trace_read(world, index, action);
         return;
+    case RH_MEMBERSHIP_CHECK:
+    case RH_MEMBERSHIP_LOST:
+    case RH_MEMBERSHIP_PROOF:
+    case RH_MEMBERSHIP_RECORDED:
+    case RH_MEMBERSHIP_HEARD:
+    case RH_MEMBERSHIP_ASK_PEERS:
+    case RH_MEMBERSHIP_AWAITED:
+        return; /* not of interest yet */
     }
 }
 
@@ -677,8 +717,9 @@ void world_dead(struct world *world, int index, int peer)
 
 void world_peer_epoch(struct world *world, int index, uint64_t generation, int64_t pzxid)
 {
-    struct rh_membership_event event = {.kind = RH_MEMBERSHIP_PEER_EPOCH,
-                                        .epoch = {.generation = generation, .pzxid = pzxid}};
+    struct rh_membership_event event = {
+        .kind = RH_MEMBERSHIP_PEER_EPOCH,
+        .peer_epoch = {.epoch = {.generation = generation, .pzxid = pzxid}}};
     world_event(world, index, &event);
 }
 

@@ -31,6 +31,8 @@ struct world_znode {
     size_t size;
     int64_t czxid;
     int64_t pzxid;
+    int32_t children;
+    int32_t cversion;
     int64_t owner;
     int32_t version;
 };

@@ -72,12 +72,12 @@ static void every_weight_survives_the_way_there_and_back(void **state RH_UNUSED)
 static void a_shared_config_survives_the_way_there_and_back(void **state RH_UNUSED)
 {
     struct rh_shared_config config = {0};
-    assert_int_equal(rh_shared_config_decode(rh_bytes_text(config_text), &config, NULL), 0);
+    assert_int_equal(rh_shared_config_decode(rh_bytes_text(config_text), &config, NULL, NULL), 0);
     assert_true(config.generation == 3);
     assert_int_equal(config.vnodes, 512);
     assert_int_equal(config.replicas, 2);
     assert_true(config.seed == UINT64_MAX);
-    assert_encodes(rh_shared_config_encode(&config), config_text);
+    assert_encodes(rh_shared_config_encode(&config, NULL), config_text);
 }
 
 static void a_request_survives_the_way_there_and_back(void **state RH_UNUSED)
@@ -140,7 +140,7 @@ static int decode_registration(struct rh_bytes data, struct rh_reason *reason)
 static int decode_config(struct rh_bytes data, struct rh_reason *reason)
 {
     struct rh_shared_config config = {.format = 77};
-    int rv = rh_shared_config_decode(data, &config, reason);
+    int rv = rh_shared_config_decode(data, &config, NULL, reason);
     assert_true(rv == 0 || config.format == 77);
     return rv;
 }
@@ -345,7 +345,7 @@ static void every_failed_allocation_is_reported_and_leaks_nothing(void **state R
     struct rh_shared_config config = {0};
     allocations_left = -1;
     assert_int_equal(rh_request_decode(rh_bytes_text(request_text), &request, NULL), 0);
-    assert_int_equal(rh_shared_config_decode(rh_bytes_text(config_text), &config, NULL), 0);
+    assert_int_equal(rh_shared_config_decode(rh_bytes_text(config_text), &config, NULL, NULL), 0);
     int failures = 0;
     for (int i = 0; i < 200; i++) {
         struct rh_registration registration;
@@ -356,7 +356,7 @@ static void every_failed_allocation_is_reported_and_leaks_nothing(void **state R
         assert_true((rv == 0) == (allocations_left >= 0));
         failures += rv != 0;
         allocations_left = i;
-        char *texts[] = {rh_registration_encode(&n1), rh_shared_config_encode(&config),
+        char *texts[] = {rh_registration_encode(&n1), rh_shared_config_encode(&config, NULL),
                          rh_request_encode(&request),
                          rh_request_refuse(rh_bytes_text(request_text), "why")};
         for (size_t t = 0; t < 4; t++) {

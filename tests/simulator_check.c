@@ -433,7 +433,7 @@ const char *sim_check_unrest(struct sim *sim)
     struct rh_shared_config config;
     struct rh_reason reason;
     const char *data = sim_zookeeper_get(sim, "/config");
-    if (data == NULL || rh_shared_config_decode(rh_bytes_text(data), &config, &reason) != 0) {
+    if (data == NULL || rh_shared_config_decode(rh_bytes_text(data), &config, NULL, &reason) != 0) {
         return "there is no config";
     }
     if (config.generation > 1 + sim_zookeeper_era(sim)) {

@@ -66,10 +66,16 @@ struct link {
     uint64_t silence_ms;
 };
 
+/* The highest epoch of a process that the daemon was told of. */
+struct shown {
+    uint64_t instance;
+    struct rh_epoch epoch;
+};
+
 struct sim_network {
     struct link links[SIM_NODES_MAX][SIM_NODES_MAX];
-    struct rh_epoch epoch[SIM_NODES_MAX];    /* that frames carry */
-    struct rh_epoch reported[SIM_NODES_MAX]; /* highest that the daemon was told of */
+    struct rh_epoch epoch[SIM_NODES_MAX];             /* that frames carry */
+    struct shown shown[SIM_NODES_MAX][SIM_NODES_MAX]; /* to whom, by whom */
     int cut[SIM_NODES_MAX][SIM_NODES_MAX];
     int firewall[SIM_NODES_MAX][SIM_NODES_MAX];
     uint64_t deceived[SIM_NODES_MAX][SIM_NODES_MAX]; /* instance */
@@ -165,13 +171,19 @@ static void send_frame(struct sim *sim, uint32_t index, bool back, enum frame_ki
     }
 }
 
-static void note_epoch(struct sim *sim, int node, struct rh_epoch epoch)
+/* |node| has a frame of |peer|. */
+static void note_epoch(struct sim *sim, int node, int peer, uint64_t instance,
+                       struct rh_epoch epoch)
 {
-    struct sim_network *network = sim->network;
-    if (rh_epoch_compare(epoch, network->epoch[node]) > 0 &&
-        rh_epoch_compare(epoch, network->reported[node]) > 0) {
-        network->reported[node] = epoch;
-        sim_node_peer_epoch(sim, node, epoch);
+    struct shown *shown = &sim->network->shown[node][peer];
+    if (shown->instance != instance) {
+        *shown = (struct shown){.instance = instance};
+    }
+    if (rh_epoch_compare(epoch, shown->epoch) > 0) {
+        shown->epoch = epoch;
+        struct rh_node_ref from = {.instance = instance};
+        memcpy(from.id, sim->nodes[peer]->id, sizeof(from.id));
+        sim_node_peer_epoch(sim, node, &from, epoch);
     }
 }
 
@@ -213,7 +225,8 @@ static void receive(struct sim *sim, uint32_t index, bool back, const struct fra
     if (back && (link->state != LINK_UP || link->connection != index)) {
         return;
     }
-    note_epoch(sim, node, frame->epoch);
+    note_epoch(sim, node, back ? connection->to : connection->from,
+               back ? connection->to_instance : connection->from_instance, frame->epoch);
     switch (frame->kind) {
     case FRAME_PING:
         send_frame(sim, index, true, FRAME_PONG, rh_bytes(NULL, 0));
@@ -463,7 +476,7 @@ static void came_up(struct sim *sim, const struct hello *hello)
     sim_trace(sim, "n%d: link to n%d: up", hello->node, hello->peer);
     struct rh_node_ref ref = link->node;
     sim_node_peer_up(sim, hello->node, &ref);
-    note_epoch(sim, hello->node, hello->epoch);
+    note_epoch(sim, hello->node, hello->peer, hello->peer_instance, hello->epoch);
     const struct sim_node *peer = sim->nodes[hello->peer];
     if (!peer->running || peer->instance != hello->peer_instance) {
         /* It died while its hello was on the way: the end of the connection follows. */
@@ -480,7 +493,7 @@ static void run_hello(struct sim *sim, struct sim_event *event)
         if (!sim_node_takes(sim, hello->peer, hello->peer_instance, event)) {
             return;
         }
-        note_epoch(sim, hello->peer, hello->epoch);
+        note_epoch(sim, hello->peer, hello->node, hello->instance, hello->epoch);
         hello->back = true;
         hello->epoch = network->epoch[hello->peer];
         sim_keep(event);
@@ -604,7 +617,7 @@ static void run_held(struct sim *sim, struct sim_event *event)
 {
     struct held_frame *held = rh_container_of(event, struct held_frame, event);
     if (sim_node_takes(sim, held->to, held->to_instance, event)) {
-        note_epoch(sim, held->to, held->epoch);
+        note_epoch(sim, held->to, held->from, held->from_instance, held->epoch);
         receive_message(sim, held->to, held->from, held->from_instance,
                         rh_bytes(held->data, held->size));
     }
@@ -785,7 +798,7 @@ void sim_network_reset_from(struct sim *sim, int node, const struct rh_node_ref 
 void sim_network_attach(struct sim *sim, int node)
 {
     sim->network->epoch[node] = (struct rh_epoch){0};
-    sim->network->reported[node] = (struct rh_epoch){0};
+    memset(sim->network->shown[node], 0, sizeof(sim->network->shown[node]));
     for (int peer = 0; peer < sim->nodes_count; peer++) {
         struct link *link = &sim->network->links[node][peer];
         *link = (struct link){.turn = link->turn + 1};

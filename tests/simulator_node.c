@@ -38,6 +38,7 @@ const char *sim_node_operation_name(enum rh_membership_action_kind kind)
         [RH_MEMBERSHIP_REGISTER] = "register",
         [RH_MEMBERSHIP_EVICT] = "evict",
         [RH_MEMBERSHIP_UNREGISTER] = "unregister",
+        [RH_MEMBERSHIP_CHECK] = "check",
     };
     return (size_t)kind < sizeof(names) / sizeof(names[0]) ? names[kind] : "?";
 }
@@ -726,6 +727,13 @@ static void perform_machine(struct sim *sim, struct sim_node *node,
     case RH_MEMBERSHIP_NOTE:
         sim_trace(sim, "n%d: %s", node->index, action->text);
         return;
+    case RH_MEMBERSHIP_LOST:
+    case RH_MEMBERSHIP_PROOF:
+    case RH_MEMBERSHIP_RECORDED:
+    case RH_MEMBERSHIP_HEARD:
+    case RH_MEMBERSHIP_ASK_PEERS:
+    case RH_MEMBERSHIP_AWAITED:
+        return; /* not of use without replication */
     default:
         sim_zookeeper_operate(sim, node->index, action);
     }
@@ -823,9 +831,11 @@ void sim_node_peer_dead(struct sim *sim, int index, const struct rh_node_ref *pe
     }
 }
 
-void sim_node_peer_epoch(struct sim *sim, int index, struct rh_epoch epoch)
+void sim_node_peer_epoch(struct sim *sim, int index, const struct rh_node_ref *from,
+                         struct rh_epoch epoch)
 {
-    const struct rh_membership_event event = {.kind = RH_MEMBERSHIP_PEER_EPOCH, .epoch = epoch};
+    const struct rh_membership_event event = {.kind = RH_MEMBERSHIP_PEER_EPOCH,
+                                              .peer_epoch = {.from = *from, .epoch = epoch}};
     enqueue(sim, sim->nodes[index], &event);
 }
 

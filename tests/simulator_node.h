@@ -102,7 +102,8 @@ void sim_node_peer_message(struct sim *sim, int index, const struct rh_node_ref 
 void sim_node_peer_up(struct sim *sim, int index, const struct rh_node_ref *peer);
 void sim_node_peer_down(struct sim *sim, int index, const struct rh_node_ref *peer);
 void sim_node_peer_dead(struct sim *sim, int index, const struct rh_node_ref *peer);
-void sim_node_peer_epoch(struct sim *sim, int index, struct rh_epoch epoch);
+void sim_node_peer_epoch(struct sim *sim, int index, const struct rh_node_ref *from,
+                         struct rh_epoch epoch);
 void sim_node_probed(struct sim *sim, int index, enum rh_membership_probe result);
 
 /* --- from clients; called when the bytes have arrived and the process takes them --- */

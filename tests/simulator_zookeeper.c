@@ -29,6 +29,8 @@ struct version {
     int64_t pzxid;
     int64_t owner;
     int32_t version;
+    int32_t children;
+    int32_t cversion;
     int64_t from; /* zxid */
     int64_t to;   /* INT64_MAX: it is the present one */
 };
@@ -170,7 +172,7 @@ static struct version end_version(struct sim_zookeeper *zookeeper, const char *p
     return copy;
 }
 
-static void touch_parent(struct sim_zookeeper *zookeeper, const char *path)
+static void touch_parent(struct sim_zookeeper *zookeeper, const char *path, int32_t more)
 {
     char parent[PATH_SIZE];
     (void)snprintf(parent, sizeof(parent), "%.*s", (int)(strrchr(path, '/') - path), path);
@@ -179,6 +181,8 @@ static void touch_parent(struct sim_zookeeper *zookeeper, const char *path)
     }
     struct version next = end_version(zookeeper, parent);
     next.pzxid = zookeeper->zxid;
+    next.children += more;
+    next.cversion++;
     *push(zookeeper) = next;
 }
 
@@ -214,7 +218,7 @@ static void add(struct sim_zookeeper *zookeeper, const char *path, struct rh_byt
     (void)snprintf(version->path, sizeof(version->path), "%s", path);
     set_data(version, data.data == NULL ? "" : data.data, data.size);
     note_change(zookeeper, path);
-    touch_parent(zookeeper, path);
+    touch_parent(zookeeper, path, 1);
 }
 
 static void change(struct sim_zookeeper *zookeeper, const char *path, struct rh_bytes data)
@@ -230,7 +234,7 @@ static void take(struct sim_zookeeper *zookeeper, const char *path)
 {
     (void)end_version(zookeeper, path);
     note_change(zookeeper, path);
-    touch_parent(zookeeper, path);
+    touch_parent(zookeeper, path, -1);
 }
 
 /* ---- sessions ---- */
@@ -455,7 +459,8 @@ static void op_path(const struct op *op, char path[static PATH_SIZE])
     (void)snprintf(path, PATH_SIZE, CONFIG);
     if (op->kind == RH_MEMBERSHIP_READ_REQUEST || op->kind == RH_MEMBERSHIP_SET_REQUEST) {
         (void)snprintf(path, PATH_SIZE, REQUESTS "/%.64s", op->id);
-    } else if (op->kind == RH_MEMBERSHIP_READ_MEMBER || op->kind == RH_MEMBERSHIP_UNREGISTER) {
+    } else if (op->kind == RH_MEMBERSHIP_READ_MEMBER || op->kind == RH_MEMBERSHIP_UNREGISTER ||
+               op->kind == RH_MEMBERSHIP_CHECK) {
         member_path(op->name, path);
     }
 }
@@ -532,6 +537,8 @@ static void serve_list(struct sim *sim, struct op *op)
     answer->said.result.names = answer->names;
     answer->said.result.names_count = count;
     answer->said.result.pzxid = parent->pzxid;
+    answer->said.result.cversion = parent->cversion;
+    answer->said.result.children_count = parent->children;
     answer->watch = RH_MEMBERSHIP_WATCH_MEMBERS;
     zookeeper->handles[op->node].armed[RH_MEMBERSHIP_WATCH_MEMBERS] = true;
     deliver(sim, op->node, &answer->event);
@@ -648,8 +655,30 @@ static int unregister(struct sim *sim, const struct op *op)
         return RH_ERR_NOT_FOUND;
     }
     note_loss(sim, path, 0);
+    struct rh_bytes data = rh_bytes(op->data, op->data_size);
+    const struct version *config = present(sim->zookeeper, CONFIG);
+    if (data.size > 0 && (config == NULL || config->version != op->version)) {
+        return config == NULL ? RH_ERR_NOT_FOUND : RH_ERR_CONFLICT;
+    }
     begin(sim->zookeeper);
     take(sim->zookeeper, path);
+    if (data.size > 0) {
+        change(sim->zookeeper, CONFIG, data);
+    }
+    commit(sim);
+    return 0;
+}
+
+/* A transaction like any other, though it changes nothing. */
+static int check(struct sim *sim, const struct op *op)
+{
+    char path[PATH_SIZE];
+    op_path(op, path);
+    const struct version *version = present(sim->zookeeper, path);
+    if (version == NULL || version->version != 0) {
+        return version == NULL ? RH_ERR_NOT_FOUND : RH_ERR_CONFLICT;
+    }
+    begin(sim->zookeeper);
     commit(sim);
     return 0;
 }
@@ -670,6 +699,8 @@ static int write_at_leader(struct sim *sim, struct op *op)
         return evict(sim, op);
     case RH_MEMBERSHIP_UNREGISTER:
         return unregister(sim, op);
+    case RH_MEMBERSHIP_CHECK:
+        return check(sim, op);
     default:
         assert(op->kind == RH_MEMBERSHIP_SYNC);
         return 0;

@@ -6,12 +6,14 @@
  * ZooKeeper, and for integration/test_membership_edge.py.
  *
  *     zk_member SERVERS CLUSTER ID INSTANCE [timeout=MS] [grace=MS] [vnodes=N] [weight=MILLI]
- *               [peer=HOST:PORT] [probe=answers|dead|unknown]
+ *               [peer=HOST:PORT] [probe=answers|dead|unknown] [replication=1]
  *
- *     up|down|dead ID INSTANCE      epoch GENERATION PZXID      catch_up
+ *     up|down|dead|replaced ID INSTANCE      epoch GENERATION PZXID      catch_up
+ *     shows ID INSTANCE GENERATION PZXID     prove     complete
  *     progress CHANNELS CONNECTIONS      leave      leave_finish      status      quit
  */
 
+#include "node/clock.h"
 #include "node/zk_membership.h"
 
 #include <ev.h>
@@ -37,9 +39,13 @@ static void write_log(void *context, enum rh_log_level level, const char *line)
     printf("log %s %s\n", names[level], line);
 }
 
-static void on_view(void *context, struct rh_view *view)
+static void on_view(void *context, struct rh_view *view, struct rh_epoch registration_epoch,
+                    uint64_t ignorant_until_ms)
 {
     (void)context;
+    printf("registration %" PRIu64 "/%" PRId64 " deletions=%" PRIu64 " ignorant=%d\n",
+           registration_epoch.generation, registration_epoch.pzxid, view->deletions,
+           ignorant_until_ms != 0);
     printf("view %" PRIu64 "/%" PRId64, view->epoch.generation, view->epoch.pzxid);
     for (size_t i = 0; i < view->members_count; i++) {
         printf(" %s:%016" PRIx64 ":%" PRIu32, view->members[i].id, view->members[i].instance,
@@ -90,8 +96,52 @@ static void on_left(void *context)
     ev_break(program->loop, EVBREAK_ALL);
 }
 
+static void on_lost(void *context)
+{
+    (void)context;
+    printf("lost\n");
+}
+
+static void on_proof(void *context, uint64_t sent_ms)
+{
+    (void)context;
+    printf("proof age=%" PRIu64 "\n", rh_clock_monotonic_ms() - sent_ms);
+}
+
+static void on_recorded(void *context, struct rh_epoch epoch)
+{
+    (void)context;
+    printf("recorded %" PRIu64 "/%" PRId64 "\n", epoch.generation, epoch.pzxid);
+}
+
+static void on_ask_peers(void *context)
+{
+    struct program *program = context;
+    printf("ask_peers\n");
+    rh_zk_membership_peers_asked(program->membership); /* there are none */
+}
+
+static void on_awaited(void *context)
+{
+    struct program *program = context;
+    size_t count = 0;
+    const struct rh_membership_awaited *awaited =
+        rh_zk_membership_awaited(program->membership, &count);
+    printf("awaited");
+    for (size_t i = 0; i < count; i++) {
+        printf(" %s:%016" PRIx64 "@%s", awaited[i].node.id, awaited[i].node.instance,
+               awaited[i].address);
+    }
+    printf("\n");
+}
+
 static const struct rh_zk_membership_handler handler = {
     .view = on_view,
+    .lost = on_lost,
+    .proof = on_proof,
+    .recorded = on_recorded,
+    .ask_peers = on_ask_peers,
+    .awaited = on_awaited,
     .fatal = on_fatal,
     .probe = on_probe,
     .changed = on_changed,
@@ -113,7 +163,16 @@ static void obey(struct program *program, const char *line)
     } else if (sscanf(line, "dead %64s %" SCNx64, peer.id, &peer.instance) == 2) {
         rh_zk_membership_peer_dead(membership, &peer);
     } else if (sscanf(line, "epoch %" SCNu64 " %" SCNd64, &epoch.generation, &epoch.pzxid) == 2) {
-        rh_zk_membership_peer_epoch(membership, epoch);
+        rh_zk_membership_peer_epoch(membership, &peer, epoch);
+    } else if (sscanf(line, "shows %64s %" SCNx64 " %" SCNu64 " %" SCNd64, peer.id, &peer.instance,
+                      &epoch.generation, &epoch.pzxid) == 4) {
+        rh_zk_membership_peer_epoch(membership, &peer, epoch);
+    } else if (sscanf(line, "replaced %64s %" SCNx64, peer.id, &peer.instance) == 2) {
+        rh_zk_membership_peer_replaced(membership, &peer);
+    } else if (strcmp(line, "prove") == 0) {
+        rh_zk_membership_prove(membership);
+    } else if (strcmp(line, "complete") == 0) {
+        rh_zk_membership_complete(membership, rh_zk_membership_view(membership)->epoch);
     } else if (sscanf(line, "progress %" SCNu64 " %" SCNu64, &channels, &connections) == 2) {
         rh_zk_membership_progress(membership, channels, connections);
     } else if (strcmp(line, "catch_up") == 0) {
@@ -152,6 +211,15 @@ static void on_input(struct ev_loop *loop, struct ev_io *watcher, int revents)
     }
 }
 
+/* As a daemon has it that replicates channels. */
+static void replicate(struct rh_zk_membership_options *options)
+{
+    options->prove = true;
+    options->wait_while_ignorant = true;
+    options->ask_peers = true;
+    options->config.session_timeout_ms = options->session_timeout_ms;
+}
+
 static bool take_option(const char *argument, struct rh_zk_membership_options *options,
                         struct program *program)
 {
@@ -160,6 +228,10 @@ static bool take_option(const char *argument, struct rh_zk_membership_options *o
         program->probe = strcmp(probe, "answers") == 0 ? RH_MEMBERSHIP_PROBE_ANSWERS
                          : strcmp(probe, "dead") == 0  ? RH_MEMBERSHIP_PROBE_DEAD
                                                        : RH_MEMBERSHIP_PROBE_UNKNOWN;
+        return true;
+    }
+    if (strcmp(argument, "replication=1") == 0) {
+        replicate(options);
         return true;
     }
     return sscanf(argument, "timeout=%" SCNu32, &options->session_timeout_ms) == 1 ||

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * A process that has adopted nothing yet does not know what was before it. There may be a cluster
+ * whose ZooKeeper has lost its data, so it asks the other nodes of its config file before it writes
+ * a config (docs/protocol-cluster.md, 12.9); and there may be nodes that were left out a moment
+ * ago and still act, so it reckons with them for a while (V9).
+ */
+
+#include "node/membership_internal.h"
+
+/* Has the right to be asked once more. */
+static bool is_again_due(const struct rh_membership *membership)
+{
+    return membership->peers == PEERS_ASKED && membership->peers_know &&
+           membership->config_missing && membership->now_ms >= membership->peers_ms;
+}
+
+bool newcomer_waits(struct rh_membership *membership)
+{
+    if (!membership->ask_peers || membership->view != NULL) {
+        return false;
+    }
+    if (membership->peers == PEERS_BEING_ASKED && membership->now_ms >= membership->peers_ms) {
+        newcomer_on_asked(membership);
+    }
+    if (membership->peers == PEERS_NOT_ASKED || is_again_due(membership)) {
+        membership->peers = PEERS_BEING_ASKED;
+        membership->peers_know = false;
+        membership->peers_ms = membership->now_ms + ASK_TIMEOUT_MS;
+        (void)membership_act(membership, RH_MEMBERSHIP_ASK_PEERS);
+    }
+    /* Whoever knows of a cluster will write the config. */
+    return membership->peers == PEERS_BEING_ASKED ||
+           (membership->config_missing && membership->peers_know);
+}
+
+uint64_t newcomer_deadline_ms(const struct rh_membership *membership)
+{
+    if (membership->view != NULL) {
+        bool waits =
+            membership->wait_while_ignorant && membership->ignorant_until_ms > membership->now_ms;
+        return waits ? membership->ignorant_until_ms : NEVER;
+    }
+    bool asks =
+        membership->peers == PEERS_BEING_ASKED ||
+        (membership->peers == PEERS_ASKED && membership->peers_know && membership->config_missing);
+    return asks ? membership->peers_ms : NEVER;
+}
+
+void newcomer_on_shown(struct rh_membership *membership, struct rh_epoch epoch)
+{
+    if (membership->peers == PEERS_BEING_ASKED && epoch.generation != 0) {
+        membership->peers_know = true;
+    }
+}
+
+void newcomer_on_asked(struct rh_membership *membership)
+{
+    if (membership->peers == PEERS_BEING_ASKED) {
+        membership->peers = PEERS_ASKED;
+        membership->peers_ms = membership->now_ms + ASK_AGAIN_MS;
+    }
+}
+
+/* Somebody has adopted a view, and is not registered: of another time. */
+static bool knows_stranger(const struct rh_membership *membership)
+{
+    for (size_t i = 0; i < membership->shown_count; i++) {
+        const struct shown *shown = &membership->shown[i];
+        const struct member *member = snapshot_newest(membership, shown->node.id);
+        if (shown->epoch.generation != 0 &&
+            (member == NULL || member->registration.instance != shown->node.instance)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Every registration ever made still stands: nothing was lost. */
+static bool is_first_start(const struct rh_membership *membership)
+{
+    return membership->generation == 1 && membership->snapshot.deletions == 0 &&
+           !knows_stranger(membership);
+}
+
+void newcomer_on_adopted(struct rh_membership *membership)
+{
+    membership->ignorant_until_ms =
+        is_first_start(membership)
+            ? 0
+            : membership->now_ms + membership->own_config.session_timeout_ms + membership->grace_ms;
+}
+
+bool newcomer_is_ignorant(const struct rh_membership *membership)
+{
+    if (!membership->wait_while_ignorant) {
+        return false;
+    }
+    if (membership->view == NULL) {
+        return !is_first_start(membership);
+    }
+    return membership->now_ms < membership->ignorant_until_ms;
+}

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The last complete view in config (docs/protocol-cluster.md, V6, V7):
+ *
+ *   COMPLETE --> is it still the adopted epoch, and above what is recorded?
+ *            --> may anybody of the recorded view still act without having heard of this one?
+ *                  yes: AWAITED, until each was heard of, is gone for certain, or was given up
+ *                  no:  config is replaced by compare-and-set; who is slower reads it
+ *   RECORDED <-- config has exactly the adopted epoch
+ */
+
+#include "node/membership_internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Records. */
+
+static void copy_member(const struct rh_view *view, size_t index, struct rh_record_member *member)
+{
+    const struct rh_registration *registration = &view->members[index];
+    *member = (struct rh_record_member){.instance = registration->instance};
+    memcpy(member->id, registration->id, sizeof(member->id));
+    memcpy(member->peer, registration->peer, sizeof(member->peer));
+    (void)snprintf(member->origin, sizeof(member->origin), "%s", rh_view_chain(view, index));
+}
+
+static int copy_forgotten(const struct rh_record *from, struct rh_record *record)
+{
+    record->forgotten = calloc(from->forgotten_count + 1, sizeof(*record->forgotten));
+    if (record->forgotten == NULL) {
+        return RH_ERR_NO_MEMORY;
+    }
+    for (size_t i = 0; i < from->forgotten_count; i++) {
+        record->forgotten[i] = from->forgotten[i];
+    }
+    record->forgotten_count = from->forgotten_count;
+    return 0;
+}
+
+int record_of_view(const struct rh_membership *membership, bool with_forgotten,
+                   struct rh_record *ret_record)
+{
+    const struct rh_view *view = membership->view;
+    struct rh_record record = {.last = view->epoch, .members_count = view->members_count};
+    record.members = calloc(view->members_count + 1, sizeof(*record.members));
+    int rv = record.members == NULL ? RH_ERR_NO_MEMORY : 0;
+    if (rv == 0 && with_forgotten) {
+        rv = copy_forgotten(&membership->record, &record);
+    }
+    if (rv != 0) {
+        rh_record_finish(&record);
+        return rv;
+    }
+    for (size_t i = 0; i < view->members_count; i++) {
+        copy_member(view, i, &record.members[i]);
+    }
+    *ret_record = record;
+    return 0;
+}
+
+int record_without_us(const struct rh_membership *membership, struct rh_record *ret_record)
+{
+    const struct rh_record *from = &membership->record;
+    struct rh_record record = {.last = from->last};
+    record.members = calloc(from->members_count + 1, sizeof(*record.members));
+    if (record.members == NULL || copy_forgotten(from, &record) != 0) {
+        rh_record_finish(&record);
+        return RH_ERR_NO_MEMORY;
+    }
+    for (size_t i = 0; i < from->members_count; i++) {
+        if (from->members[i].instance != membership->own.instance) {
+            record.members[record.members_count++] = from->members[i];
+        }
+    }
+    *ret_record = record;
+    return 0;
+}
+
+bool record_is_behind(const struct rh_membership *membership)
+{
+    return membership->view != NULL && membership->config_good &&
+           membership->found.generation > membership->view->epoch.generation &&
+           membership->record.last.generation < membership->found.generation &&
+           rh_epoch_compare(membership->record.last, membership->view->epoch) < 0;
+}
+
+/* The guard. */
+
+static const struct shown *find_shown(const struct rh_membership *membership,
+                                      const struct rh_node_ref *node)
+{
+    for (size_t i = 0; i < membership->shown_count; i++) {
+        if (rh_node_ref_equal(&membership->shown[i].node, node)) {
+            return &membership->shown[i];
+        }
+    }
+    return NULL;
+}
+
+/* Whether a member of the record, as that process, can act no more without us hearing of it. */
+static bool is_settled(const struct rh_membership *membership,
+                       const struct rh_record_member *member)
+{
+    const struct rh_view *view = membership->view;
+    struct rh_node_ref node = {.instance = member->instance};
+    memcpy(node.id, member->id, sizeof(node.id));
+    uint32_t index = rh_view_find(view, member->id);
+    if (index != RH_RING_NONE && view->members[index].instance == member->instance) {
+        return true; /* it has said that it adopted the view */
+    }
+    if (index != RH_RING_NONE && strcmp(view->members[index].peer, member->peer) == 0) {
+        return true; /* another process has its port */
+    }
+    if (rh_record_forgets(&membership->record, member->instance) ||
+        ref_list_has(&membership->replaced, &node)) {
+        return true;
+    }
+    const struct shown *shown = find_shown(membership, &node);
+    return shown != NULL && rh_epoch_compare(shown->epoch, view->epoch) >= 0;
+}
+
+/* Whether the record says nothing of who may still act. */
+static bool is_guarded_by_all(const struct rh_membership *membership)
+{
+    return membership->record.last.generation == 0 && membership->view->epoch.generation > 1 &&
+           !rh_record_forgets(&membership->record, RH_FORGOTTEN_UNKNOWN);
+}
+
+/* How many members of the record have to be heard of before the view can be recorded; they are put
+ * into |list| unless it is NULL. */
+static size_t list_awaited(const struct rh_membership *membership,
+                           struct rh_membership_awaited *list)
+{
+    const struct rh_record *record = &membership->record;
+    if (record->last.generation == 0 || record->members_count == 0 ||
+        rh_view_shares_chain(membership->view, record)) {
+        return 0;
+    }
+    size_t count = 0;
+    for (size_t i = 0; i < record->members_count; i++) {
+        const struct rh_record_member *member = &record->members[i];
+        if (is_settled(membership, member)) {
+            continue;
+        }
+        if (list != NULL) {
+            list[count] = (struct rh_membership_awaited){.node = {.instance = member->instance},
+                                                         .address = member->peer};
+            memcpy(list[count].node.id, member->id, sizeof(list[count].node.id));
+        }
+        count++;
+    }
+    return count;
+}
+
+/* Whether the core wants the adopted view to be recorded, and it is not. */
+static bool is_wanted(const struct rh_membership *membership)
+{
+    return membership->view != NULL && membership->config_good && !membership->finishing &&
+           rh_epoch_compare(membership->complete, membership->view->epoch) == 0 &&
+           membership->found.generation == membership->view->epoch.generation &&
+           rh_epoch_compare(membership->record.last, membership->view->epoch) < 0;
+}
+
+bool record_is_due(const struct rh_membership *membership)
+{
+    return is_wanted(membership) && membership->now_ms >= membership->record_ms &&
+           membership->chain[0] != '\0' && list_awaited(membership, NULL) == 0 &&
+           !is_guarded_by_all(membership);
+}
+
+/* For the log: as many ids as fit. */
+static void format_awaited(const struct rh_membership *membership, char *text, size_t size)
+{
+    size_t used = 0;
+    (void)snprintf(text, size, "%s", "everyone who was there before");
+    for (size_t i = 0; i < membership->awaited_count && used < size; i++) {
+        int length = snprintf(text + used, size - used, "%s%s", used == 0 ? "" : ",",
+                              membership->awaited[i].node.id);
+        used += length > 0 ? (size_t)length : 0;
+    }
+}
+
+static void note_awaited(struct rh_membership *membership)
+{
+    if (membership->now_ms < membership->awaited_note_ms) {
+        return;
+    }
+    membership->awaited_note_ms = membership->now_ms + AWAITED_NOTE_MS;
+    char names[256];
+    format_awaited(membership, names, sizeof(names));
+    membership_note(membership, RH_NOTE_WARN,
+                    "record_waits epoch=%" PRId64 " for=\"%s\" reason=\"they were members of the "
+                    "last complete view and may still serve; if they do not run: ringhop recover\"",
+                    membership->view->epoch.pzxid, names);
+}
+
+/* Makes `awaited` what it has to be. */
+static void settle_awaited(struct rh_membership *membership)
+{
+    size_t count = is_wanted(membership) ? list_awaited(membership, NULL) : 0;
+    if (count == 0 && membership->awaited_count == 0) {
+        return;
+    }
+    struct rh_membership_awaited *list = calloc(count + 1, sizeof(*list));
+    if (list == NULL) {
+        count = 0; /* listed after the next event: they point into a record that may be gone */
+    } else {
+        (void)list_awaited(membership, list);
+    }
+    bool same = count == membership->awaited_count;
+    for (size_t i = 0; i < count && same; i++) {
+        same = rh_node_ref_equal(&list[i].node, &membership->awaited[i].node);
+    }
+    free(membership->awaited);
+    membership->awaited = list;
+    membership->awaited_count = count;
+    if (!same) {
+        (void)membership_act(membership, RH_MEMBERSHIP_AWAITED);
+    }
+}
+
+static bool is_waiting(const struct rh_membership *membership)
+{
+    return is_wanted(membership) &&
+           (list_awaited(membership, NULL) > 0 || is_guarded_by_all(membership));
+}
+
+static void tell_recorded(struct rh_membership *membership)
+{
+    if (membership->view == NULL ||
+        rh_epoch_compare(membership->record.last, membership->view->epoch) != 0 ||
+        rh_epoch_compare(membership->recorded_told, membership->view->epoch) == 0) {
+        return;
+    }
+    membership->recorded_told = membership->view->epoch;
+    membership_act(membership, RH_MEMBERSHIP_RECORDED)->epoch = membership->view->epoch;
+}
+
+void record_settle(struct rh_membership *membership)
+{
+    tell_recorded(membership);
+    settle_awaited(membership);
+    if (is_waiting(membership)) {
+        note_awaited(membership);
+    }
+}
+
+uint64_t record_deadline_ms(const struct rh_membership *membership)
+{
+    if (is_waiting(membership)) {
+        return membership->awaited_note_ms;
+    }
+    bool later = is_wanted(membership) && membership->record_ms > membership->now_ms;
+    return later ? membership->record_ms : NEVER;
+}
+
+/* Events. */
+
+/* Nodes have all they need at the same time. So that they do not all write, each lets those before
+ * it in the view go first for a moment; two are soon enough. */
+static uint64_t patience_ms(const struct rh_membership *membership)
+{
+    uint32_t index = rh_view_find(membership->view, membership->own.id);
+    uint64_t steps = index == RH_RING_NONE || index < 2 ? 0 : index - 1;
+    return RECORD_STEP_MS * (steps > RECORD_STEPS_MAX ? RECORD_STEPS_MAX : steps);
+}
+
+void record_on_complete(struct rh_membership *membership, struct rh_epoch epoch)
+{
+    if (membership->view == NULL || rh_epoch_compare(epoch, membership->view->epoch) != 0 ||
+        rh_epoch_compare(epoch, membership->complete) == 0) {
+        return;
+    }
+    membership->complete = epoch;
+    membership->record_ms = membership->now_ms + patience_ms(membership);
+    membership->awaited_note_ms = membership->now_ms + 1000;
+}
+
+static struct shown *add_shown(struct rh_membership *membership, const struct rh_node_ref *node)
+{
+    if (membership->shown_count >= RH_MEMBERSHIP_MEMBERS_MAX) {
+        return NULL;
+    }
+    if (membership->shown_count == membership->shown_capacity) {
+        size_t capacity = membership->shown_capacity == 0 ? 8 : 2 * membership->shown_capacity;
+        struct shown *shown = realloc(membership->shown, capacity * sizeof(*shown));
+        if (shown == NULL) {
+            return NULL;
+        }
+        membership->shown = shown;
+        membership->shown_capacity = capacity;
+    }
+    struct shown *shown = &membership->shown[membership->shown_count++];
+    *shown = (struct shown){.node = *node};
+    return shown;
+}
+
+void record_on_shown(struct rh_membership *membership, const struct rh_node_ref *node,
+                     struct rh_epoch epoch)
+{
+    struct shown *shown = NULL;
+    for (size_t i = 0; i < membership->shown_count && shown == NULL; i++) {
+        if (rh_node_ref_equal(&membership->shown[i].node, node)) {
+            shown = &membership->shown[i];
+        }
+    }
+    if (shown == NULL) {
+        shown = add_shown(membership, node);
+    }
+    if (shown != NULL && rh_epoch_compare(epoch, shown->epoch) > 0) {
+        shown->epoch = epoch;
+    }
+}
+
+void record_on_replaced(struct rh_membership *membership, const struct rh_node_ref *node)
+{
+    ref_list_add(&membership->replaced, node);
+}
+
+void record_on_adopted(struct rh_membership *membership)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < membership->shown_count; i++) {
+        /* What was shown below this view says nothing any more. */
+        if (rh_epoch_compare(membership->shown[i].epoch, membership->view->epoch) >= 0) {
+            membership->shown[kept++] = membership->shown[i];
+        }
+    }
+    membership->shown_count = kept;
+    for (size_t i = membership->replaced.count; i > 0; i--) {
+        const struct rh_node_ref node = membership->replaced.items[i - 1];
+        if (rh_record_find(&membership->record, node.instance) ==
+            membership->record.members_count) {
+            ref_list_remove(&membership->replaced, &node);
+        }
+    }
+}
+
+const struct rh_membership_awaited *rh_membership_awaited(const struct rh_membership *membership,
+                                                          size_t *ret_count)
+{
+    *ret_count = membership->awaited_count;
+    return membership->awaited;
+}
