@@ -49,11 +49,11 @@ void *rh_arena_alloc(struct rh_arena *arena, size_t size)
         arena->failed = RH_ERR_NO_MEMORY;
         return NULL;
     }
-    if (size > arena->size_max || arena->size > arena->size_max - size) {
+    size_t padded = (size + align - 1) / align * align;
+    if (padded > arena->size_max || arena->size > arena->size_max - padded) {
         arena->failed = RH_ERR_FULL;
         return NULL;
     }
-    size_t padded = (size + align - 1) / align * align;
     struct rh_arena_chunk *chunk = arena->chunks;
     if (chunk == NULL || chunk->capacity - chunk->used < padded) {
         size_t capacity = padded > arena->chunk_size ? padded : arena->chunk_size;
@@ -69,6 +69,6 @@ void *rh_arena_alloc(struct rh_arena *arena, size_t size)
     }
     void *piece = chunk->data + chunk->used;
     chunk->used += padded;
-    arena->size += size;
+    arena->size += padded;
     return piece;
 }

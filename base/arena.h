@@ -17,7 +17,7 @@ struct rh_arena_chunk;
 struct rh_arena {
     struct rh_arena_chunk *chunks; /* newest first; the last one is kept by reset */
     size_t chunk_size;             /* of a chunk, unless a piece needs a larger one */
-    size_t size;                   /* handed out since the last reset */
+    size_t size;                   /* handed out since the last reset, padding included */
     size_t size_max;
     int failed; /* since the last reset: 0, RH_ERR_FULL (size_max) or RH_ERR_NO_MEMORY */
 };
@@ -28,7 +28,7 @@ void rh_arena_init(struct rh_arena *arena, size_t chunk_size);
 /* Frees everything; a zeroed struct is allowed. */
 void rh_arena_finish(struct rh_arena *arena);
 
-/* Takes back all pieces, and allows |size_max| bytes of new ones. */
+/* Takes back all pieces, and allows |size_max| bytes of new ones, padding included. */
 void rh_arena_reset(struct rh_arena *arena, size_t size_max);
 
 /* |size| uninitialised bytes, aligned for anything, valid until reset or finish. NULL: out of

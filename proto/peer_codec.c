@@ -13,9 +13,9 @@
  */
 
 #define ARENA_CHUNK_SIZE  4096
-#define DENSE_SIZE_MAX    (3U * RH_PEER_BATCH_SIZE)
-#define DENSE_FACTOR      32
-#define SPARSE_FACTOR     4
+#define SIZE_FACTOR       4
+#define SIZE_FACTOR_SHORT 64
+#define SIZE_MORE         (4U << 20)
 #define WRITER_CHUNK_SIZE (16U * 1024)
 #define INPUT_KEPT_SIZE   (256U * 1024) /* input memory that an idle decoder may hold */
 
@@ -160,13 +160,14 @@ static int next_frame(struct rh_peer_decoder *decoder, struct rh_bytes *ret_body
 
 /*
  * The memory that a frame of |size| may unpack to: the bytes again, and beside them a struct for
- * each part. Those of short items are many times the items' size, but a message has few such: its
- * sender ends a list at RH_PEER_BATCH_SIZE.
+ * each part. For the shortest items of a list these are fifty times the item, but a message has few
+ * such: its sender ends a list at RH_PEER_BATCH_SIZE.
  */
 static size_t arena_size_max(size_t size)
 {
-    size_t dense = size < DENSE_SIZE_MAX ? size : DENSE_SIZE_MAX;
-    return dense * DENSE_FACTOR + (size - dense) * SPARSE_FACTOR + ARENA_CHUNK_SIZE;
+    size_t dense = SIZE_FACTOR_SHORT * size;
+    size_t sparse = SIZE_FACTOR * size + SIZE_MORE;
+    return (dense < sparse ? dense : sparse) + ARENA_CHUNK_SIZE;
 }
 
 /* Reads one frame's body. On success |ret_message| points into the arena only. */

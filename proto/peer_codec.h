@@ -27,9 +27,8 @@ struct rh_peer_decoder;
 
 /*
  * A decoder for one byte stream. It holds at most one frame and what was fed beyond it, and
- * unpacks with memory of its own of which it keeps a little between messages; a frame may need 32
- * times its first 192 KiB of it, and 4 times what is beyond, and is refused if it wants more.
- * RH_ERR_NO_MEMORY.
+ * unpacks with memory of its own of which it keeps a little between messages. A frame that wants
+ * more of it than 64 times its size, or four times and 4 MiB, is refused. RH_ERR_NO_MEMORY.
  */
 RH_MUST_CHECK int rh_peer_decoder_create(size_t frame_size_max,
                                          struct rh_peer_decoder **ret_decoder);

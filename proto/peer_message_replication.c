@@ -2,11 +2,25 @@
 /* Ranges of what proto/peer_replication.h declares. */
 #include "proto/peer_message_internal.h"
 
+#include <stdio.h>
+
 #define VIEW_NAME_SIZE_MAX 75 /* a node id, a dot and ten digits */
 
 static int fail(const char *name, const char *field, const char *what, struct rh_reason *reason)
 {
     return rh_fail(reason, RH_ERR_INVALID, "%s.%s: %s", name, field, what);
+}
+
+/*
+ * Items of lists are checked without a reason first, and again for it with their name when they
+ * fail: to write it beforehand would cost more than the checks.
+ */
+#define ITEM_NAME_SIZE 64
+
+static void item_name(char out[static ITEM_NAME_SIZE], const char *name, const char *field,
+                      size_t index)
+{
+    (void)snprintf(out, ITEM_NAME_SIZE, "%s.%s[%zu]", name, field, index);
 }
 
 /* ---- parts ---- */
@@ -107,47 +121,49 @@ static bool content_type_valid(struct rh_bytes text)
 
 /* ---- operations and ids ---- */
 
-static int fail_operation(size_t index, const char *name, const char *field, const char *what,
-                          struct rh_reason *reason)
-{
-    return rh_fail(reason, RH_ERR_INVALID, "%s.operations[%zu].%s: %s", name, index, field, what);
-}
-
-/* What depends on the kind of operation. */
-static int check_operation(const struct rh_peer_operation *operation, size_t index,
+/* |in_order|: whether its seq fits its place. */
+static int check_operation(const struct rh_peer_operation *operation, bool in_order,
                            const char *name, struct rh_reason *reason)
 {
+    if ((unsigned)operation->kind >= RH_PEER_OPERATION_KINDS) {
+        return fail(name, "kind", "unknown", reason);
+    }
+    if (!in_order) {
+        return fail(name, "seq", "out of order", reason);
+    }
+    if (operation->time_ms < 0) {
+        return fail(name, "time_ms", "negative", reason);
+    }
     switch (operation->kind) {
     case RH_PEER_OPERATION_MESSAGE:
         if (operation->version != 0) {
-            return fail_operation(index, name, "version", "of a message", reason);
+            return fail(name, "version", "of a message", reason);
         }
         if (!rh_message_id_valid(operation->id)) {
-            return fail_operation(index, name, "id", "not a message id", reason);
+            return fail(name, "id", "not a message id", reason);
         }
         return rh_peer_check_payload(&operation->payload, name, reason);
     case RH_PEER_OPERATION_STATE:
         if (!content_type_valid(operation->id)) {
-            return fail_operation(index, name, "id", "not a content type", reason);
+            return fail(name, "id", "not a content type", reason);
         }
         break;
     case RH_PEER_OPERATION_STATE_DELETE:
         if (operation->id.size > 0) {
-            return fail_operation(index, name, "id", "of a removal", reason);
+            return fail(name, "id", "of a removal", reason);
         }
         if (operation->payload.bytes.size > 0) {
-            return fail_operation(index, name, "payload", "of a removal", reason);
+            return fail(name, "payload", "of a removal", reason);
         }
         break;
     case RH_PEER_OPERATION_KINDS:
-    default:
-        return fail_operation(index, name, "kind", "unknown", reason);
+        break;
     }
     if (operation->version == 0) {
-        return fail_operation(index, name, "version", "is 0", reason);
+        return fail(name, "version", "is 0", reason);
     }
     if (operation->payload.kind != RH_PAYLOAD_BINARY) {
-        return fail_operation(index, name, "payload_kind", "of a state document", reason);
+        return fail(name, "payload_kind", "of a state document", reason);
     }
     return 0;
 }
@@ -162,18 +178,21 @@ static int check_operations(const struct rh_peer_operations *operations, const c
     if ((operations->first_op == 0) != (count == 0)) {
         return fail(name, "first_op", "0 beside operations, or without any not 0", reason);
     }
-    int rv = check_number(operations->first_op + count, name, "first_op", reason);
+    int rv = check_number(operations->first_op, name, "first_op", reason);
+    if (rv == 0 && count > 0) {
+        rv = check_number(operations->first_op + count - 1, name, "first_op", reason);
+    }
     for (size_t i = 0; rv == 0 && i < count; i++) {
         const struct rh_peer_operation *operation = &operations->items[i];
         uint64_t step = operation->kind == RH_PEER_OPERATION_MESSAGE ? 1 : 0;
-        if (operation->seq < step || operation->seq > operations->first_op + i ||
-            (i > 0 && operation->seq != operation[-1].seq + step)) {
-            return fail_operation(i, name, "seq", "out of order", reason);
+        bool in_order = operation->seq >= step && operation->seq <= operations->first_op + i &&
+                        (i == 0 || operation->seq == operation[-1].seq + step);
+        rv = check_operation(operation, in_order, name, NULL);
+        if (rv != 0) {
+            char item[ITEM_NAME_SIZE];
+            item_name(item, name, "operations", i);
+            return check_operation(operation, in_order, item, reason);
         }
-        if (operation->time_ms < 0) {
-            return fail_operation(i, name, "time_ms", "negative", reason);
-        }
-        rv = check_operation(operation, i, name, reason);
     }
     return rv;
 }
@@ -424,9 +443,9 @@ int rh_peer_check_refused(const struct rh_peer_message *message, struct rh_reaso
 
 /* ---- view change ---- */
 
-static int check_reported(const struct rh_peer_copy *copy, struct rh_reason *reason)
+static int check_reported(const struct rh_peer_copy *copy, const char *name,
+                          struct rh_reason *reason)
 {
-    static const char name[] = "report.copies";
     bool gone = term_is_none(copy->term);
     int rv = gone ? rh_peer_check_key(copy->key, name, reason)
                   : check_copy(copy->key, copy->incarnation, copy->term, name, reason);
@@ -463,9 +482,10 @@ int rh_peer_check_report(const struct rh_peer_message *message, struct rh_reason
         return fail("report", "copies", "too many", reason);
     }
     for (size_t i = 0; i < report->count; i++) {
-        int rv = check_reported(&report->copies[i], reason);
-        if (rv != 0) {
-            return rv;
+        if (check_reported(&report->copies[i], "report", NULL) != 0) {
+            char item[ITEM_NAME_SIZE];
+            item_name(item, "report", "copies", i);
+            return check_reported(&report->copies[i], item, reason);
         }
     }
     return 0;
@@ -557,14 +577,12 @@ int rh_peer_check_view(const struct rh_peer_message *message, struct rh_reason *
     }
     for (size_t i = 0; i < view->members_count; i++) {
         const struct rh_peer_view_member *member = &view->members[i];
-        if (!view_name_valid(member->name)) {
-            return fail("view", "members.name", "not a name of a registration", reason);
-        }
-        if (member->czxid < 0) {
-            return fail("view", "members.czxid", "negative", reason);
-        }
-        if (member->data.size > RH_PEER_VIEW_DATA_SIZE_MAX) {
-            return fail("view", "members.data", "too large", reason);
+        const char *what = !view_name_valid(member->name)                   ? "name"
+                           : member->czxid < 0                              ? "czxid"
+                           : member->data.size > RH_PEER_VIEW_DATA_SIZE_MAX ? "data"
+                                                                            : NULL;
+        if (what != NULL) {
+            return rh_fail(reason, RH_ERR_INVALID, "view.members[%zu].%s: out of range", i, what);
         }
     }
     return 0;

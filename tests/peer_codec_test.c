@@ -565,7 +565,7 @@ static void an_arena_hands_out_aligned_pieces_up_to_its_limit(void **state RH_UN
     struct rh_arena arena;
     rh_arena_init(&arena, 256);
     for (unsigned round = 0; round < 3; round++) {
-        rh_arena_reset(&arena, 1000);
+        rh_arena_reset(&arena, 9 * 112 + 31);
         char *pieces[9];
         for (size_t i = 0; i < 9; i++) {
             pieces[i] = rh_arena_alloc(&arena, 111);
@@ -578,9 +578,10 @@ static void an_arena_hands_out_aligned_pieces_up_to_its_limit(void **state RH_UN
             assert_int_equal(pieces[i][110], i);
         }
         assert_int_equal(arena.failed, 0);
-        assert_null(rh_arena_alloc(&arena, 2));
+        assert_null(rh_arena_alloc(&arena, 17));
         assert_int_equal(arena.failed, RH_ERR_FULL);
         assert_non_null(rh_arena_alloc(&arena, 1));
+        assert_null(rh_arena_alloc(&arena, 1));
     }
     rh_arena_reset(&arena, SIZE_MAX);
     rh_test_allocation_fail(1);
