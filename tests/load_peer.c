@@ -200,13 +200,15 @@ static void on_dead(void *context, const struct rh_node_ref *node, enum rh_ev_pe
 static void on_epoch(void *context, const struct rh_node_ref *node, struct rh_epoch epoch)
 {
     (void)context;
-    (void)node;
-    rh_zk_membership_peer_epoch(load.membership, epoch);
+    rh_zk_membership_peer_epoch(load.membership, node, epoch);
 }
 
-static void on_view(void *context, struct rh_view *view)
+static void on_view(void *context, struct rh_view *view, struct rh_epoch registration_epoch,
+                    uint64_t ignorant_until_ms)
 {
     (void)context;
+    (void)registration_epoch;
+    (void)ignorant_until_ms;
     struct rh_ev_peer_member members[MEMBERS_MAX] = {0};
     rh_view_give(load.view);
     load.view = rh_view_take(view);
