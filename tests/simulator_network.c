@@ -19,7 +19,8 @@
 #define REFUSED_SPAN_MS  1000U
 #define REFUSALS_MIN     3U
 #define STOOD_MS         1000U
-#define STALL_MS         25U /* how often a way that is cut is tried */
+#define ASKED_MS         900U /* until an answer to all that were asked is given up */
+#define STALL_MS         25U  /* how often a way that is cut is tried */
 
 enum link_state { LINK_NONE, LINK_WAITING, LINK_DIALLING, LINK_UP };
 
@@ -76,6 +77,8 @@ struct sim_network {
     struct link links[SIM_NODES_MAX][SIM_NODES_MAX];
     struct rh_epoch epoch[SIM_NODES_MAX];             /* that frames carry */
     struct shown shown[SIM_NODES_MAX][SIM_NODES_MAX]; /* to whom, by whom */
+    uint64_t members[SIM_NODES_MAX][SIM_NODES_MAX];   /* of the view: instances */
+    uint64_t awaited[SIM_NODES_MAX][SIM_NODES_MAX];   /* beside them: instances */
     int cut[SIM_NODES_MAX][SIM_NODES_MAX];
     int firewall[SIM_NODES_MAX][SIM_NODES_MAX];
     uint64_t deceived[SIM_NODES_MAX][SIM_NODES_MAX]; /* instance */
@@ -476,6 +479,9 @@ static void came_up(struct sim *sim, const struct hello *hello)
     sim_trace(sim, "n%d: link to n%d: up", hello->node, hello->peer);
     struct rh_node_ref ref = link->node;
     sim_node_peer_up(sim, hello->node, &ref);
+    if (ref.instance == sim->network->awaited[hello->node][hello->peer]) {
+        sim_node_show_view(sim, hello->node, &ref);
+    }
     note_epoch(sim, hello->node, hello->peer, hello->peer_instance, hello->epoch);
     const struct sim_node *peer = sim->nodes[hello->peer];
     if (!peer->running || peer->instance != hello->peer_instance) {
@@ -515,7 +521,9 @@ static void run_hello(struct sim *sim, struct sim_event *event)
         return;
     }
     dial_failed(sim, hello->node, hello->peer);
+    struct rh_node_ref replaced = link->node;
     report_dead(sim, hello->node, hello->peer);
+    sim_node_peer_replaced(sim, hello->node, &replaced);
 }
 
 /* What the kernel of the other side says to a SYN. */
@@ -574,29 +582,118 @@ static void drop_link(struct sim *sim, int node, int peer)
     *link = (struct link){.turn = link->turn + 1};
 }
 
+/* A link to each member of the view, and to who is awaited. */
+static void set_link(struct sim *sim, int node, int peer)
+{
+    struct sim_network *network = sim->network;
+    struct link *link = &network->links[node][peer];
+    uint64_t instance = network->members[node][peer];
+    instance = instance == 0 ? network->awaited[node][peer] : instance;
+    if (link->state != LINK_NONE && link->node.instance != instance) {
+        drop_link(sim, node, peer);
+    }
+    if (instance != 0 && link->state == LINK_NONE) {
+        link->node.instance = instance;
+        memcpy(link->node.id, sim->nodes[peer]->id, sizeof(link->node.id));
+        link->backoff_ms = BACKOFF_MIN_MS;
+        wait_to_dial(sim, node, peer, 0);
+    } else if (link->state == LINK_UP) {
+        send_frame(sim, link->connection, false, FRAME_PING, rh_bytes(NULL, 0));
+    }
+}
+
 void sim_network_set_view(struct sim *sim, int node, const struct rh_view *view)
 {
     struct sim_network *network = sim->network;
     network->epoch[node] = view->epoch;
     for (int peer = 0; peer < sim->nodes_count; peer++) {
-        struct link *link = &network->links[node][peer];
         uint32_t index = rh_view_find(view, sim->nodes[peer]->id);
+        bool there = index != RH_RING_NONE && sim_node_of(&view->members[index]) == peer;
+        network->members[node][peer] = there ? view->members[index].instance : 0;
+        if (peer != node) {
+            set_link(sim, node, peer);
+        }
+    }
+}
+
+void sim_network_set_awaited(struct sim *sim, int node, const struct rh_membership_awaited *awaited,
+                             size_t count)
+{
+    struct sim_network *network = sim->network;
+    memset(network->awaited[node], 0, sizeof(network->awaited[node]));
+    for (size_t i = 0; i < count; i++) {
+        network->awaited[node][node_of_address(awaited[i].address)] = awaited[i].node.instance;
+    }
+    for (int peer = 0; peer < sim->nodes_count; peer++) {
+        if (peer != node && network->members[node][peer] == 0) {
+            set_link(sim, node, peer);
+        }
+    }
+}
+
+void sim_network_show_awaited(struct sim *sim, int node)
+{
+    struct sim_network *network = sim->network;
+    for (int peer = 0; peer < sim->nodes_count; peer++) {
+        const struct link *link = &network->links[node][peer];
+        if (link->state == LINK_UP && link->node.instance == network->awaited[node][peer]) {
+            struct rh_node_ref ref = link->node;
+            sim_node_show_view(sim, node, &ref);
+        }
+    }
+}
+
+/* A question to a node of the config file, of which any process may run there. */
+struct question {
+    struct sim_event event;
+    int node;
+    uint64_t instance;
+    int peer; /* -1: all have been asked */
+    bool back;
+    uint64_t peer_instance;
+    struct rh_epoch epoch;
+};
+
+static void run_question(struct sim *sim, struct sim_event *event)
+{
+    struct question *question = rh_container_of(event, struct question, event);
+    if (question->back || question->peer < 0) {
+        if (!sim_node_takes(sim, question->node, question->instance, event)) {
+            return;
+        }
+        if (question->peer < 0) {
+            sim_node_peers_asked(sim, question->node);
+            return;
+        }
+        struct rh_node_ref from = {.instance = question->peer_instance};
+        memcpy(from.id, sim->nodes[question->peer]->id, sizeof(from.id));
+        sim_node_peer_epoch(sim, question->node, &from, question->epoch);
+        return;
+    }
+    const struct sim_node *peer = sim->nodes[question->peer];
+    if (!peer->running || peer->paused || is_cut(sim->network, question->node, question->peer) ||
+        sim->network->firewall[question->node][question->peer] > 0) {
+        return;
+    }
+    question->back = true;
+    question->peer_instance = peer->instance;
+    question->epoch = sim->network->epoch[question->peer];
+    sim_keep(event);
+    sim_after(sim, sim_delay_ms(sim), event);
+}
+
+void sim_network_ask_all(struct sim *sim, int node)
+{
+    uint64_t last_ms = ASKED_MS;
+    for (int peer = -1; peer < sim->nodes_count; peer++) {
         if (peer == node) {
             continue;
         }
-        bool there = index != RH_RING_NONE && sim_node_of(&view->members[index]) == peer;
-        uint64_t instance = there ? view->members[index].instance : 0;
-        if (link->state != LINK_NONE && link->node.instance != instance) {
-            drop_link(sim, node, peer);
-        }
-        if (instance != 0 && link->state == LINK_NONE) {
-            link->node.instance = instance;
-            memcpy(link->node.id, sim->nodes[peer]->id, sizeof(link->node.id));
-            link->backoff_ms = BACKOFF_MIN_MS;
-            wait_to_dial(sim, node, peer, 0);
-        } else if (link->state == LINK_UP) {
-            send_frame(sim, link->connection, false, FRAME_PING, rh_bytes(NULL, 0));
-        }
+        struct question *question = sim_event(sizeof(*question), run_question);
+        question->node = node;
+        question->instance = sim->nodes[node]->instance;
+        question->peer = peer;
+        sim_after(sim, peer < 0 ? last_ms : sim_delay_ms(sim), &question->event);
     }
 }
 
@@ -799,6 +896,8 @@ void sim_network_attach(struct sim *sim, int node)
 {
     sim->network->epoch[node] = (struct rh_epoch){0};
     memset(sim->network->shown[node], 0, sizeof(sim->network->shown[node]));
+    memset(sim->network->members[node], 0, sizeof(sim->network->members[node]));
+    memset(sim->network->awaited[node], 0, sizeof(sim->network->awaited[node]));
     for (int peer = 0; peer < sim->nodes_count; peer++) {
         struct link *link = &sim->network->links[node][peer];
         *link = (struct link){.turn = link->turn + 1};

@@ -11,7 +11,7 @@
  * wait, as TCP would send them again; a connection that breaks loses what has not arrived.
  */
 
-#include "node/view.h"
+#include "node/membership.h"
 #include "proto/peer_message.h"
 #include "tests/simulator.h"
 
@@ -26,6 +26,15 @@ void sim_network_detach(struct sim *sim, int node);
 
 /* What the daemon does on adopting a view: rh_ev_peer_set_epoch() and rh_ev_peer_set_members(). */
 void sim_network_set_view(struct sim *sim, int node, const struct rh_view *view);
+
+/* Who must be heard of beside the members of the view; where a link to one is up, it is shown our
+ * view: when it comes up, and by sim_network_show_awaited(). */
+void sim_network_set_awaited(struct sim *sim, int node, const struct rh_membership_awaited *awaited,
+                             size_t count);
+void sim_network_show_awaited(struct sim *sim, int node);
+
+/* Asks all other nodes which epoch they are in. */
+void sim_network_ask_all(struct sim *sim, int node);
 
 /* rh_ev_peer_send(): false when the link is not up. */
 bool sim_network_send(struct sim *sim, int node, const struct rh_node_ref *to,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/simulator_node.h"
 
+#include "node/view_shown.h"
 #include "router/redirect.h"
 #include "tests/simulator_check.h"
 #include "tests/simulator_clients.h"
@@ -486,6 +487,10 @@ static void enqueue(struct sim *sim, struct sim_node *node,
 
 static void send_to_peer(struct sim *sim, struct sim_node *node, struct rh_action *action)
 {
+    if (action->send.message.kind == RH_PEER_LEASE_GRANT &&
+        rh_membership_holds_without(node->machine, &action->send.to)) {
+        return; /* R3: a later view without the asker is put off */
+    }
     if (sim_mutates(sim, SIM_MUTATION_NO_ANSWERS) &&
         action->send.message.kind == RH_PEER_PUBLISH_ANSWER) {
         return;
@@ -508,6 +513,44 @@ static void on_trace(struct sim *sim, const struct sim_node *node,
         sim_describe_trace(trace, text);
         sim_trace(sim, "n%d: %s", node->index, text);
     }
+}
+
+/* A view that a peer has shown, to the membership when it has its turn. */
+static void on_peer_view(struct sim *sim, struct sim_node *node,
+                         const struct rh_peer_message *message)
+{
+    struct rh_reason reason;
+    struct rh_membership_event event = {.kind = RH_MEMBERSHIP_PEER_VIEW};
+    if (rh_view_read(&message->view, &event.view, &reason) != 0) {
+        sim_fail(sim, "n%d: a view of a peer cannot be read: %s", node->index, reason.text);
+        return;
+    }
+    enqueue(sim, node, &event); /* which gives the view back */
+}
+
+void sim_node_show_view(struct sim *sim, int index, const struct rh_node_ref *peer)
+{
+    struct sim_node *node = sim->nodes[index];
+    const struct rh_view *view = rh_core_view(node->core);
+    struct rh_view_shown *shown = NULL;
+    if (view == NULL) {
+        return;
+    }
+    if (rh_view_show(view, &shown) != 0) {
+        abort();
+    }
+    const struct rh_peer_message message = {
+        .kind = RH_PEER_VIEW, .epoch = node->epoch, .view = *rh_view_shown_message(shown)};
+    (void)sim_network_send(sim, index, peer, &message);
+    rh_view_shown_destroy(shown);
+}
+
+static void promise(struct sim *sim, struct sim_node *node, const struct rh_action *action)
+{
+    struct rh_membership_event event = {
+        .kind = RH_MEMBERSHIP_PROMISE,
+        .promise = {.peer = action->promise.peer, .until_ms = action->promise.until_ms}};
+    enqueue(sim, node, &event);
 }
 
 static void perform_core(struct sim *sim, struct sim_node *node, struct rh_action *action)
@@ -555,10 +598,21 @@ static void perform_core(struct sim *sim, struct sim_node *node, struct rh_actio
         on_trace(sim, node, &action->trace);
         return;
     case RH_ACTION_COMPLETE:
+        enqueue(
+            sim, node,
+            &(struct rh_membership_event){.kind = RH_MEMBERSHIP_COMPLETE, .epoch = action->epoch});
+        return;
     case RH_ACTION_PROVE:
+        enqueue(sim, node, &(struct rh_membership_event){.kind = RH_MEMBERSHIP_PROVE});
+        return;
     case RH_ACTION_PROMISE:
+        promise(sim, node, action);
+        return;
     case RH_ACTION_PEER_VIEW:
+        on_peer_view(sim, node, action->peer_view);
+        return;
     case RH_ACTION_SHOW_VIEW:
+        sim_node_show_view(sim, node->index, &action->peer);
         return;
     }
     assert(false && "kind of action");
@@ -602,7 +656,7 @@ static void step_core(struct sim *sim, struct sim_node *node, struct rh_event *e
 
 struct queued {
     struct rh_list link;
-    struct rh_membership_event event; /* without data */
+    struct rh_membership_event event; /* without data; a view is its own */
 };
 
 static void deliver(struct sim *sim, struct sim_node *node,
@@ -657,8 +711,10 @@ static void drop_lost_peers(struct sim *sim, struct sim_node *node, const struct
     }
 }
 
-static void on_view(struct sim *sim, struct sim_node *node, struct rh_view *view)
+static void on_view(struct sim *sim, struct sim_node *node,
+                    const struct rh_membership_action *action)
 {
+    struct rh_view *view = action->view;
     struct rh_view *before = rh_core_view(node->core);
     before = before == NULL ? NULL : rh_view_take(before);
     if (before != NULL && sim_mutates(sim, SIM_MUTATION_OLD_VIEW) && sim_chance(sim, 300)) {
@@ -673,8 +729,38 @@ static void on_view(struct sim *sim, struct sim_node *node, struct rh_view *view
     sim_network_set_view(sim, node->index, view);
     drop_lost_peers(sim, node, before, view);
     rh_view_give(before);
-    struct rh_event event = {.kind = RH_EVENT_VIEW, .view = view};
+    struct rh_event event = {.kind = RH_EVENT_VIEW,
+                             .view = view,
+                             .registration_epoch = action->registration_epoch,
+                             .ignorant_until_ms = action->ignorant_until_ms};
     step_core(sim, node, &event);
+    if (sim->replicated) {
+        sim_network_show_awaited(sim, node->index);
+    }
+}
+
+/* What only nodes that replicate are told. */
+static void tell_core(struct sim *sim, struct sim_node *node,
+                      const struct rh_membership_action *action)
+{
+    struct rh_event event = {.kind = RH_EVENT_LOST};
+    switch ((unsigned)action->kind) {
+    case RH_MEMBERSHIP_LOST:
+        sim_trace(sim, "n%d: is lost", node->index);
+        break;
+    case RH_MEMBERSHIP_RECORDED:
+        event.kind = RH_EVENT_RECORDED;
+        event.epoch = action->epoch;
+        sim_trace(sim, "n%d: %" PRIu64 "/%" PRId64 " is recorded", node->index,
+                  action->epoch.generation, action->epoch.pzxid);
+        break;
+    default:
+        event.kind = action->kind == RH_MEMBERSHIP_PROOF ? RH_EVENT_PROOF : RH_EVENT_HEARD;
+        event.at_ms = action->at_ms;
+    }
+    if (sim->replicated) {
+        step_core(sim, node, &event);
+    }
 }
 
 static void run_exit(struct sim *sim, struct sim_event *event)
@@ -705,7 +791,7 @@ static void perform_machine(struct sim *sim, struct sim_node *node,
 {
     switch ((unsigned)action->kind) {
     case RH_MEMBERSHIP_ADOPT:
-        on_view(sim, node, action->view);
+        on_view(sim, node, action);
         return;
     case RH_MEMBERSHIP_PROBE:
         node->probed = action->probe.node;
@@ -731,9 +817,17 @@ static void perform_machine(struct sim *sim, struct sim_node *node,
     case RH_MEMBERSHIP_PROOF:
     case RH_MEMBERSHIP_RECORDED:
     case RH_MEMBERSHIP_HEARD:
+        tell_core(sim, node, action);
+        return;
     case RH_MEMBERSHIP_ASK_PEERS:
-    case RH_MEMBERSHIP_AWAITED:
-        return; /* not of use without replication */
+        sim_network_ask_all(sim, node->index);
+        return;
+    case RH_MEMBERSHIP_AWAITED: {
+        size_t count = 0;
+        const struct rh_membership_awaited *awaited = rh_membership_awaited(node->machine, &count);
+        sim_network_set_awaited(sim, node->index, awaited, count);
+        return;
+    }
     default:
         sim_zookeeper_operate(sim, node->index, action);
     }
@@ -751,6 +845,14 @@ static void step_machine(struct sim *sim, struct sim_node *node,
     }
 }
 
+static void queued_free(struct queued *queued)
+{
+    if (queued->event.kind == RH_MEMBERSHIP_PEER_VIEW) {
+        rh_view_give(queued->event.view);
+    }
+    free(queued);
+}
+
 static void drain(struct sim *sim, struct sim_node *node)
 {
     while (!rh_list_empty(&node->queue)) {
@@ -758,7 +860,7 @@ static void drain(struct sim *sim, struct sim_node *node)
         struct queued *queued = rh_container_of(link, struct queued, link);
         rh_list_remove(link);
         step_machine(sim, node, &queued->event);
-        free(queued);
+        queued_free(queued);
     }
 }
 
@@ -836,6 +938,17 @@ void sim_node_peer_epoch(struct sim *sim, int index, const struct rh_node_ref *f
 {
     const struct rh_membership_event event = {.kind = RH_MEMBERSHIP_PEER_EPOCH,
                                               .peer_epoch = {.from = *from, .epoch = epoch}};
+    enqueue(sim, sim->nodes[index], &event);
+}
+
+void sim_node_peer_replaced(struct sim *sim, int index, const struct rh_node_ref *peer)
+{
+    peer_event(sim, index, RH_MEMBERSHIP_PEER_REPLACED, peer);
+}
+
+void sim_node_peers_asked(struct sim *sim, int index)
+{
+    const struct rh_membership_event event = {.kind = RH_MEMBERSHIP_PEERS_ASKED};
     enqueue(sim, sim->nodes[index], &event);
 }
 
@@ -1034,7 +1147,11 @@ static void create_machines(struct sim *sim, struct sim_node *node)
         .config_name = "cluster.yaml",
         .registration = {.instance = node->instance, .weight_milli = node->weight_milli},
         .grace_ms = sim_mutates(sim, SIM_MUTATION_NO_GRACE) ? 0 : SIM_GRACE_MS,
+        .prove = sim->replicated,
+        .wait_while_ignorant = sim->replicated,
+        .ask_peers = sim->replicated,
     };
+    options.config.session_timeout_ms = SIM_SESSION_TIMEOUT_MS;
     struct rh_registration *registration = &options.registration;
     (void)snprintf(registration->id, sizeof(registration->id), "%s", node->id);
     (void)snprintf(registration->url, sizeof(registration->url), "ws://h:%d",
@@ -1119,7 +1236,7 @@ static void end_process(struct sim *sim, struct sim_node *node, bool close_sessi
     }
     rh_list_each_safe (&node->queue, link) {
         rh_list_remove(link);
-        free(rh_container_of(link, struct queued, link));
+        queued_free(rh_container_of(link, struct queued, link));
     }
     rh_actions_finish(&node->core_actions);
     rh_core_destroy(node->core);

@@ -104,6 +104,8 @@ void sim_node_peer_down(struct sim *sim, int index, const struct rh_node_ref *pe
 void sim_node_peer_dead(struct sim *sim, int index, const struct rh_node_ref *peer);
 void sim_node_peer_epoch(struct sim *sim, int index, const struct rh_node_ref *from,
                          struct rh_epoch epoch);
+void sim_node_peer_replaced(struct sim *sim, int index, const struct rh_node_ref *peer);
+void sim_node_peers_asked(struct sim *sim, int index);
 void sim_node_probed(struct sim *sim, int index, enum rh_membership_probe result);
 
 /* --- from clients; called when the bytes have arrived and the process takes them --- */
@@ -126,6 +128,9 @@ void sim_node_hang_up(struct sim *sim, int index, uint64_t connection);
 void sim_node_publish(struct sim *sim, int index, uint64_t request, const char *key,
                       uint64_t message, bool nameless);
 void sim_node_inspect(struct sim *sim, int index, uint64_t request, const char *key);
+
+/* Sends |peer| the adopted view, if there is one. */
+void sim_node_show_view(struct sim *sim, int index, const struct rh_node_ref *peer);
 
 /* The connection of that number, or NULL. */
 struct sim_connection *sim_node_connection(const struct sim *sim, int index, uint64_t number);

@@ -654,12 +654,12 @@ static int unregister(struct sim *sim, const struct op *op)
     if (present(sim->zookeeper, path) == NULL) {
         return RH_ERR_NOT_FOUND;
     }
-    note_loss(sim, path, 0);
     struct rh_bytes data = rh_bytes(op->data, op->data_size);
     const struct version *config = present(sim->zookeeper, CONFIG);
     if (data.size > 0 && (config == NULL || config->version != op->version)) {
         return config == NULL ? RH_ERR_NOT_FOUND : RH_ERR_CONFLICT;
     }
+    note_loss(sim, path, 0);
     begin(sim->zookeeper);
     take(sim->zookeeper, path);
     if (data.size > 0) {
