@@ -65,7 +65,8 @@ static void perform(struct rh_daemon *daemon, const struct rh_action *action)
     case RH_ACTION_SHOW_VIEW:
     case RH_ACTION_RESET_PEER:
     case RH_ACTION_TRACE:
-        return; /* of replication, which is off */
+        rh_daemon_replication_perform(daemon, action);
+        return;
     case RH_ACTION_WELCOME:
     case RH_ACTION_DELIVER:
     case RH_ACTION_DELIVER_ALL:

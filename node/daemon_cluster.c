@@ -5,8 +5,9 @@
 #include <stdlib.h>
 
 /* What a frame may hold beside a payload that is larger than a batch: a state document, the batch
- * that was begun, and keys, message ids, groups, terms and numbers. */
-#define PEER_FRAME_MORE (256U * 1024U)
+ * that was begun, and keys, message ids, groups, terms and numbers; or it is a view of a thousand
+ * nodes. */
+#define PEER_FRAME_MORE (1024U * 1024U)
 
 /* ---- membership ---- */
 
@@ -31,21 +32,57 @@ static void drop_lost_peers(struct rh_daemon *daemon, const struct rh_view *befo
     }
 }
 
-static void set_members(struct rh_daemon *daemon, const struct rh_view *view)
+/* Those who come with the view and were awaited before: their links may be up by now. */
+static void add_new_peers(struct rh_daemon *daemon, const struct rh_view *before,
+                          const struct rh_view *view)
 {
-    struct rh_ev_peer_member *members = calloc(view->members_count + 1, sizeof(*members));
-    int rv = members == NULL ? RH_ERR_NO_MEMORY : 0;
-    for (size_t i = 0; members != NULL && i < view->members_count; i++) {
-        members[i].node.instance = view->members[i].instance;
-        memcpy(members[i].node.id, view->members[i].id, RH_NODE_ID_SIZE);
-        members[i].address = view->members[i].peer;
+    for (size_t i = 0; i < view->members_count; i++) {
+        const struct rh_registration *member = &view->members[i];
+        struct rh_node_ref node = {.instance = member->instance};
+        memcpy(node.id, member->id, RH_NODE_ID_SIZE);
+        bool is_new = before == NULL || !rh_view_has(before, member->id, member->instance);
+        if (is_new && rh_ev_peer_is_up(daemon->peers, &node)) {
+            peer_event(daemon, RH_EVENT_PEER_UP, &node);
+        }
+    }
+}
+
+static void set_links(struct rh_daemon *daemon, const struct rh_view *view)
+{
+    size_t awaited_count;
+    const struct rh_membership_awaited *awaited =
+        rh_zk_membership_awaited(daemon->membership, &awaited_count);
+    struct rh_ev_peer_member *links =
+        calloc(view->members_count + awaited_count + 1, sizeof(*links));
+    int rv = links == NULL ? RH_ERR_NO_MEMORY : 0;
+    size_t count = 0;
+    for (size_t i = 0; links != NULL && i < view->members_count; i++) {
+        links[count].node.instance = view->members[i].instance;
+        memcpy(links[count].node.id, view->members[i].id, RH_NODE_ID_SIZE);
+        links[count].address = view->members[i].peer;
+        count++;
+    }
+    for (size_t i = 0; links != NULL && i < awaited_count; i++) {
+        if (!rh_view_has(view, awaited[i].node.id, awaited[i].node.instance)) {
+            links[count].node = awaited[i].node;
+            links[count].address = awaited[i].address;
+            count++;
+        }
     }
     if (rv == 0) {
-        rv = rh_ev_peer_set_members(daemon->peers, members, view->members_count);
+        rv = rh_ev_peer_set_members(daemon->peers, links, count);
     }
-    free(members);
+    free(links);
     if (rv != 0) {
         rh_log(daemon->logger, RH_LOG_ERROR, "peers_incomplete reason=\"%s\"", rh_error_text(rv));
+    }
+}
+
+void rh_daemon_cluster_set_links(struct rh_daemon *daemon)
+{
+    const struct rh_view *view = rh_core_view(daemon->core);
+    if (view != NULL) {
+        set_links(daemon, view);
     }
 }
 
@@ -58,16 +95,19 @@ static void on_view(void *context, struct rh_view *view, struct rh_epoch registr
         before = rh_view_take(before);
     }
     daemon->epoch = view->epoch;
+    rh_daemon_replication_forget_shown(daemon);
     rh_ev_peer_set_epoch(daemon->peers, view->epoch);
-    set_members(daemon, view);
+    set_links(daemon, view);
     drop_lost_peers(daemon, before, view);
-    rh_view_give(before);
     rh_daemon_requests_view(daemon);
     struct rh_event event = {.kind = RH_EVENT_VIEW,
                              .view = view,
                              .registration_epoch = registration_epoch,
                              .ignorant_until_ms = ignorant_until_ms};
     rh_daemon_step(daemon, &event);
+    add_new_peers(daemon, before, view);
+    rh_daemon_replication_show_awaited(daemon);
+    rh_view_give(before);
 }
 
 static void on_fatal(void *context, const struct rh_reason *reason)
@@ -145,12 +185,26 @@ static void on_left(void *context)
     daemon->left = true;
 }
 
-static const struct rh_zk_membership_handler membership_handler = {
+static const struct rh_zk_membership_handler plain_handler = {
     .view = on_view,
     .fatal = on_fatal,
     .probe = on_probe,
     .request = on_operator_request,
     .left = on_left,
+};
+
+static const struct rh_zk_membership_handler replication_handler = {
+    .view = on_view,
+    .fatal = on_fatal,
+    .probe = on_probe,
+    .request = on_operator_request,
+    .left = on_left,
+    .lost = rh_daemon_replication_lost,
+    .proof = rh_daemon_replication_proof,
+    .recorded = rh_daemon_replication_recorded,
+    .heard = rh_daemon_replication_heard,
+    .ask_peers = rh_daemon_replication_ask_peers,
+    .awaited = rh_daemon_replication_awaited,
 };
 
 void rh_daemon_cluster_tick(struct rh_daemon *daemon)
@@ -187,24 +241,39 @@ static void on_message(void *context, const struct rh_node_ref *from,
     rh_daemon_step(context, &event);
 }
 
+/* Links also go to processes that are in no view: the core has to do with members only. */
+static bool is_member(const struct rh_daemon *daemon, const struct rh_node_ref *node)
+{
+    const struct rh_view *view = rh_core_view(daemon->core);
+    return view != NULL && rh_view_has(view, node->id, node->instance);
+}
+
 static void on_up(void *context, const struct rh_node_ref *node)
 {
     struct rh_daemon *daemon = context;
     rh_zk_membership_peer_up(daemon->membership, node);
-    peer_event(daemon, RH_EVENT_PEER_UP, node);
+    if (is_member(daemon, node)) {
+        peer_event(daemon, RH_EVENT_PEER_UP, node);
+    }
+    rh_daemon_replication_up(daemon, node);
 }
 
 static void on_down(void *context, const struct rh_node_ref *node, const char *reason RH_UNUSED)
 {
     struct rh_daemon *daemon = context;
     rh_zk_membership_peer_down(daemon->membership, node);
-    peer_event(daemon, RH_EVENT_PEER_DOWN, node);
+    if (is_member(daemon, node)) {
+        peer_event(daemon, RH_EVENT_PEER_DOWN, node);
+    }
 }
 
-static void on_dead(void *context, const struct rh_node_ref *node,
-                    enum rh_ev_peer_death death RH_UNUSED, const char *reason RH_UNUSED)
+static void on_dead(void *context, const struct rh_node_ref *node, enum rh_ev_peer_death death,
+                    const char *reason RH_UNUSED)
 {
     struct rh_daemon *daemon = context;
+    if (death == RH_EV_PEER_REPLACED) {
+        rh_zk_membership_peer_replaced(daemon->membership, node);
+    }
     rh_zk_membership_peer_dead(daemon->membership, node);
 }
 
@@ -283,7 +352,10 @@ int rh_daemon_cluster_start(struct rh_daemon *daemon, struct rh_reason *reason)
                    .session_timeout_ms = config->zookeeper.session_timeout_ms},
         .config_name = config->path,
         .logger = daemon->logger,
-        .handler = &membership_handler,
+        .prove = daemon->replication,
+        .wait_while_ignorant = daemon->replication,
+        .ask_peers = daemon->replication,
+        .handler = daemon->replication ? &replication_handler : &plain_handler,
         .context = daemon,
     };
     describe(daemon, &options.registration);
@@ -294,6 +366,7 @@ void rh_daemon_cluster_finish(struct rh_daemon *daemon)
 {
     /* The registration goes first: a link that breaks while it stands looks like a crash. */
     rh_zk_membership_destroy(daemon->membership);
+    rh_daemon_replication_forget_shown(daemon);
     rh_ev_peer_stop(daemon->peers);
     rh_list_each_safe (&daemon->probes, link) {
         rh_list_remove(link);

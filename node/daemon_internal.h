@@ -35,6 +35,7 @@
 #include "node/core.h"
 #include "node/daemon.h"
 #include "node/ev_peer.h"
+#include "node/view_shown.h"
 #include "node/zk_membership.h"
 #include "router/ev_http_server.h"
 
@@ -116,7 +117,9 @@ struct rh_daemon {
     uint64_t proof_ms;   /* when the last proof of the own registration was sent; 0: none holds */
     bool request_active; /* an operator's request wants progress */
     enum rh_request_kind request_kind;
-    struct rh_list probes; /* of daemon_cluster.c: under way */
+    struct rh_view_shown *view_shown; /* the adopted view as a message; NULL until it is wanted */
+    unsigned questions;               /* of daemon_replication.c: not answered yet */
+    struct rh_list probes;            /* of daemon_cluster.c: under way */
     uint64_t state_since_ms;
     bool left;            /* the registration is gone */
     bool clients_stopped; /* the client listener is closed, its connections gone */
@@ -188,8 +191,33 @@ RH_MUST_CHECK int rh_daemon_cluster_start(struct rh_daemon *daemon, struct rh_re
 void rh_daemon_cluster_finish(struct rh_daemon *daemon);
 void rh_daemon_cluster_send(struct rh_daemon *daemon, const struct rh_action *action);
 
+/* Has links to the members of the adopted view, and to whom else the membership awaits. */
+void rh_daemon_cluster_set_links(struct rh_daemon *daemon);
+
 /* Tells the membership how far an operator's request has come. */
 void rh_daemon_cluster_tick(struct rh_daemon *daemon);
+
+/* ---- daemon_replication.c ---- */
+
+/* Performs an action that only a core with replication has. */
+void rh_daemon_replication_perform(struct rh_daemon *daemon, const struct rh_action *action);
+
+/* For struct rh_zk_membership_handler. */
+void rh_daemon_replication_lost(void *context);
+void rh_daemon_replication_proof(void *context, uint64_t sent_ms);
+void rh_daemon_replication_heard(void *context, uint64_t at_ms);
+void rh_daemon_replication_recorded(void *context, struct rh_epoch epoch);
+void rh_daemon_replication_awaited(void *context);
+void rh_daemon_replication_ask_peers(void *context);
+
+/* The link to |node| has come up. */
+void rh_daemon_replication_up(struct rh_daemon *daemon, const struct rh_node_ref *node);
+
+/* A view was adopted: shows it to those who are awaited and can be reached. */
+void rh_daemon_replication_show_awaited(struct rh_daemon *daemon);
+
+/* The view is another one, or there will be none. */
+void rh_daemon_replication_forget_shown(struct rh_daemon *daemon);
 
 /* ---- daemon_stop.c ---- */
 
