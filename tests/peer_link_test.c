@@ -54,12 +54,12 @@ struct node {
     struct rh_buffer log;
     struct rh_logger logger;
     unsigned messages;
-    uint64_t last_request;                            /* of the last publish */
-    bool in_order;                                    /* requests came as 1, 2, 3, ... */
-    bool in_call;                                     /* we are inside a call into the module */
-    struct node *send_back;                           /* answer every publish to that node */
-    bool forget_the_dead;                             /* give up all members from inside `dead` */
-    enum { RESET_NONE, RESET_FROM, RESET_ALL } reset; /* from inside `message` */
+    uint64_t last_request;  /* of the last publish */
+    bool in_order;          /* requests came as 1, 2, 3, ... */
+    bool in_call;           /* we are inside a call into the module */
+    struct node *send_back; /* answer every publish to that node */
+    bool forget_the_dead;   /* give up all members from inside `dead` */
+    enum reset { RESET_NONE, RESET_FROM, RESET_ALL } reset; /* from inside `message` */
 };
 
 static void note(struct node *node, const char *what, const struct rh_node_ref *ref)
@@ -755,7 +755,7 @@ static void a_reset_closes_both_directions_and_forgets_what_is_queued(void **sta
 
 static void nothing_is_heard_of_a_connection_that_is_reset(void **state RH_UNUSED)
 {
-    static const int resets[] = {RESET_FROM, RESET_ALL};
+    static const enum reset resets[] = {RESET_FROM, RESET_ALL};
     struct rh_peer_message first = publish(1, rh_bytes_text("x"));
     struct rh_peer_message second = publish(2, rh_bytes_text("x"));
     for (size_t i = 0; i < 2; i++) {
