@@ -9,8 +9,10 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -113,6 +115,29 @@ void load_lines_free(struct load_lines *lines)
     }
     free(lines->line);
     *lines = (struct load_lines){0};
+}
+
+int load_timer(unsigned rate)
+{
+    const long interval_ns = rate <= 1 ? 999999999L : 1000000000L / rate;
+    const struct itimerspec when = {
+        .it_interval = {.tv_nsec = interval_ns},
+        .it_value = {.tv_nsec = 1},
+    };
+    int timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    if (timer == -1 || timerfd_settime(timer, 0, &when, NULL) == -1 ||
+        prctl(PR_SET_TIMERSLACK, 1UL) == -1) {
+        load_die("timerfd");
+    }
+    return timer;
+}
+
+void load_timer_take(int timer)
+{
+    uint64_t expirations = 0;
+    if (read(timer, &expirations, sizeof(expirations)) == -1 && errno != EAGAIN) {
+        load_die("timerfd");
+    }
 }
 
 int load_connect(uint16_t port)

@@ -44,6 +44,13 @@ void load_lines_free(struct load_lines *lines);
  * can be none. */
 int load_connect(uint16_t port);
 
+/* A timerfd that becomes readable |rate| times a second. What waits in epoll for a time has the
+ * grain of a millisecond, which is more than a publish takes. */
+int load_timer(unsigned rate);
+
+/* Makes it unreadable again. */
+void load_timer_take(int timer);
+
 /* Says why, and ends the process. */
 _Noreturn void load_die(const char *what);
 

@@ -132,11 +132,11 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
 }
 
 /* Sends what is due by now, as far as there are idle connections; the rest is late, and counts so. */
-static void on_tick(struct ev_loop *loop, ev_timer *timer, int events)
+static void on_tick(struct ev_loop *loop, ev_io *timer, int events)
 {
     (void)loop;
-    (void)timer;
     (void)events;
+    load_timer_take(timer->fd);
     const uint64_t now = load_now_us();
     while (load.idle_count > 0) {
         const uint64_t due = load.began_us + load.sent * 1000000U / load.rate;
@@ -189,14 +189,14 @@ static void connections_open(void)
 
 static void run(void)
 {
-    ev_timer tick;
+    ev_io tick;
     ev_timer end;
     (void)usleep(100000); /* all are connected by then */
     load.began_us = load_now_us();
     load.counted_us = load.count != 0 ? load.began_us : load.began_us + load.warm * 1000000ULL;
     if (load.rate != 0) {
-        ev_timer_init(&tick, on_tick, 0.0, 0.0005);
-        ev_timer_start(load.loop, &tick);
+        ev_io_init(&tick, on_tick, load_timer(load.rate), EV_READ);
+        ev_io_start(load.loop, &tick);
     } else {
         for (size_t i = 0; i < load.connections_count && wants_more(); i++) {
             publish(&load.connections[i], load_now_us());

@@ -34,6 +34,7 @@
 #define KEY_SIZE      64
 #define POSITION_SIZE 48
 #define BUFFER_SIZE   1536
+#define OLDS_MAX      8000 /* connections that wait for their successor: descriptors are few */
 #define RETRY_S       0.01
 
 enum state { IDLE, OPENING, WELCOME, GONE };
@@ -69,6 +70,7 @@ static struct {
     size_t back; /* after a move or a break */
     size_t not_recovered;
     size_t failures;
+    size_t olds;
     bool publish;
     uint64_t killed_us;
     uint16_t ports[PORTS_MAX];
@@ -96,6 +98,7 @@ static void drop_old(struct client *client)
     if (client->old != -1) {
         (void)close(client->old);
         client->old = -1;
+        all.olds--;
     }
 }
 
@@ -222,6 +225,10 @@ static void on_moved(struct client *client, const char *text)
     drop_old(client);
     ev_io_stop(all.loop, &client->io);
     client->old = client->io.fd;
+    all.olds++;
+    if (all.olds > OLDS_MAX) {
+        drop_old(client);
+    }
     client->upgraded = false;
     client->size = 0;
     client->port = (uint16_t)port;

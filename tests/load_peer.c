@@ -33,6 +33,7 @@
 #define MEMBERS_MAX  64
 #define DEADLINE_MS  5000
 #define START_S      15.0 /* to be a member with a link to the target */
+#define PAUSE_S      0.5  /* until the target has a link to us as well, for its answers */
 #define INSTANCE_MIN 0x1000
 
 static struct {
@@ -52,7 +53,7 @@ static struct {
     char payload[BYTES_MAX];
     bool began;
     ev_timer clock;
-    ev_timer tick;
+    ev_io tick;
     uint64_t began_us;
     uint64_t counted_us;
     uint64_t cpu_us;
@@ -116,11 +117,11 @@ static void on_message(void *context, const struct rh_node_ref *from,
     }
 }
 
-static void on_tick(struct ev_loop *loop, ev_timer *timer, int events)
+static void on_tick(struct ev_loop *loop, ev_io *timer, int events)
 {
     (void)loop;
-    (void)timer;
     (void)events;
+    load_timer_take(timer->fd);
     const uint64_t now = load_now_us();
     while (load.sent - load.answered < load.window) {
         const uint64_t due = load.began_us + load.sent * 1000000U / load.rate;
@@ -149,6 +150,8 @@ static void on_clock(struct ev_loop *loop, ev_timer *timer, int events)
     ev_break(loop, EVBREAK_ALL);
 }
 
+static void on_begin(struct ev_loop *loop, ev_timer *timer, int events);
+
 /* A member that holds nothing: others wait for its end marker in every view. */
 static void tell_end(const struct rh_node_ref *to)
 {
@@ -166,14 +169,21 @@ static void on_up(void *context, const struct rh_node_ref *node)
     }
     load.began = true;
     load.target = *node;
+    ev_timer_stop(load.loop, &load.clock);
+    ev_timer_init(&load.clock, on_begin, PAUSE_S, 0.0);
+    ev_timer_start(load.loop, &load.clock);
+}
+
+static void on_begin(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)events;
     load.began_us = load_now_us();
     load.counted_us = UINT64_MAX;
-    ev_timer_stop(load.loop, &load.clock);
-    ev_timer_set(&load.clock, (double)load.warm, 0.0);
-    ev_timer_start(load.loop, &load.clock);
+    ev_timer_init(timer, on_clock, (double)load.warm, 0.0);
+    ev_timer_start(loop, timer);
     if (load.rate != 0) {
-        ev_timer_init(&load.tick, on_tick, 0.0, 0.0005);
-        ev_timer_start(load.loop, &load.tick);
+        ev_io_init(&load.tick, on_tick, load_timer(load.rate), EV_READ);
+        ev_io_start(load.loop, &load.tick);
     } else {
         for (unsigned i = 0; i < load.window; i++) {
             publish(load.began_us);
@@ -299,7 +309,7 @@ static void start(struct rh_zk_membership_options *membership)
 
 static void stop(void)
 {
-    ev_timer_stop(load.loop, &load.tick);
+    ev_io_stop(load.loop, &load.tick);
     load.rate = 1; /* nothing follows an answer any more */
     rh_zk_membership_leave_finish(load.membership);
     ev_run(load.loop, 0);

@@ -43,7 +43,7 @@ def _drain(cluster, replicas, messages, count):
     # From when the node knows that it has to.
     asked = time.monotonic()
     wait_for(lambda: node.ring()["epoch"] > epoch, 30, "the new epoch")
-    wait_for(lambda: node.metrics()["ringhop_channels"] == 0, 300, "nothing is left", every=0.005)
+    wait_for(lambda: node.acting() == 0, 300, "nothing is left", every=0.005)
     took = time.monotonic() - asked
     print(f"  R={replicas}, {messages} messages of {PAYLOAD} bytes: {count} channels in "
           f"{took:.2f} s, {count / took:.0f} a second, "

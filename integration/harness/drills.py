@@ -157,8 +157,8 @@ class Drills:
         node = self._add(wait=False)
         wait_for(lambda: node.id in _members(self.cluster["n1"]), 30, f"{node.id} is a member")
         with contextlib.suppress(AssertionError):
-            wait_for(lambda: node.metrics()["ringhop_channels"] > 0, 5 + 3 * self.session_s,
-                     "its first channel", every=0.001)
+            wait_for(lambda: node.acting() > 0, 5 + 3 * self.session_s, "its first channel",
+                     every=0.001)
         self._kill(node)
         self.settle()
 
@@ -245,9 +245,9 @@ class Drills:
 
     def _wait_moving(self, source):
         """Until some of its channels have gone, or all of them, whatever is seen first."""
-        before = source.metrics()["ringhop_channels"]
+        before = source.acting()
         with contextlib.suppress(AssertionError):
-            wait_for(lambda: source.metrics()["ringhop_channels"] < before, 5, every=0.001)
+            wait_for(lambda: source.acting() < before, 5, every=0.001)
 
     def _wait_registered(self, registry=None):
         if registry is None:

@@ -146,6 +146,11 @@ class Node:
                 found[name] = float(value)
         return found
 
+    def acting(self):
+        """How many channels it serves."""
+        status = self.status()
+        return status["copies"]["acting"] if status.get("replication") else status["channels"]
+
     def publish(self, key, data, content_type="text/plain", message_id=None, **options):
         headers = {"Content-Type": content_type}
         if message_id:
@@ -236,16 +241,20 @@ class Cluster:
                         READY_S, "the status of a node")[0]
 
     def wait_whole(self, bound=READY_S):
-        """Until no channel is short of copies or on its way to another node."""
+        """Until every channel is where it belongs, with all copies and nothing on the way. At once
+        when nodes keep no copies."""
         if not self.replicates():
             return
 
         def check():
-            for node in self.running():
-                metrics = node.metrics()
-                for name in ("channels_short", "claims_waiting", "handoffs_waiting"):
-                    value = metrics.get(f"ringhop_{name}", 0)
-                    assert value == 0, f"{node.id} has {name} {value}"
+            copies = {node.id: node.status()["copies"] for node in self.running()}
+            for name in ("short", "stalled", "moving", "claiming"):
+                assert not any(of[name] for of in copies.values()), copies
+            assert all(of["settled"] for of in copies.values()), copies
+            ring = self.running()[0].ring()
+            each = min(ring["replicas"], sum(m["weight"] > 0 for m in ring["members"]))
+            acting = sum(of["acting"] for of in copies.values())
+            assert sum(of["held"] for of in copies.values()) == each * acting, copies
             return True
         wait_for(check, bound, "all channels in place and with all copies")
 
