@@ -4,7 +4,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-struct rh_channel *rh_channel_create(struct rh_bytes key, uint64_t hash, uint64_t secret)
+struct rh_channel *rh_channel_create(struct rh_bytes key, uint64_t hash)
 {
     assert(key.size > 0 && key.size <= RH_KEY_SIZE_MAX);
     struct rh_channel *channel = calloc(1, sizeof(*channel) + key.size);
@@ -12,38 +12,157 @@ struct rh_channel *rh_channel_create(struct rh_bytes key, uint64_t hash, uint64_
         return NULL;
     }
     channel->hash = hash;
-    channel->key_size = (uint32_t)key.size;
+    channel->key_size = (uint16_t)key.size;
     memcpy(channel->key, key.data, key.size);
-    rh_channel_log_init(&channel->log, 1);
-    rh_id_window_init(&channel->ids, secret);
     rh_list_init(&channel->list_link);
-    rh_list_init(&channel->replaying);
-    rh_list_init(&channel->live);
-    rh_list_init(&channel->waiting);
+    rh_list_init(&channel->queue_link);
     return channel;
+}
+
+static void free_log(struct rh_channel *channel)
+{
+    if (channel->log != NULL) {
+        rh_channel_log_destroy(channel->log);
+        channel->log = NULL;
+    }
+}
+
+static void free_ids(struct rh_channel *channel)
+{
+    if (channel->ids != NULL) {
+        rh_id_window_destroy(channel->ids);
+        channel->ids = NULL;
+    }
+}
+
+void rh_channel_clear(struct rh_channel *channel)
+{
+    free_log(channel);
+    free_ids(channel);
+    rh_terms_destroy(channel->terms);
+    channel->terms = NULL;
+    channel->incarnation = 0;
+    channel->term = (struct rh_term){0};
+    channel->op = 0;
+    channel->seq = 0;
+    channel->commit = 0;
+    channel->suspect = false;
+    channel->lacked = false;
 }
 
 void rh_channel_destroy(struct rh_channel *channel)
 {
-    assert(channel->streams_count == 0 && channel->reads_count == 0);
-    rh_channel_log_finish(&channel->log);
-    rh_id_window_finish(&channel->ids);
+    assert(!rh_channel_is_used(channel));
+    assert(channel->acting == NULL && channel->reported == NULL && channel->incoming == NULL &&
+           channel->group == NULL);
+    rh_channel_clear(channel);
+    free(channel->audience);
     free(channel);
+}
+
+struct rh_audience *rh_channel_audience(struct rh_channel *channel)
+{
+    struct rh_audience *audience = channel->audience;
+    if (audience != NULL) {
+        return audience;
+    }
+    audience = calloc(1, sizeof(*audience));
+    if (audience == NULL) {
+        return NULL;
+    }
+    rh_list_init(&audience->replaying);
+    rh_list_init(&audience->live);
+    rh_list_init(&audience->waiting);
+    rh_list_init(&audience->held);
+    rh_list_init(&audience->requests);
+    rh_list_init(&audience->committing);
+    channel->audience = audience;
+    return audience;
+}
+
+struct rh_channel_log *rh_channel_log_of(struct rh_channel *channel)
+{
+    if (channel->log == NULL) {
+        channel->log = rh_channel_log_create(channel->op + 1);
+    }
+    return channel->log;
+}
+
+struct rh_id_window *rh_channel_ids_of(struct rh_channel *channel, uint64_t secret)
+{
+    if (channel->ids == NULL) {
+        channel->ids = rh_id_window_create(secret);
+    }
+    return channel->ids;
+}
+
+void rh_channel_shrink(struct rh_channel *channel)
+{
+    if (channel->log != NULL && channel->log->count == 0) {
+        free_log(channel);
+    }
+    if (channel->ids != NULL && rh_id_window_count(channel->ids) == 0) {
+        free_ids(channel);
+    }
+    if (channel->audience != NULL && !rh_channel_is_used(channel)) {
+        free(channel->audience);
+        channel->audience = NULL;
+    }
+}
+
+uint64_t rh_channel_first_op(const struct rh_channel *channel)
+{
+    return channel->log == NULL ? channel->op + 1 : channel->log->first_op;
+}
+
+uint64_t rh_channel_first_seq(const struct rh_channel *channel)
+{
+    return channel->log == NULL ? channel->seq + 1
+                                : rh_channel_log_first_seq(channel->log, channel->seq + 1);
+}
+
+uint64_t rh_channel_commit_seq(const struct rh_channel *channel)
+{
+    if (channel->commit >= channel->op || channel->log == NULL) {
+        return channel->seq;
+    }
+    const struct rh_entry *entry = rh_channel_log_get(channel->log, channel->commit);
+    return entry != NULL ? entry->seq
+                         : rh_channel_log_first_seq(channel->log, channel->seq + 1) - 1;
+}
+
+struct rh_entry *rh_channel_message(const struct rh_channel *channel, uint64_t seq)
+{
+    if (channel->log == NULL || seq > rh_channel_commit_seq(channel)) {
+        return NULL;
+    }
+    return rh_channel_log_find_seq(channel->log, seq, NULL);
+}
+
+struct rh_term rh_channel_term_at(const struct rh_channel *channel, uint64_t op)
+{
+    if (op == 0) {
+        return (struct rh_term){0};
+    }
+    return channel->terms == NULL ? channel->term : rh_terms_at(channel->terms, op);
 }
 
 struct rh_resume rh_channel_resume(const struct rh_channel *channel, bool has_after,
                                    struct rh_position after)
 {
+    uint64_t commit_seq = rh_channel_commit_seq(channel);
     uint64_t first_seq = rh_channel_first_seq(channel);
     if (!has_after) {
-        return (struct rh_resume){.next_seq = channel->seq + 1, .recovered = true};
+        return (struct rh_resume){.next_seq = commit_seq + 1, .recovered = true};
     }
     if (after.incarnation == 0) {
         return (struct rh_resume){.next_seq = first_seq, .recovered = true};
     }
-    bool covered = after.incarnation == channel->incarnation && after.seq + 1 >= first_seq &&
-                   after.seq <= channel->seq;
-    if (!covered) {
+    bool is_ours = after.incarnation == channel->incarnation;
+    if (is_ours && after.seq > commit_seq) {
+        return (struct rh_resume){.next_seq = first_seq, .is_ahead = true};
+    }
+    if (!is_ours || after.seq + 1 < first_seq) {
         return (struct rh_resume){.next_seq = first_seq, .recovered = false};
     }
     return (struct rh_resume){.next_seq = after.seq + 1, .recovered = true};
@@ -52,8 +171,12 @@ struct rh_resume rh_channel_resume(const struct rh_channel *channel, bool has_af
 struct rh_subscription *rh_channel_live_next(const struct rh_channel *channel,
                                              const struct rh_subscription *subscription)
 {
-    struct rh_list *next = subscription == NULL ? channel->live.next : subscription->link.next;
-    return next == &channel->live ? NULL : rh_container_of(next, struct rh_subscription, link);
+    if (channel->audience == NULL) {
+        return NULL;
+    }
+    struct rh_list *head = &channel->audience->live;
+    struct rh_list *next = subscription == NULL ? head->next : subscription->link.next;
+    return next == head ? NULL : rh_container_of(next, struct rh_subscription, link);
 }
 
 struct rh_bytes rh_channel_key(const struct rh_channel *channel)

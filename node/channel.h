@@ -3,51 +3,138 @@
 #define RH_NODE_CHANNEL_H
 
 /*
- * One channel as this node holds it: log, window of message ids, and the subscriptions in it.
- * Internal to the core. Not for: whether this node owns the channel (node/core.c), who else does.
+ * One channel as this node has it: its copy, if it holds one; who is in it; and what is under way
+ * with the nodes that hold the other copies. Internal to the core. Not for: whether this node owns
+ * the channel (node/core.c), who else does.
  *
- * A channel object exists in two forms. *Absent* (incarnation 0): nothing was created yet, but reads
- * wait for it; a read never creates a channel. *Created*: a stream or a publish gave it a random
- * incarnation, and its log begins at seq 1.
+ * Most channels are idle, so what is empty for them is a pointer: a copy without messages that is in
+ * step with the others has none of the parts below but its group.
+ *
+ * Operations are numbered by `op`, messages among them also by `seq`:
+ *
+ *      1 ...        first_op ........ commit ........ op
+ *      trimmed      in the log        |               last that this node holds
+ *                   clients see these |  waits for the other members of the group
  */
 
 #include "node/core.h"
+#include "node/group.h"
 #include "node/id_window.h"
+#include "node/terms.h"
+
+/* Who is in the channel at this node: subscriptions, and requests that wait for it. */
+struct rh_audience {
+    struct rh_list replaying; /* rh_subscription::link */
+    struct rh_list live;
+    struct rh_list waiting;    /* reads, for a message */
+    struct rh_list held;       /* for the channel to be served here, or to get where they are */
+    struct rh_list requests;   /* rh_pending::channel_link: likewise */
+    struct rh_list committing; /* rh_pending::channel_link: for their operation, by op */
+    uint64_t incarnation;      /* in which the streams are */
+    uint32_t streams_count;    /* replaying + live */
+    uint32_t reads_count;      /* waiting */
+    uint32_t held_count;
+    uint32_t requests_count; /* requests + committing */
+};
+
+struct rh_acting;   /* node/core_internal.h: what the other members of the group have */
+struct rh_reported; /* node/core_internal.h: copies that others have reported */
+struct rh_incoming; /* node/core_internal.h: a sync that is coming in */
+
+enum rh_queue { RH_QUEUE_NONE, RH_QUEUE_MOVES, RH_QUEUE_CLAIMS };
 
 struct rh_channel {
     struct rh_table_link table_link; /* rh_core::channels, by key */
     struct rh_list list_link;        /* rh_core::swept or ::unswept */
+    struct rh_list queue_link;       /* rh_core::moves or ::claims, or none */
     uint64_t hash;                   /* place on the ring */
-    uint64_t incarnation;            /* 0: absent */
-    uint64_t used_ms; /* monotonic: last publish, or subscription that came or left */
-    uint64_t seq;     /* of the last message; 0: none yet */
-    struct rh_channel_log log;
-    struct rh_id_window ids;
-    struct rh_list replaying; /* rh_subscription::link */
-    struct rh_list live;
-    struct rh_list waiting; /* reads */
-    uint32_t streams_count; /* replaying + live */
-    uint32_t reads_count;   /* waiting */
-    uint32_t key_size;
+    uint64_t incarnation;            /* 0: no copy */
+    struct rh_term term;
+    uint64_t op;
+    uint64_t seq;
+    uint64_t commit;
+    struct rh_group *group;     /* NULL: no copy, or no replication */
+    struct rh_channel_log *log; /* these are NULL while empty */
+    struct rh_id_window *ids;
+    struct rh_terms *terms;
+    struct rh_acting *acting;
+    struct rh_audience *audience;
+    struct rh_reported *reported;
+    struct rh_incoming *incoming;
+    uint64_t used_ms;  /* monotonic: last publish, or subscription that came or left */
+    uint32_t walked;   /* rh_core::view_number of the view it was held against */
+    uint32_t standing; /* rh_core::standing when its role was last put right */
+    uint16_t key_size;
+    uint8_t role; /* enum rh_role */
+    bool suspect : 1;
+    bool lacked : 1;
+    bool told_whole : 1; /* the report of this view went out */
+    bool urgent : 1;     /* somebody waits: goes first */
+    bool moving : 1;     /* its turn has come to be handed over, or mended */
+    bool is_fetched : 1; /* an answer to a Fetch is on its way */
+    bool is_short : 1;   /* counted in stats: acting, with fewer copies than wanted */
+    uint8_t queue;       /* enum rh_queue: that queue_link is in */
     char key[];
 };
 
-/* An absent channel; NULL when out of memory. |secret| seeds the hash of message ids. */
-struct rh_channel *rh_channel_create(struct rh_bytes key, uint64_t hash, uint64_t secret);
+/* A channel without a copy; NULL when out of memory. */
+struct rh_channel *rh_channel_create(struct rh_bytes key, uint64_t hash);
 
-/* Frees a channel without subscriptions. */
+/* Frees a channel that nobody is in, that has no group, and for which nothing is under way. */
 void rh_channel_destroy(struct rh_channel *channel);
 
-/* The seq of the first message that the log holds; the next one if it holds none. */
-static inline uint64_t rh_channel_first_seq(const struct rh_channel *channel)
+/* The parts, made if need be; NULL when out of memory. */
+struct rh_audience *rh_channel_audience(struct rh_channel *channel);
+struct rh_channel_log *rh_channel_log_of(struct rh_channel *channel);
+struct rh_id_window *rh_channel_ids_of(struct rh_channel *channel, uint64_t secret);
+
+/* Frees the parts that have become empty. */
+void rh_channel_shrink(struct rh_channel *channel);
+
+/* Drops the content: log, ids, terms, and the numbers with them. The group and what is under way
+ * stay. */
+void rh_channel_clear(struct rh_channel *channel);
+
+static inline uint32_t rh_channel_streams(const struct rh_channel *channel)
 {
-    return rh_channel_log_first_seq(&channel->log, channel->seq + 1);
+    return channel->audience == NULL ? 0 : channel->audience->streams_count;
 }
+
+/* Connections as clients count them: streams, and reads that wait. */
+static inline uint32_t rh_channel_connections(const struct rh_channel *channel)
+{
+    return channel->audience == NULL
+               ? 0
+               : channel->audience->streams_count + channel->audience->reads_count;
+}
+
+/* Whether anybody is in it or waits for it. */
+static inline bool rh_channel_is_used(const struct rh_channel *channel)
+{
+    const struct rh_audience *audience = channel->audience;
+    return audience != NULL && (audience->streams_count > 0 || audience->reads_count > 0 ||
+                                audience->held_count > 0 || audience->requests_count > 0);
+}
+
+/* First operation of the log; op + 1 when it is empty. */
+uint64_t rh_channel_first_op(const struct rh_channel *channel);
+
+/* Messages that clients may see: from first_seq to commit_seq; first_seq = commit_seq + 1 when there
+ * is none. */
+uint64_t rh_channel_first_seq(const struct rh_channel *channel);
+uint64_t rh_channel_commit_seq(const struct rh_channel *channel);
+
+/* The committed message of |seq|, or NULL when it is not held. */
+struct rh_entry *rh_channel_message(const struct rh_channel *channel, uint64_t seq);
+
+/* The term of operation |op|, which is held or the last one before; zero for 0. */
+struct rh_term rh_channel_term_at(const struct rh_channel *channel, uint64_t op);
 
 /* Where a client that saw |after| goes on. */
 struct rh_resume {
     uint64_t next_seq;
     bool recovered; /* false: messages between its position and next_seq are gone, or unknown */
+    bool is_ahead;  /* it knows more than this node (N6): wait */
 };
 
 /*

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/core_internal.h"
 
+#include "proto/peer_codec.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <xxhash.h>
 
 #define ACTIONS_MIN    64
 #define KEPT_MIN       16
-#define SWEEP_CHANNELS 512 /* channels looked at in one step of a sweep */
 #define SCAN_MS        1000U
 #define RETRY_MS       100U
 #define CATCH_UP_MS    100U
+#define INCOMING_MS    5000U /* a sync that comes in and does not go on is forgotten */
 
 const char *rh_refusal_code(enum rh_refusal refusal)
 {
@@ -38,14 +40,22 @@ const char *rh_refusal_text(enum rh_refusal refusal)
 
 /* ---- what a step leaves behind ---- */
 
-/* Doubles an array. A core that cannot say what is to be done cannot keep its promises: stop. */
-static void *grow(void *items, size_t item_size, size_t capacity)
+void *rh_core_grow(void *items, size_t size, size_t capacity)
 {
-    void *grown = realloc(items, item_size * capacity);
+    void *grown = reallocarray(items, capacity, size);
     if (grown == NULL) {
         abort();
     }
     return grown;
+}
+
+void *rh_core_alloc(size_t count, size_t size)
+{
+    void *memory = calloc(count == 0 ? 1 : count, size);
+    if (memory == NULL) {
+        abort();
+    }
+    return memory;
 }
 
 struct rh_action *rh_core_act(struct rh_core *core, enum rh_action_kind kind)
@@ -54,7 +64,7 @@ struct rh_action *rh_core_act(struct rh_core *core, enum rh_action_kind kind)
     assert(actions != NULL);
     if (actions->count == actions->capacity) {
         actions->capacity = actions->capacity == 0 ? ACTIONS_MIN : actions->capacity * 2;
-        actions->items = grow(actions->items, sizeof(*actions->items), actions->capacity);
+        actions->items = rh_core_grow(actions->items, sizeof(*actions->items), actions->capacity);
     }
     struct rh_action *action = &actions->items[actions->count++];
     *action = (struct rh_action){.kind = kind};
@@ -92,9 +102,53 @@ void rh_core_keep(struct rh_core *core, void *memory)
 {
     if (core->kept_count == core->kept_capacity) {
         core->kept_capacity = core->kept_capacity == 0 ? KEPT_MIN : core->kept_capacity * 2;
-        core->kept = grow(core->kept, sizeof(*core->kept), core->kept_capacity);
+        core->kept = rh_core_grow(core->kept, sizeof(*core->kept), core->kept_capacity);
     }
     core->kept[core->kept_count++] = memory;
+}
+
+void *rh_core_scratch(struct rh_core *core, size_t count, size_t size)
+{
+    void *memory = rh_core_alloc(count, size);
+    rh_core_keep(core, memory);
+    return memory;
+}
+
+void rh_core_keep_entry(struct rh_core *core, struct rh_entry *entry)
+{
+    if (core->kept_entries_count == core->kept_entries_capacity) {
+        core->kept_entries_capacity =
+            core->kept_entries_capacity == 0 ? KEPT_MIN : core->kept_entries_capacity * 2;
+        core->kept_entries = rh_core_grow(core->kept_entries, sizeof(*core->kept_entries),
+                                          core->kept_entries_capacity);
+    }
+    core->kept_entries[core->kept_entries_count++] = entry;
+}
+
+void rh_core_give_group(struct rh_core *core, struct rh_group *group)
+{
+    group = rh_groups_give(&core->groups, group);
+    if (group == NULL) {
+        return;
+    }
+    if (core->kept_groups_count == core->kept_groups_capacity) {
+        core->kept_groups_capacity =
+            core->kept_groups_capacity == 0 ? KEPT_MIN : core->kept_groups_capacity * 2;
+        core->kept_groups = rh_core_grow(core->kept_groups, sizeof(*core->kept_groups),
+                                         core->kept_groups_capacity);
+    }
+    core->kept_groups[core->kept_groups_count++] = group;
+}
+
+void rh_core_keep_decoder(struct rh_core *core, struct rh_peer_decoder *decoder)
+{
+    if (core->kept_decoders_count == core->kept_decoders_capacity) {
+        core->kept_decoders_capacity =
+            core->kept_decoders_capacity == 0 ? KEPT_MIN : core->kept_decoders_capacity * 2;
+        core->kept_decoders = rh_core_grow(core->kept_decoders, sizeof(*core->kept_decoders),
+                                           core->kept_decoders_capacity);
+    }
+    core->kept_decoders[core->kept_decoders_count++] = decoder;
 }
 
 /* Frees what actions of the last step may have pointed to. */
@@ -104,6 +158,18 @@ static void let_go(struct rh_core *core)
         free(core->kept[i]);
     }
     core->kept_count = 0;
+    for (size_t i = 0; i < core->kept_entries_count; i++) {
+        rh_entry_give(core->kept_entries[i]);
+    }
+    core->kept_entries_count = 0;
+    for (size_t i = 0; i < core->kept_groups_count; i++) {
+        rh_group_free(core->kept_groups[i]);
+    }
+    core->kept_groups_count = 0;
+    for (size_t i = 0; i < core->kept_decoders_count; i++) {
+        rh_peer_decoder_destroy(core->kept_decoders[i]);
+    }
+    core->kept_decoders_count = 0;
     for (struct rh_list *link = rh_list_first(&core->dropped); link != NULL;
          link = rh_list_first(&core->dropped)) {
         rh_list_remove(link);
@@ -113,7 +179,7 @@ static void let_go(struct rh_core *core)
     core->view_before = NULL;
 }
 
-/* ---- small questions ---- */
+/* ---- small things ---- */
 
 static uint64_t mix(uint64_t z)
 {
@@ -131,26 +197,12 @@ uint64_t rh_core_random(struct rh_core *core)
     return mix(mix(core->random) ^ core->options.secret);
 }
 
-struct rh_core_route rh_core_route(const struct rh_core *core, struct rh_bytes key)
+uint64_t rh_core_stamp(struct rh_core *core)
 {
-    struct rh_core_route route = {.kind = RH_CORE_ROUTE_NONE, .owner = RH_RING_NONE};
-    if (core->view == NULL) {
-        return route;
-    }
-    route.hash = rh_ring_hash(core->view->ring, key.data, key.size);
-    route.owner = rh_ring_owner(core->view->ring, route.hash);
-    if (route.owner != RH_RING_NONE) {
-        route.kind = route.owner == core->self ? RH_CORE_ROUTE_LOCAL : RH_CORE_ROUTE_REMOTE;
-    }
-    return route;
+    uint64_t stamp = core->now_ms << 20;
+    core->stamp = stamp > core->stamp ? stamp : core->stamp + 1;
+    return core->stamp;
 }
-
-enum rh_refusal rh_core_route_refusal(const struct rh_core *core)
-{
-    return core->view == NULL ? RH_REFUSAL_NOT_READY : RH_REFUSAL_NO_OWNER;
-}
-
-/* ---- views ---- */
 
 static void catch_up_if_due(struct rh_core *core)
 {
@@ -167,70 +219,38 @@ void rh_core_catch_up(struct rh_core *core)
     catch_up_if_due(core);
 }
 
-static uint32_t find_self(const struct rh_core *core, const struct rh_view *view)
+struct rh_peer_message *rh_core_send(struct rh_core *core, const struct rh_process *to,
+                                     enum rh_peer_message_kind kind)
 {
-    return rh_view_has(view, core->options.id, core->options.instance)
-               ? rh_view_find(view, core->options.id)
-               : RH_RING_NONE;
-}
-
-/* Looks at some of the channels that the current view has not been held against yet. */
-static void sweep(struct rh_core *core)
-{
-    if (!core->sweeping) {
-        return;
+    struct rh_action *action = rh_core_act(core, RH_ACTION_SEND);
+    action->send.to = to->ref;
+    action->send.message.kind = kind;
+    if (core->view != NULL) {
+        action->send.message.epoch = core->view->epoch;
     }
-    for (unsigned n = 0; n < SWEEP_CHANNELS; n++) {
-        struct rh_list *link = rh_list_first(&core->unswept);
-        if (link == NULL) {
-            break;
-        }
-        struct rh_channel *channel = rh_container_of(link, struct rh_channel, list_link);
-        uint32_t owner = rh_ring_owner(core->view->ring, channel->hash);
-        rh_list_remove(link);
-        rh_list_push_back(&core->swept, link);
-        if (owner == core->self || owner == RH_RING_NONE) {
-            continue;
-        }
-        core->sweep_channels += channel->incarnation != 0;
-        core->sweep_connections += channel->streams_count;
-        rh_core_streams_move(core, channel, owner);
-        rh_core_channel_drop(core, channel);
-    }
-    if (rh_list_empty(&core->unswept)) {
-        core->sweeping = false;
-        core->stats.moved_channels += core->sweep_channels;
-        struct rh_action *action = rh_core_act(core, RH_ACTION_SWEPT);
-        action->swept.epoch = core->view->epoch;
-        action->swept.channels = core->sweep_channels;
-        action->swept.connections = core->sweep_connections;
-        core->sweep_channels = 0;
-        core->sweep_connections = 0;
-    }
-}
-
-static void adopt(struct rh_core *core, struct rh_view *view)
-{
-    assert(core->view == NULL || rh_epoch_compare(view->epoch, core->view->epoch) > 0);
-    core->view_before = core->view;
-    core->view = rh_view_take(view);
-    core->self = find_self(core, view);
-    core->view_since_ms = core->now_ms;
-    rh_list_splice(&core->unswept, &core->swept);
-    core->sweeping = true;
-    sweep(core);
-    rh_core_streams_retry(core);
-    rh_core_requests_retry(core);
+    return &action->send.message;
 }
 
 /* ---- time ---- */
 
 static void tick(struct rh_core *core)
 {
+    rh_core_flush(core);
+    rh_core_sweep(core);
     catch_up_if_due(core);
     rh_core_streams_expire(core);
     if (core->now_ms - core->retry_ms >= RETRY_MS) {
         rh_core_requests_expire(core);
+    }
+    if (core->options.replication) {
+        rh_core_busy_retry(core);
+        rh_core_incoming_expire(core);
+        rh_core_fetches_expire(core);
+        rh_core_leases_tick(core);
+        rh_core_relays_tick(core);
+        rh_core_claims_pump(core);
+        rh_core_moves_pump(core);
+        rh_core_flush(core);
     }
     if (core->now_ms - core->scan_ms >= SCAN_MS) {
         core->scan_ms = core->now_ms;
@@ -243,10 +263,34 @@ static uint64_t earlier(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+static uint64_t replication_deadline_ms(const struct rh_core *core)
+{
+    uint64_t deadline = rh_core_busy_ms(core);
+    deadline = earlier(deadline, rh_core_leases_ms(core));
+    deadline = earlier(deadline, rh_core_relays_ms(core));
+    if (!rh_list_empty(&core->claims)) {
+        deadline = earlier(deadline, core->claims_ms);
+    }
+    if (!rh_list_empty(&core->moves)) {
+        deadline = earlier(deadline, core->moves_ms);
+    }
+    if (!rh_list_empty(&core->incoming)) {
+        const struct rh_incoming *first =
+            rh_container_of(core->incoming.next, struct rh_incoming, link);
+        deadline = earlier(deadline, first->since_ms + INCOMING_MS);
+    }
+    if (!rh_list_empty(&core->fetches)) {
+        const struct rh_sync *first =
+            rh_container_of(core->fetches.next, struct rh_sync, fetch_link);
+        deadline = earlier(deadline, first->sent_ms + INCOMING_MS);
+    }
+    return deadline;
+}
+
 uint64_t rh_core_deadline_ms(const struct rh_core *core)
 {
     uint64_t deadline = UINT64_MAX;
-    if (core->sweeping) {
+    if (core->sweeping || !rh_list_empty(&core->dirty)) {
         return 0;
     }
     if (core->catch_up_due) {
@@ -268,6 +312,16 @@ uint64_t rh_core_deadline_ms(const struct rh_core *core)
                                              offsetof(struct rh_subscription, link));
         deadline = earlier(deadline, waiting->deadline_ms);
     }
+    first = rh_list_first(&core->held);
+    if (first != NULL) {
+        const struct rh_subscription *waiting =
+            (const struct rh_subscription *)((uintptr_t)first -
+                                             offsetof(struct rh_subscription, timer_link));
+        deadline = earlier(deadline, waiting->deadline_ms);
+    }
+    if (core->options.replication) {
+        deadline = earlier(deadline, replication_deadline_ms(core));
+    }
     return deadline;
 }
 
@@ -277,12 +331,49 @@ static int init_tables(struct rh_core *core)
 {
     int rv = rh_table_init(&core->channels);
     if (rv == 0) {
-        rv = rh_table_init(&core->peers);
+        rv = rh_groups_init(&core->groups);
     }
     if (rv == 0) {
         rv = rh_table_init(&core->pending_table);
     }
+    if (rv == 0) {
+        rv = rh_table_init(&core->tombs);
+    }
+    if (rv == 0) {
+        rv = rh_table_init(&core->syncs);
+    }
     return rv;
+}
+
+static void finish_tables(struct rh_core *core)
+{
+    rh_table_finish(&core->channels);
+    rh_groups_finish(&core->groups);
+    rh_table_finish(&core->pending_table);
+    rh_table_finish(&core->tombs);
+    rh_table_finish(&core->syncs);
+}
+
+static void init_lists(struct rh_core *core)
+{
+    struct rh_list *lists[] = {&core->swept,  &core->unswept, &core->dropped, &core->catching_up,
+                               &core->held,   &core->pending, &core->busy,    &core->dirty,
+                               &core->moves,  &core->claims,  &core->incoming,
+                               &core->fetches};
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+        rh_list_init(lists[i]);
+    }
+    for (size_t i = 0; i < RH_READ_SLOTS; i++) {
+        rh_list_init(&core->reads[i]);
+    }
+}
+
+static int make_self(struct rh_core *core)
+{
+    struct rh_node_ref self = {.instance = core->options.instance};
+    memcpy(self.id, core->options.id, RH_NODE_ID_SIZE);
+    core->self_process = rh_groups_process(&core->groups, &self);
+    return core->self_process == NULL ? RH_ERR_NO_MEMORY : 0;
 }
 
 int rh_core_create(const struct rh_core_options *options, struct rh_core **ret_core)
@@ -295,19 +386,15 @@ int rh_core_create(const struct rh_core_options *options, struct rh_core **ret_c
     core->options = *options;
     core->random = options->seed;
     core->self = RH_RING_NONE;
-    rh_list_init(&core->swept);
-    rh_list_init(&core->unswept);
-    rh_list_init(&core->dropped);
-    rh_list_init(&core->catching_up);
-    rh_list_init(&core->pending);
-    for (size_t i = 0; i < RH_READ_SLOTS; i++) {
-        rh_list_init(&core->reads[i]);
-    }
+    core->lost = true;
+    core->standing = 1;
+    init_lists(core);
     int rv = init_tables(core);
+    if (rv == 0) {
+        rv = make_self(core);
+    }
     if (rv != 0) {
-        rh_table_finish(&core->channels);
-        rh_table_finish(&core->peers);
-        rh_table_finish(&core->pending_table);
+        finish_tables(core);
         free(core);
         return rv;
     }
@@ -326,17 +413,34 @@ static void free_subscriptions(struct rh_list *list)
     }
 }
 
-static void destroy_channels(struct rh_list *channels)
+static void destroy_channels(struct rh_core *core, struct rh_list *channels)
 {
     rh_list_each_safe (channels, link) {
         struct rh_channel *channel = rh_container_of(link, struct rh_channel, list_link);
-        free_subscriptions(&channel->replaying);
-        free_subscriptions(&channel->live);
-        free_subscriptions(&channel->waiting);
-        channel->streams_count = 0;
-        channel->reads_count = 0;
+        struct rh_audience *audience = channel->audience;
+        if (audience != NULL) {
+            free_subscriptions(&audience->replaying);
+            free_subscriptions(&audience->live);
+            free_subscriptions(&audience->waiting);
+            free_subscriptions(&audience->held);
+            *audience = (struct rh_audience){0};
+        }
+        rh_core_incoming_free(core, channel);
+        rh_core_acting_free(core, channel);
+        rh_core_reported_free(core, channel);
+        rh_core_give_group(core, channel->group);
+        channel->group = NULL;
         rh_list_remove(link);
+        rh_list_remove(&channel->queue_link);
         rh_channel_destroy(channel);
+    }
+}
+
+static void abort_syncs(struct rh_core *core)
+{
+    for (struct rh_table_link *link = rh_table_next(&core->syncs, NULL); link != NULL;
+         link = rh_table_next(&core->syncs, NULL)) {
+        rh_core_sync_abort(core, rh_container_of(link, struct rh_sync, link), false);
     }
 }
 
@@ -346,13 +450,24 @@ void rh_core_destroy(struct rh_core *core)
         return;
     }
     let_go(core);
-    destroy_channels(&core->swept);
-    destroy_channels(&core->unswept);
-    free_subscriptions(&core->catching_up);
+    abort_syncs(core);
     rh_core_requests_finish(core);
-    rh_table_finish(&core->channels);
+    destroy_channels(core, &core->swept);
+    destroy_channels(core, &core->unswept);
+    free_subscriptions(&core->catching_up);
+    rh_core_tombs_clear(core);
+    for (struct rh_table_link *link = rh_table_next(&core->groups.processes, NULL); link != NULL;
+         link = rh_table_next(&core->groups.processes, link)) {
+        rh_core_drop_held(core, rh_container_of(link, struct rh_process, link));
+    }
+    let_go(core);
+    finish_tables(core);
     rh_view_give(core->view);
+    free(core->members);
     free(core->kept);
+    free(core->kept_entries);
+    free(core->kept_groups);
+    free(core->kept_decoders);
     free(core);
 }
 
@@ -362,11 +477,22 @@ static void step(struct rh_core *core, const struct rh_event *event)
 {
     switch (event->kind) {
     case RH_EVENT_TICK:
-        sweep(core);
         tick(core);
         return;
     case RH_EVENT_VIEW:
-        adopt(core, event->view);
+        rh_core_adopt(core, event);
+        return;
+    case RH_EVENT_LOST:
+        rh_core_lose(core);
+        return;
+    case RH_EVENT_PROOF:
+        rh_core_proof(core, event->at_ms);
+        return;
+    case RH_EVENT_HEARD:
+        core->heard_ms = event->at_ms;
+        return;
+    case RH_EVENT_RECORDED:
+        rh_core_recorded(core, event->epoch);
         return;
     case RH_EVENT_PEER_UP:
         rh_core_peer_up(core, &event->peer);
@@ -395,11 +521,6 @@ static void step(struct rh_core *core, const struct rh_event *event)
     case RH_EVENT_INSPECT:
         rh_core_inspect(core, event);
         return;
-    case RH_EVENT_LOST:
-    case RH_EVENT_PROOF:
-    case RH_EVENT_HEARD:
-    case RH_EVENT_RECORDED:
-        return;
     }
     assert(false && "unknown event");
 }
@@ -414,6 +535,7 @@ void rh_core_step(struct rh_core *core, const struct rh_event *event, struct rh_
     core->time_ms = event->time_ms;
     core->actions = actions;
     step(core, event);
+    rh_core_relay_sends(core);
     core->actions = NULL;
     core->stats.channels = (uint32_t)core->channels.count;
 }
@@ -440,5 +562,5 @@ bool rh_core_is_sweeping(const struct rh_core *core)
 
 bool rh_core_is_settled(const struct rh_core *core)
 {
-    return core->view != NULL;
+    return core->view != NULL && (!core->options.replication || core->recorded);
 }

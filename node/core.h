@@ -71,15 +71,17 @@ struct rh_core_options {
  * is the caller's, inside whatever it keeps per connection; the core links it into its lists from
  * SUBSCRIBE or READ until the action that ends it or UNSUBSCRIBE, so it must stay put until then.
  *
- *                       +--> REPLAYING --(caught up)--> LIVE --+
- *   FREE --> (decide) --+--> LIVE -----------------------------+--> MOVED --> FREE
- *      ^         ^      +--> WAITING (a read, for a message) ------------> FREE
+ *                       +--> REPLAYING <--(caught up, behind)--> LIVE --+
+ *   FREE --> (decide) --+--> LIVE ------------------------------------+--> MOVED --> FREE
+ *      ^         ^      +--> WAITING (a read, for a message) -------------------> FREE
  *      |         +--------> CATCHING_UP (for a view)
+ *      |         +--------> HELD (until the channel is served here)
  *      +------------- REDIRECT, REFUSED, READ_DONE ends it at once
  */
 enum rh_subscription_state {
     RH_SUBSCRIPTION_FREE,        /* in no list of the core */
     RH_SUBSCRIPTION_CATCHING_UP, /* waits for the view that its URL knows of */
+    RH_SUBSCRIPTION_HELD,        /* waits until its channel is served here */
     RH_SUBSCRIPTION_REPLAYING,   /* gets messages of the log, a batch each DRAINED */
     RH_SUBSCRIPTION_LIVE,        /* gets every message as it is committed */
     RH_SUBSCRIPTION_WAITING,     /* a read that waits for the next message */
@@ -94,15 +96,16 @@ struct rh_hop {
 };
 
 struct rh_subscription {
-    struct rh_list link;        /* rh_channel::{replaying,live,waiting} or rh_core::catching_up */
-    struct rh_list timer_link;  /* of a waiting read: rh_core::reads */
+    struct rh_list link;        /* rh_audience::{replaying,live,waiting,held}, or
+                                   rh_core::catching_up */
+    struct rh_list timer_link;  /* of a waiting read: rh_core::reads; of HELD: rh_core::held */
     struct rh_channel *channel; /* NULL while in no channel */
     enum rh_subscription_state state;
     bool is_read; /* one waiting read; otherwise a stream */
     bool has_after;
     struct rh_position after; /* as the client asked; for a read, also where it waits */
     uint64_t next_seq;        /* next message to deliver */
-    uint64_t deadline_ms;     /* of a waiting read, or of catching up */
+    uint64_t deadline_ms;     /* of a waiting read, of HELD, or of catching up */
     uint32_t limit;           /* of a read: messages at most */
     uint32_t wait_ms;         /* of a read */
     char *key;                /* owned; only while catching up */

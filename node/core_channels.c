@@ -25,11 +25,49 @@ static uint64_t table_hash(const struct rh_core *core, struct rh_bytes key)
     return XXH3_64bits_withSeed(key.data, key.size, core->options.secret);
 }
 
-struct rh_channel *rh_core_channel_find(const struct rh_core *core, struct rh_bytes key)
+struct rh_channel *rh_core_channel_find(struct rh_core *core, struct rh_bytes key)
 {
     struct rh_table_link *link =
         rh_table_find(&core->channels, table_hash(core, key), channel_equal, &key);
-    return link == NULL ? NULL : channel_of(link);
+    if (link == NULL) {
+        return NULL;
+    }
+    struct rh_channel *channel = channel_of(link);
+    return rh_core_walk(core, channel) ? channel : NULL;
+}
+
+static struct rh_channel *make(struct rh_core *core, struct rh_bytes key, uint64_t hash)
+{
+    struct rh_channel *channel = rh_channel_create(key, hash);
+    if (channel == NULL) {
+        return NULL;
+    }
+    channel->used_ms = core->now_ms;
+    channel->walked = core->view_number;
+    channel->standing = core->standing;
+    if (core->channels.count == 0) {
+        core->scan_ms = core->now_ms; /* nobody had to be looked at before */
+    }
+    rh_table_insert(&core->channels, &channel->table_link, table_hash(core, key));
+    rh_list_push_back(&core->swept, &channel->list_link);
+    return channel;
+}
+
+struct rh_channel *rh_core_channel_make(struct rh_core *core, struct rh_bytes key)
+{
+    assert(core->view != NULL);
+    struct rh_channel *channel = rh_core_channel_find(core, key);
+    return channel != NULL
+               ? channel
+               : make(core, key, rh_ring_hash(core->view->ring, key.data, key.size));
+}
+
+static bool is_full(const struct rh_core *core)
+{
+    return core->channels.count >= core->options.channels_max &&
+           (!core->options.replication ||
+            core->stats.channels_acting >= core->options.channels_max ||
+            core->channels.count >= core->options.copies_max);
 }
 
 enum rh_refusal rh_core_channel_get(struct rh_core *core, struct rh_bytes key, uint64_t hash,
@@ -37,37 +75,202 @@ enum rh_refusal rh_core_channel_get(struct rh_core *core, struct rh_bytes key, u
 {
     struct rh_channel *channel = rh_core_channel_find(core, key);
     if (channel == NULL) {
-        if (core->channels.count >= core->options.channels_max) {
+        if (is_full(core)) {
             return RH_REFUSAL_CHANNELS_FULL;
         }
-        channel = rh_channel_create(key, hash, core->options.secret);
+        channel = make(core, key, hash);
         if (channel == NULL) {
             return RH_REFUSAL_NO_MEMORY;
         }
-        channel->used_ms = core->now_ms;
-        if (core->channels.count == 0) {
-            core->scan_ms = core->now_ms; /* nobody had to be looked at before */
-        }
-        rh_table_insert(&core->channels, &channel->table_link, table_hash(core, key));
-        rh_list_push_back(&core->swept, &channel->list_link);
     }
     *ret_channel = channel;
     return RH_REFUSAL_NONE;
 }
 
+/* ---- where things are done ---- */
+
+static struct rh_core_route by_ring(const struct rh_core *core, struct rh_core_route route)
+{
+    if (route.owner == RH_RING_NONE) {
+        route.place = RH_CORE_PLACE_NONE;
+    } else if (route.owner != core->self) {
+        route.place = RH_CORE_PLACE_REMOTE;
+    } else {
+        route.place = core->options.replication ? RH_CORE_PLACE_WAIT : RH_CORE_PLACE_HERE;
+    }
+    return route;
+}
+
+/* H6: who acts serves whatever reaches it; who has passed a channel on knows where it went; the
+ * rest is the ring's. */
+static struct rh_core_route by_role(const struct rh_core *core, struct rh_core_route route)
+{
+    const struct rh_channel *channel = route.channel;
+    switch ((enum rh_role)channel->role) {
+    case RH_ROLE_ACTING:
+    case RH_ROLE_GATED:
+        route.place = RH_CORE_PLACE_HERE;
+        return route;
+    case RH_ROLE_CLAIMING:
+    case RH_ROLE_CLOSING:
+        route.place = RH_CORE_PLACE_WAIT;
+        return route;
+    case RH_ROLE_PASSING:
+        if (rh_process_is_registered(channel->acting->passing_to)) {
+            route.place = RH_CORE_PLACE_REMOTE;
+            route.owner = channel->acting->passing_to->index;
+            return route;
+        }
+        break;
+    case RH_ROLE_ABSENT:
+    case RH_ROLE_WAITING:
+    case RH_ROLE_JOINING:
+    case RH_ROLE_REPLICA:
+    case RH_ROLE_SUSPECT:
+    case RH_ROLES:
+        break;
+    }
+    return by_ring(core, route);
+}
+
+struct rh_core_route rh_core_route(struct rh_core *core, struct rh_bytes key)
+{
+    struct rh_core_route route = {.place = RH_CORE_PLACE_NONE, .owner = RH_RING_NONE};
+    if (core->view == NULL) {
+        return route;
+    }
+    route.hash = rh_ring_hash(core->view->ring, key.data, key.size);
+    route.owner = rh_ring_owner(core->view->ring, route.hash);
+    route.channel = rh_core_channel_find(core, key);
+    bool by_copy = core->options.replication && route.channel != NULL;
+    return by_copy ? by_role(core, route) : by_ring(core, route);
+}
+
+enum rh_refusal rh_core_route_refusal(const struct rh_core *core)
+{
+    return core->view == NULL ? RH_REFUSAL_NOT_READY : RH_REFUSAL_NO_OWNER;
+}
+
+struct rh_process *rh_core_ring_owner(const struct rh_core *core, const struct rh_channel *channel)
+{
+    if (core->view == NULL) {
+        return NULL;
+    }
+    uint32_t owner = rh_ring_owner(core->view->ring, channel->hash);
+    return owner == RH_RING_NONE ? NULL : core->members[owner];
+}
+
+/* ---- roles ---- */
+
+void rh_core_trace(struct rh_core *core, const struct rh_channel *channel,
+                   enum rh_trace_kind kind, enum rh_role from)
+{
+    if (!core->options.replication) {
+        return;
+    }
+    struct rh_core_trace *trace = &rh_core_act(core, RH_ACTION_TRACE)->trace;
+    trace->kind = kind;
+    trace->key = rh_channel_key(channel);
+    trace->from = from;
+    trace->to = channel->role;
+    trace->incarnation = channel->incarnation;
+    trace->term = channel->term;
+    trace->op = channel->op;
+    trace->commit = channel->commit;
+    trace->suspect = channel->suspect;
+    if (channel->group != NULL) {
+        trace->group = channel->group->refs;
+        trace->group_count = channel->group->count;
+    }
+}
+
+static bool serves(enum rh_role role)
+{
+    return role == RH_ROLE_ACTING || role == RH_ROLE_GATED;
+}
+
+void rh_core_role_set(struct rh_core *core, struct rh_channel *channel, enum rh_role role)
+{
+    enum rh_role from = channel->role;
+    if (from == role) {
+        return;
+    }
+    assert(rh_role_may_become(from, role));
+    core->stats.copies += rh_role_holds_copy(role);
+    core->stats.copies -= rh_role_holds_copy(from);
+    core->stats.channels_acting += serves(role);
+    core->stats.channels_acting -= serves(from);
+    channel->role = (uint8_t)role;
+    rh_core_trace(core, channel, RH_TRACE_ROLE, from);
+}
+
+/* ---- content ---- */
+
+void rh_core_channel_uncount(struct rh_core *core, const struct rh_channel *channel)
+{
+    core->stats.log_bytes -= channel->log == NULL ? 0 : channel->log->bytes;
+    core->stats.ids -= channel->ids == NULL ? 0 : rh_id_window_count(channel->ids);
+}
+
+void rh_core_channel_count(struct rh_core *core, const struct rh_channel *channel)
+{
+    core->stats.log_bytes += channel->log == NULL ? 0 : channel->log->bytes;
+    core->stats.ids += channel->ids == NULL ? 0 : rh_id_window_count(channel->ids);
+}
+
+void rh_core_channel_tidy(struct rh_core *core, struct rh_channel *channel)
+{
+    const struct rh_id_window_limits limits = rh_core_id_limits(core);
+    rh_core_channel_uncount(core, channel);
+    if (channel->log != NULL) {
+        rh_channel_log_trim(channel->log, &core->options.log, channel->commit, core->time_ms);
+        if (channel->terms != NULL) {
+            rh_terms_trim(channel->terms, channel->log->first_op);
+        }
+    }
+    if (channel->ids != NULL) {
+        rh_id_window_expire(channel->ids, &limits, core->now_ms);
+    }
+    rh_core_channel_count(core, channel);
+}
+
 void rh_core_channel_bring_up(struct rh_core *core, struct rh_channel *channel)
 {
+    assert(!core->options.replication);
     channel->used_ms = core->now_ms;
     while (channel->incarnation == 0) {
         channel->incarnation = rh_core_random(core);
         core->stats.channels_created++;
     }
+    if (channel->role != RH_ROLE_ACTING) {
+        rh_core_role_set(core, channel, RH_ROLE_CLAIMING);
+        rh_core_role_set(core, channel, RH_ROLE_ACTING);
+    }
+}
+
+void rh_core_channel_empty(struct rh_core *core, struct rh_channel *channel)
+{
+    rh_core_queue_remove(core, channel);
+    rh_core_fetches_end(core, channel, NULL);
+    rh_core_acting_free(core, channel);
+    rh_core_requests_lose(core, channel);
+    rh_core_channel_uncount(core, channel);
+    rh_channel_clear(channel);
+    rh_core_give_group(core, channel->group);
+    channel->group = NULL;
 }
 
 void rh_core_channel_drop(struct rh_core *core, struct rh_channel *channel)
 {
-    core->stats.log_bytes -= channel->log.bytes;
-    core->stats.ids -= channel->ids.records.count;
+    assert(!rh_channel_is_used(channel));
+    rh_core_channel_empty(core, channel);
+    rh_core_incoming_free(core, channel);
+    rh_core_reported_free(core, channel);
+    if (core->options.replication || channel->role == RH_ROLE_WAITING) {
+        assert(!rh_role_holds_copy(channel->role));
+    }
+    core->stats.channels_acting -= serves(channel->role);
+    core->stats.copies -= rh_role_holds_copy(channel->role);
     rh_table_remove(&core->channels, &channel->table_link);
     rh_list_remove(&channel->list_link);
     rh_list_push_back(&core->dropped, &channel->list_link);
@@ -75,33 +278,34 @@ void rh_core_channel_drop(struct rh_core *core, struct rh_channel *channel)
 
 void rh_core_channel_settle(struct rh_core *core, struct rh_channel *channel)
 {
-    if (channel->incarnation == 0 && channel->reads_count == 0) {
-        assert(channel->streams_count == 0);
-        rh_core_channel_drop(core, channel);
+    if (rh_role_holds_copy(channel->role) || rh_channel_is_used(channel)) {
+        return;
     }
+    if (channel->incoming != NULL || rh_core_reported(core, channel) != NULL) {
+        rh_core_role_set(core, channel, RH_ROLE_ABSENT);
+        return;
+    }
+    rh_core_channel_drop(core, channel);
 }
 
-void rh_core_channel_forget(struct rh_core *core, struct rh_channel *channel)
-{
-    const struct rh_id_window_limits limits = rh_core_id_limits(core);
-    core->stats.ids -= channel->ids.records.count;
-    rh_id_window_expire(&channel->ids, &limits, core->now_ms);
-    core->stats.ids += channel->ids.records.count;
-}
+/* ---- idle ones ---- */
 
-static void tidy(struct rh_core *core, struct rh_channel *channel)
+static void look(struct rh_core *core, struct rh_channel *channel)
 {
-    uint64_t bytes = channel->log.bytes;
-    rh_channel_log_trim(&channel->log, &core->options.log, rh_channel_log_last_op(&channel->log),
-                        core->time_ms);
-    core->stats.log_bytes -= bytes - channel->log.bytes;
-    rh_core_channel_forget(core, channel);
+    rh_core_channel_tidy(core, channel);
+    rh_channel_shrink(channel);
     /* An id that is remembered is a promise to recognise a retry. */
-    bool in_use =
-        channel->streams_count > 0 || channel->reads_count > 0 || channel->ids.records.count > 0;
-    if (!in_use && core->now_ms - channel->used_ms >= core->options.channel_idle_ms) {
+    bool in_use = rh_channel_is_used(channel) || channel->ids != NULL;
+    if (in_use || core->now_ms - channel->used_ms < core->options.channel_idle_ms) {
+        return;
+    }
+    if (!core->options.replication) {
         core->stats.channels_reclaimed++;
         rh_core_channel_drop(core, channel);
+    } else if (channel->role == RH_ROLE_ACTING) {
+        rh_core_close(core, channel);
+    } else {
+        rh_core_channel_settle(core, channel);
     }
 }
 
@@ -122,6 +326,6 @@ void rh_core_channels_scan(struct rh_core *core)
         /* To the back first: the list is also the order in which channels are looked at. */
         rh_list_remove(first);
         rh_list_push_back(&core->swept, first);
-        tidy(core, rh_container_of(first, struct rh_channel, list_link));
+        look(core, rh_container_of(first, struct rh_channel, list_link));
     }
 }

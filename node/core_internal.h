@@ -5,17 +5,30 @@
 /*
  * What the files of the core share. Nobody outside node/core*.c includes this.
  *
- *   core.c            the step, views and their sweep, time
- *   core_channels.c   the table of channels: find, create, reclaim, let go
- *   core_streams.c    subscriptions: streams and waiting reads
- *   core_requests.c   publish and inspect: served here, forwarded, or waiting
+ *   core.c              the step, time
+ *   core_channels.c     the table of channels: find, create, roles, let go
+ *   core_streams.c      subscriptions: streams and waiting reads
+ *   core_requests.c     publish and inspect: where they go, and those that wait
+ *   core_serve.c        publish and inspect: done here
+ *   core_view.c         views, their walk over the channels, reports, end markers
+ *   core_replication.c  appends, acknowledgements, commit
+ *   core_group.c        who comes into a group and who goes, handoff, the order of all that
+ *   core_sync.c         whole channels on their way out
+ *   core_incoming.c     and in
+ *   core_takeover.c     the best copy, fetch, claim, creation
+ *   core_lease.c        the right to commit
+ *   core_frames.c       frames of later epochs, and those that go by a third node
+ *   core_messages.c     messages of peers: which function takes which
+ *
+ * Numbers like (T6) are rules of docs/protocol-cluster.md.
  *
  * Invariants, true between steps:
  *   - every channel is in `channels` and in exactly one of `swept` and `unswept`;
  *   - a subscription with a channel is in the list that its state names, and counted there;
  *   - a pending request is in `pending` (ordered by deadline) and in `pending_table`;
- *   - a channel is served only while the ring of the current view gives it to this process, also
- *     when the sweep has not reached it yet: every access asks rh_core_route() first.
+ *   - a channel is served only after it was held against the current view: every access goes by
+ *     rh_core_channel_find(), which does that first;
+ *   - a channel with `acting` is in a role of an actor, or PASSING, and in `busy`.
  */
 
 #include "node/channel.h"
@@ -23,9 +36,142 @@
 #define RH_READ_SLOTS   256U /* wheel of waiting reads: 64 s, above the longest wait */
 #define RH_READ_SLOT_MS 250U
 
-struct rh_core_peer {
-    struct rh_table_link link; /* rh_core::peers, by id */
-    struct rh_node_ref ref;
+#define RH_RETRY_MS    400U  /* without progress everything in flight of a channel is sent again */
+#define RH_EXPEDITE_MS 200U  /* between two questions for one channel */
+#define RH_GATE_MS     250U  /* a gate that has no effect is opened again */
+#define RH_UNREACHABLE_MS 500U /* a link that is down for so long: by a third node */
+
+/* ---- what is under way for one channel ---- */
+
+struct rh_sync;
+struct rh_peer_decoder;
+
+/* Another node, as the actor of a channel sees it. */
+struct rh_member {
+    struct rh_process *process;
+    uint64_t acked; /* operations that it holds, as far as it has said */
+    uint64_t sent;  /* that were sent to it */
+    uint64_t told;  /* stamp of the first append or sync with the present group; 0: none yet */
+    struct rh_sync *sync; /* on its way to it, or NULL */
+    uint64_t pause_ms;    /* it had no room: not before that time */
+    bool in_group;
+    bool known;     /* `acked` is true of it: appends can follow */
+    bool confirmed; /* has acknowledged something whose group names it, and is not in doubt */
+    bool informed;  /* has acknowledged the present group */
+    bool leaving;   /* was asked to leave */
+};
+
+/* What the actor of a channel keeps while not all members have all, or something is to change. */
+struct rh_acting {
+    struct rh_list busy_link;  /* rh_core::busy, by sent_ms */
+    struct rh_list dirty_link; /* rh_core::dirty, or none */
+    struct rh_channel *channel;
+    uint64_t since_ms; /* when the oldest operation that is not committed was numbered; 0: none */
+    uint64_t sent_ms;  /* when something was last sent, or progress was made */
+    uint64_t gate_ms;  /* when the gate was closed */
+    struct rh_process *passing_to; /* PASSING: who was sent `Own`; else NULL */
+    struct rh_epoch own_epoch;     /* PASSING: of that `Own`, which is repeated as it was */
+    struct rh_group *own_group;
+    bool is_stalled;   /* counted in stats */
+    uint32_t count;
+    uint32_t capacity;
+    struct rh_member *members;
+};
+
+/* A copy that another node has reported for the present view. */
+struct rh_reported_copy {
+    struct rh_process *from;
+    uint64_t incarnation;
+    struct rh_term term;
+    uint64_t op;
+    enum rh_peer_copy_state state;
+    bool suspect;
+    bool lacked;
+    struct rh_group *group;
+    struct rh_process *passing_to; /* or NULL */
+    uint64_t leave_ms;             /* a stray that was asked to leave then; 0: not */
+};
+
+struct rh_reported {
+    uint32_t view; /* rh_core::view_number that they are of */
+    uint32_t count;
+    uint32_t capacity;
+    struct rh_process *fetching; /* from whom, or NULL */
+    uint64_t fetch_ms;           /* when asked */
+    uint64_t expedite_ms;        /* when asked */
+    struct rh_reported_copy *items;
+};
+
+#define RH_SYNC_FRAMES_MAX 4U /* of one sync, on their way */
+
+struct rh_sync_cursor {
+    uint32_t index;  /* of the frame: 0 is the begin */
+    size_t entry;    /* first of rh_sync::entries that is left */
+    uint64_t id_op;  /* ids above it are left */
+};
+
+/* A sync on its way out. */
+struct rh_sync {
+    struct rh_table_link link; /* rh_core::syncs, by number */
+    struct rh_list fetch_link; /* rh_core::fetches, or none */
+    uint64_t number;
+    struct rh_process *to;
+    struct rh_channel *channel;
+    enum rh_peer_sync_purpose purpose;
+    uint64_t incarnation; /* of the channel when it began; with the term */
+    struct rh_term term;
+    uint64_t stamp; /* of its begin */
+    uint64_t op;    /* what the receiver has at the end */
+    uint64_t seq;   /* likewise */
+    uint64_t from_op;
+    struct rh_entry **entries; /* those that are sent, with a reference each */
+    uint64_t first_op;         /* of entries[0] */
+    size_t entries_count;
+    struct rh_sync_cursor next;                           /* what goes into the next frame */
+    struct rh_sync_cursor marks[RH_SYNC_FRAMES_MAX]; /* where recent frames began, by index */
+    uint32_t acked;                                       /* frames that have arrived */
+    bool all_sent;
+    bool is_urgent;
+    uint64_t size; /* in the receiver's credit */
+    uint64_t sent_ms;
+};
+
+/* A sync that is coming in: kept aside until it is whole. */
+struct rh_incoming_id {
+    struct rh_bytes id; /* owned */
+    uint64_t seq;
+    uint64_t op;
+    uint64_t added_ms;
+};
+
+struct rh_incoming {
+    struct rh_list link; /* rh_core::incoming, by since_ms */
+    struct rh_channel *channel;
+    struct rh_process *from;
+    uint64_t number;
+    struct rh_epoch epoch; /* that it was sent in */
+    enum rh_peer_sync_purpose purpose;
+    uint64_t incarnation;
+    struct rh_term term;
+    struct rh_group *group;
+    struct rh_terms *terms;
+    uint64_t op;
+    uint64_t seq;
+    uint64_t commit;
+    uint64_t from_op;
+    struct rh_term base_term;
+    uint64_t stamp;
+    uint64_t since_ms;   /* last progress */
+    uint32_t next_index;
+    uint64_t next_op; /* of the next operation that comes; 0: any */
+    uint64_t last_seq; /* of what has come, or of from_op */
+    struct rh_entry **entries;
+    size_t entries_count;
+    size_t entries_capacity;
+    struct rh_incoming_id *ids;
+    size_t ids_count;
+    size_t ids_capacity;
+    uint64_t size;
 };
 
 struct rh_core {
@@ -39,12 +185,23 @@ struct rh_core {
     void **kept;
     size_t kept_count;
     size_t kept_capacity;
+    struct rh_entry **kept_entries;
+    size_t kept_entries_count;
+    size_t kept_entries_capacity;
+    struct rh_group **kept_groups;
+    size_t kept_groups_count;
+    size_t kept_groups_capacity;
+    struct rh_peer_decoder **kept_decoders;
+    size_t kept_decoders_count;
+    size_t kept_decoders_capacity;
     struct rh_list dropped; /* rh_channel::list_link */
     struct rh_view *view_before;
 
     struct rh_view *view; /* NULL before the first */
     uint32_t self;        /* index of this process in the view, or RH_RING_NONE */
     uint64_t view_since_ms;
+    uint32_t view_number; /* of adoptions, from 1 */
+    uint32_t standing;    /* times that the own registration was lost */
 
     uint64_t catch_up_ms; /* before that time the membership is not read again */
     bool catch_up_due;    /* but somebody asked */
@@ -53,45 +210,69 @@ struct rh_core {
     struct rh_list swept;
     struct rh_list unswept;
     bool sweeping;           /* not all channels were held against the current view yet */
+    bool sweep_is_told;      /* the view's: later ones are for links that come up */
     uint64_t sweep_channels; /* of the sweep that runs */
     uint64_t sweep_connections;
     uint64_t scan_ms; /* last look at idle channels */
 
     struct rh_list catching_up;          /* rh_subscription::link, by deadline */
+    struct rh_list held;                 /* rh_subscription::timer_link, by deadline */
     struct rh_list reads[RH_READ_SLOTS]; /* rh_subscription::timer_link, by deadline */
     uint64_t reads_slot;                 /* next slot number (not index) to look at */
 
-    struct rh_table peers;         /* links that are up */
-    struct rh_list pending;        /* by deadline */
-    struct rh_table pending_table; /* by number */
+    struct rh_groups groups;         /* links that are up are processes with is_up */
+    struct rh_process *self_process;
+    struct rh_process **members;     /* of the view, by index */
+    struct rh_list pending;          /* by deadline */
+    struct rh_list *pending_next;    /* of the walk over them that runs, or NULL */
+    struct rh_table pending_table;   /* by number */
     uint64_t pending_number;
     uint64_t pending_bytes;
     uint64_t retry_ms; /* last look at pending requests that may have to be sent again */
 
+    /* With replication. */
+    bool lost; /* own registration is not there, or not known to be */
+    struct rh_epoch registration_epoch;
+    uint64_t proof_ms;  /* when the last proof was sent; 0: none */
+    uint64_t prove_ms;  /* when it was last asked for */
+    uint64_t heard_ms;  /* when ZooKeeper last answered; 0: never */
+    uint64_t lost_ms;   /* when a view showed a loss (V8); 0: never */
+    uint64_t ignorant_until_ms;
+    bool complete;  /* all end markers of the view are in */
+    bool recorded;  /* and `config` records it */
+    struct rh_epoch recorded_epoch;
+    uint32_t turn;
+    uint64_t stamp; /* last one given, see rh_core_stamp() */
+    uint64_t lease_number;
+    uint64_t leases_ms; /* when leases were last asked for */
+    struct rh_table tombs;
+    struct rh_list busy;  /* rh_acting::busy_link */
+    struct rh_list dirty; /* rh_acting::dirty_link */
+    struct rh_list moves; /* rh_channel::queue_link: to hand over, to mend; urgent ones first */
+    struct rh_list claims; /* rh_channel::queue_link: to take over, or wait for; likewise */
+    uint64_t claims_ms;    /* when the claims are worth another look; UINT64_MAX: an event tells */
+    uint64_t moves_ms;
+    struct rh_table syncs;    /* out */
+    struct rh_list fetches;   /* rh_sync::fetch_link: answers to Fetch, by age */
+    struct rh_list incoming;  /* rh_incoming::link */
+    uint64_t sync_number;
+    uint64_t pace_us; /* when the next channel that nobody waits for may be moved, or taken over */
+
     struct rh_core_stats stats;
 };
 
-/* Who serves a key in the current view. */
-enum rh_core_route_kind {
-    RH_CORE_ROUTE_NONE,  /* no view, or no node owns anything */
-    RH_CORE_ROUTE_LOCAL, /* this process */
-    RH_CORE_ROUTE_REMOTE,
-};
-
-struct rh_core_route {
-    enum rh_core_route_kind kind;
-    uint32_t owner; /* index in the view; of LOCAL and REMOTE */
-    uint64_t hash;
-};
-
-struct rh_core_route rh_core_route(const struct rh_core *core, struct rh_bytes key);
-
-/* Why nobody serves a key; of RH_CORE_ROUTE_NONE. */
-enum rh_refusal rh_core_route_refusal(const struct rh_core *core);
+/* ---- core.c ---- */
 
 /* A zeroed action at the end of the list; never NULL: when memory is short the process stops,
  * because an action that is lost would be a promise broken. */
 struct rh_action *rh_core_act(struct rh_core *core, enum rh_action_kind kind);
+
+/* Zeroed memory for what must not be forgotten; likewise. */
+void *rh_core_alloc(size_t count, size_t size);
+void *rh_core_grow(void *items, size_t size, size_t capacity);
+
+/* Zeroed memory for a message of this step, freed when the next one begins. */
+void *rh_core_scratch(struct rh_core *core, size_t count, size_t size);
 
 uint64_t rh_core_random(struct rh_core *core);
 
@@ -99,12 +280,21 @@ uint64_t rh_core_random(struct rh_core *core);
  * for: strangers write the epochs of URLs. */
 void rh_core_catch_up(struct rh_core *core);
 
-/* Frees |memory| (may be NULL) when the next step begins: actions may point into it. */
+/* Frees |memory| (may be NULL), or gives back |entry|, |group|, when the next step begins: actions
+ * may point into it. */
 void rh_core_keep(struct rh_core *core, void *memory);
+void rh_core_keep_entry(struct rh_core *core, struct rh_entry *entry);
+void rh_core_give_group(struct rh_core *core, struct rh_group *group);
+void rh_core_keep_decoder(struct rh_core *core, struct rh_peer_decoder *decoder);
 
-/* Ends |subscription|'s wish with a refusal; it is FREE afterwards. */
-void rh_core_refuse(struct rh_core *core, struct rh_subscription *subscription,
-                    enum rh_refusal refusal);
+/* A number that rises with each call and says the time: rh_core_stamp_ms(). Messages carry it and
+ * answers bring it back. */
+uint64_t rh_core_stamp(struct rh_core *core);
+
+static inline uint64_t rh_core_stamp_ms(uint64_t stamp)
+{
+    return stamp >> 20;
+}
 
 static inline struct rh_id_window_limits rh_core_id_limits(const struct rh_core *core)
 {
@@ -112,42 +302,111 @@ static inline struct rh_id_window_limits rh_core_id_limits(const struct rh_core 
                                         .age_ms_max = core->options.dedup_age_ms};
 }
 
-/* --- core_channels.c --- */
+/* Whether this process is a member of its view, as far as it knows. */
+static inline bool rh_core_is_registered(const struct rh_core *core)
+{
+    return core->self != RH_RING_NONE && !core->lost;
+}
 
-/* The channel of |key|, or NULL. */
-struct rh_channel *rh_core_channel_find(const struct rh_core *core, struct rh_bytes key);
+static inline bool rh_process_is_registered(const struct rh_process *process)
+{
+    return process->index != RH_RING_NONE;
+}
 
-/* The channel of |key|, made (absent) if need be. */
+/* A message to a process, in the present epoch; also by a third node, if there is a way. */
+struct rh_peer_message *rh_core_send(struct rh_core *core, const struct rh_process *to,
+                                     enum rh_peer_message_kind kind);
+
+/* ---- core_channels.c ---- */
+
+/* Where what a key needs is done. */
+enum rh_core_place {
+    RH_CORE_PLACE_NONE,   /* no view, or no node owns anything */
+    RH_CORE_PLACE_HERE,   /* this node serves it now */
+    RH_CORE_PLACE_WAIT,   /* it is this node's, but cannot be served yet */
+    RH_CORE_PLACE_REMOTE, /* `owner` serves it, or will */
+};
+
+struct rh_core_route {
+    enum rh_core_place place;
+    uint32_t owner; /* index in the view: the ring's owner; of REMOTE where to go */
+    uint64_t hash;
+    struct rh_channel *channel; /* or NULL */
+};
+
+/* Looks the key up, holds its channel against the current view, and says where to go. */
+struct rh_core_route rh_core_route(struct rh_core *core, struct rh_bytes key);
+
+/* Why nobody serves a key; of RH_CORE_PLACE_NONE. */
+enum rh_refusal rh_core_route_refusal(const struct rh_core *core);
+
+/* The channel of |key|, held against the current view, or NULL. */
+struct rh_channel *rh_core_channel_find(struct rh_core *core, struct rh_bytes key);
+
+/* The channel of |key|, made (without a copy) if need be and if there is room for one more. */
 enum rh_refusal rh_core_channel_get(struct rh_core *core, struct rh_bytes key, uint64_t hash,
                                     struct rh_channel **ret_channel);
 
-/* Gives an absent channel its incarnation; a created one stays as it is. */
-void rh_core_channel_bring_up(struct rh_core *core, struct rh_channel *channel);
+/* Likewise for what peers bring; NULL when out of memory. */
+struct rh_channel *rh_core_channel_make(struct rh_core *core, struct rh_bytes key);
 
-/* Forgets message ids of the channel that are too old. */
-void rh_core_channel_forget(struct rh_core *core, struct rh_channel *channel);
+/* The only way in which a role changes. Same role: nothing happens. */
+void rh_core_role_set(struct rh_core *core, struct rh_channel *channel, enum rh_role role);
 
-/* Takes a channel without subscriptions out of the core; its memory lives until the next step. */
+/* Who owns the channel in the current ring: a process, or NULL. */
+struct rh_process *rh_core_ring_owner(const struct rh_core *core, const struct rh_channel *channel);
+
+/* Forgets message ids of the channel that are too old; trims the log. */
+void rh_core_channel_tidy(struct rh_core *core, struct rh_channel *channel);
+
+/* Takes the content out of the stats, and back in: around whatever changes it. */
+void rh_core_channel_uncount(struct rh_core *core, const struct rh_channel *channel);
+void rh_core_channel_count(struct rh_core *core, const struct rh_channel *channel);
+
+/* Drops the copy, if there is one, and what was under way for it. */
+void rh_core_channel_empty(struct rh_core *core, struct rh_channel *channel);
+
+/* Takes a channel that nobody is in out of the core; its memory lives until the next step. */
 void rh_core_channel_drop(struct rh_core *core, struct rh_channel *channel);
 
-/* An absent channel for which nobody waits any more is dropped. */
+/* A channel without a copy, in which nobody is or waits, is dropped. */
 void rh_core_channel_settle(struct rh_core *core, struct rh_channel *channel);
+
+/* The channel begins to exist at this node alone: without replication. */
+void rh_core_channel_bring_up(struct rh_core *core, struct rh_channel *channel);
 
 /* Looks at a few channels: trims by age, forgets old ids, reclaims idle ones. */
 void rh_core_channels_scan(struct rh_core *core);
 
-/* --- core_streams.c --- */
+void rh_core_trace(struct rh_core *core, const struct rh_channel *channel,
+                   enum rh_trace_kind kind, enum rh_role from);
+
+/* ---- core_streams.c ---- */
 
 void rh_core_subscribe(struct rh_core *core, const struct rh_event *event);
 void rh_core_read(struct rh_core *core, const struct rh_event *event);
 void rh_core_unsubscribe(struct rh_core *core, struct rh_subscription *subscription);
 void rh_core_drained(struct rh_core *core, struct rh_subscription *subscription);
 
-/* An entry was committed: to the live streams, and to the reads that waited for it. */
+/* Ends |subscription|'s wish with a refusal; it is FREE afterwards. */
+void rh_core_refuse(struct rh_core *core, struct rh_subscription *subscription,
+                    enum rh_refusal refusal);
+
+/* An entry was committed: to the live streams. */
 void rh_core_deliver(struct rh_core *core, struct rh_channel *channel, struct rh_entry *entry);
+
+/* Messages were committed: reads that waited are answered, and who was ahead gets in. */
+void rh_core_streams_committed(struct rh_core *core, struct rh_channel *channel);
 
 /* The channel belongs to |owner| now: everybody in it is told. */
 void rh_core_streams_move(struct rh_core *core, struct rh_channel *channel, uint32_t owner);
+
+/* The channel is served here again: those who stayed get what they missed, or, if it goes on under
+ * another incarnation, are told `moved` to here (T12). */
+void rh_core_streams_wake(struct rh_core *core, struct rh_channel *channel);
+
+/* Those who wait for the channel try again. */
+void rh_core_streams_retry_held(struct rh_core *core, struct rh_channel *channel);
 
 /* A view was adopted: those that waited for it are tried again. */
 void rh_core_streams_retry(struct rh_core *core);
@@ -155,15 +414,380 @@ void rh_core_streams_retry(struct rh_core *core);
 /* Answers waiting reads whose time is over, and goes on with those that caught up in vain. */
 void rh_core_streams_expire(struct rh_core *core);
 
-/* --- core_requests.c --- */
+/* ---- core_requests.c, core_serve.c ---- */
+
+enum rh_pending_state {
+    RH_PENDING_VIEW,       /* waits for a view in which somebody owns the key */
+    RH_PENDING_LINK,       /* waits for the link to `target` */
+    RH_PENDING_SENT,       /* waits for the answer of `target` */
+    RH_PENDING_CHANNEL,    /* waits for the channel to be served here */
+    RH_PENDING_COMMITTING, /* has an operation that is not committed */
+};
+
+/* A request as it is served or kept: slices of the event, of a peer message, or of a pending. */
+struct rh_request_ref {
+    bool is_inspect;
+    bool from_peer;
+    bool id_is_ours; /* the publisher gave none */
+    bool maybe_done; /* it was sent to an owner who has not answered */
+    uint64_t request;
+    struct rh_node_ref from;
+    struct rh_bytes key;
+    struct rh_bytes id;
+    struct rh_payload payload;
+    uint64_t deadline_ms;
+};
+
+struct rh_pending {
+    struct rh_list link;             /* rh_core::pending */
+    struct rh_list channel_link;     /* rh_audience::{requests,committing}, or none */
+    struct rh_table_link table_link; /* rh_core::pending_table */
+    enum rh_pending_state state;
+    bool is_inspect;
+    bool from_peer;
+    bool id_is_ours;
+    bool is_duplicate;         /* COMMITTING: its operation was another request's */
+    uint32_t unanswered;       /* times it was sent and not answered: those may have been served */
+    uint32_t pause_ms;         /* without answer before it is sent again */
+    uint64_t number;           /* on the wire: ours, or of the peer that it is from */
+    uint64_t request;          /* the asker's */
+    struct rh_node_ref from;   /* from_peer; else zeroed */
+    struct rh_epoch epoch;     /* wait for a view at least as late: VIEW */
+    struct rh_node_ref target; /* LINK, SENT */
+    struct rh_channel *channel; /* CHANNEL, COMMITTING */
+    uint64_t op;                /* COMMITTING */
+    uint64_t seq;               /* of that */
+    uint32_t named_view;        /* view in which another than the ring's owner was tried */
+    uint64_t since_ms;          /* CHANNEL */
+    uint64_t sent_ms;
+    uint64_t deadline_ms;
+    enum rh_payload_kind kind;
+    uint32_t key_size;
+    uint32_t id_size;
+    uint32_t payload_size;
+    char data[]; /* key, id, payload */
+};
 
 void rh_core_publish(struct rh_core *core, const struct rh_event *event);
 void rh_core_inspect(struct rh_core *core, const struct rh_event *event);
-void rh_core_peer_message(struct rh_core *core, const struct rh_event *event);
-void rh_core_peer_up(struct rh_core *core, const struct rh_node_ref *peer);
-void rh_core_peer_down(struct rh_core *core, const struct rh_node_ref *peer);
+void rh_core_on_publish(struct rh_core *core, struct rh_process *from,
+                        const struct rh_peer_message *message);
+void rh_core_on_inspect(struct rh_core *core, struct rh_process *from,
+                        const struct rh_peer_message *message);
+void rh_core_on_publish_answer(struct rh_core *core, struct rh_process *from,
+                               const struct rh_peer_message *message);
+void rh_core_on_inspect_answer(struct rh_core *core, struct rh_process *from,
+                               const struct rh_peer_message *message);
+void rh_core_requests_peer_up(struct rh_core *core, const struct rh_process *process);
+void rh_core_requests_peer_down(struct rh_core *core, const struct rh_process *process);
 void rh_core_requests_retry(struct rh_core *core);  /* a view was adopted */
 void rh_core_requests_expire(struct rh_core *core); /* time has passed */
 void rh_core_requests_finish(struct rh_core *core);
+
+/* Those who wait for the channel try again, whatever has become of it. */
+void rh_core_requests_retry_channel(struct rh_core *core, struct rh_channel *channel);
+
+/* Operations up to `commit` are committed: their publishers are answered. */
+void rh_core_requests_committed(struct rh_core *core, struct rh_channel *channel);
+
+/* What was not committed is gone: their publishers are told that nobody knows. */
+void rh_core_requests_lose(struct rh_core *core, struct rh_channel *channel);
+
+/* Serves a request at its place HERE. |pending|: the kept one, or NULL. True: it is done with;
+ * false: it waits, as a pending one, for its operation to be committed or the channel to be open. */
+bool rh_core_serve(struct rh_core *core, const struct rh_request_ref *request,
+                   const struct rh_core_route *route, struct rh_pending *pending);
+
+/* Keeps a request that cannot be served at once. NULL: it was refused. */
+struct rh_pending *rh_core_pending_keep(struct rh_core *core, const struct rh_request_ref *request);
+void rh_core_pending_remove(struct rh_core *core, struct rh_pending *pending);
+struct rh_request_ref rh_core_pending_request(const struct rh_pending *pending);
+
+/* Room for one more pending request of this size. */
+bool rh_core_pending_has_room(const struct rh_core *core);
+
+/* Answers. */
+void rh_core_answer_publish(struct rh_core *core, const struct rh_request_ref *request,
+                            const struct rh_publish_result *result);
+void rh_core_answer_inspect(struct rh_core *core, const struct rh_request_ref *request,
+                            enum rh_refusal refusal, const struct rh_channel_info *info);
+void rh_core_request_refuse(struct rh_core *core, const struct rh_request_ref *request,
+                            enum rh_refusal refusal);
+
+/* ---- core_view.c ---- */
+
+void rh_core_adopt(struct rh_core *core, const struct rh_event *event);
+void rh_core_lose(struct rh_core *core);
+void rh_core_recorded(struct rh_core *core, struct rh_epoch epoch);
+
+/* Looks at some of the channels that the current view has not been held against yet. */
+void rh_core_sweep(struct rh_core *core);
+
+/* Holds one channel against the current view and the own standing, if that was not done yet. False:
+ * the channel is gone. */
+bool rh_core_walk(struct rh_core *core, struct rh_channel *channel);
+
+/* All have reported and so have we: the membership is asked to record it. */
+void rh_core_check_complete(struct rh_core *core);
+
+/* The copy has changed: its ring owner hears of it, if it had heard of it in this view (V5). */
+void rh_core_report_again(struct rh_core *core, const struct rh_channel *channel);
+
+/* A link came up: it wants all reports. */
+void rh_core_reports_peer_up(struct rh_core *core, struct rh_process *process);
+
+void rh_core_on_report(struct rh_core *core, struct rh_process *from,
+                       const struct rh_peer_message *message);
+void rh_core_on_report_end(struct rh_core *core, struct rh_process *from,
+                           const struct rh_peer_message *message);
+
+/* Reports of the present view on a channel, or NULL. */
+struct rh_reported *rh_core_reported(const struct rh_core *core, const struct rh_channel *channel);
+void rh_core_reported_free(struct rh_core *core, struct rh_channel *channel);
+void rh_core_reported_remove(struct rh_core *core, struct rh_channel *channel,
+                             const struct rh_process *from);
+
+/* ---- core_replication.c ---- */
+
+/* What the actor keeps; made from the group if need be, with all members in step. */
+struct rh_acting *rh_core_acting(struct rh_core *core, struct rh_channel *channel);
+void rh_core_acting_free(struct rh_core *core, struct rh_channel *channel);
+struct rh_member *rh_core_member(struct rh_channel *channel, const struct rh_process *process);
+struct rh_member *rh_core_member_add(struct rh_core *core, struct rh_channel *channel,
+                                     struct rh_process *process);
+void rh_core_member_remove(struct rh_core *core, struct rh_channel *channel,
+                           struct rh_member *member);
+
+/* Whether nobody else has to hold what is published. */
+static inline bool rh_core_is_alone(const struct rh_channel *channel)
+{
+    return channel->group == NULL || channel->group->count == 1;
+}
+
+/* Makes |group| (a reference, given away) the channel's; members are informed by the next append. */
+void rh_core_group_set(struct rh_core *core, struct rh_channel *channel, struct rh_group *group);
+
+/* Numbers an operation: appends |entry| (a reference, given away on success) to the copy.
+ * RH_ERR_NO_MEMORY: nothing changed. */
+RH_MUST_CHECK int rh_core_number(struct rh_core *core, struct rh_channel *channel,
+                                 struct rh_entry *entry);
+
+/* Whether another operation of that size may be numbered now (N7). */
+bool rh_core_may_number(const struct rh_core *core, const struct rh_channel *channel,
+                        uint64_t size);
+
+/* To be flushed at the end of the turn: appends to members that lack something. */
+void rh_core_mark_dirty(struct rh_core *core, struct rh_channel *channel);
+void rh_core_flush(struct rh_core *core);
+
+/* Raises `commit` as far as the rules allow (N3). */
+void rh_core_try_commit(struct rh_core *core, struct rh_channel *channel);
+
+/* A member has said what it holds. */
+void rh_core_member_acked(struct rh_core *core, struct rh_channel *channel,
+                          struct rh_member *member, uint64_t op, bool confirmed, uint64_t stamp);
+
+/* Sends again what a channel waits for; of all whose time has come. */
+void rh_core_busy_retry(struct rh_core *core);
+uint64_t rh_core_busy_ms(const struct rh_core *core);
+void rh_core_busy_peer_up(struct rh_core *core, const struct rh_process *process);
+
+void rh_core_on_append(struct rh_core *core, struct rh_process *from,
+                       const struct rh_peer_message *message);
+void rh_core_on_append_ack(struct rh_core *core, struct rh_process *from,
+                           const struct rh_peer_message *message);
+
+/* ---- core_group.c ---- */
+
+/* Does for a channel that this node acts for, or claims, whatever can be done next: lets nodes join,
+ * asks others to leave, hands over, activates. Called whenever something has changed. */
+void rh_core_advance(struct rh_core *core, struct rh_channel *channel);
+
+/* Whether anything is left to do for an acting channel in this view. */
+bool rh_core_is_in_place(const struct rh_core *core, const struct rh_channel *channel);
+
+/* Puts the channel into the queue of those that have to move, if it has to. */
+void rh_core_moves_add(struct rh_core *core, struct rh_channel *channel);
+void rh_core_moves_pump(struct rh_core *core);
+
+/* The epoch is recorded: what waited for that goes on. */
+void rh_core_moves_recorded(struct rh_core *core);
+
+/* Out of whichever queue it is in. */
+void rh_core_queue_remove(struct rh_core *core, struct rh_channel *channel);
+
+/* Somebody waits for it: to the front of its queue, outside the pace. */
+void rh_core_hurry(struct rh_core *core, struct rh_channel *channel);
+
+/* This node does not have the channel any more: its connections are told, if another node is where
+ * they belong (H5). */
+void rh_core_let_clients_go(struct rh_core *core, struct rh_channel *channel);
+
+/* The actor gives up: a view, or a copy of a higher term, says so (V3, S6). */
+void rh_core_depose(struct rh_core *core, struct rh_channel *channel, enum rh_role role);
+
+/* Whether a channel that nobody waits for may have its turn now (H7), and that it had it. */
+bool rh_core_pace_allows(const struct rh_core *core);
+void rh_core_pace_take(struct rh_core *core);
+
+/* N3: whether the group has as many copies as are wanted. */
+bool rh_core_is_large_enough(const struct rh_core *core, const struct rh_channel *channel);
+
+/* Begins to reclaim an idle channel (G8). */
+void rh_core_close(struct rh_core *core, struct rh_channel *channel);
+
+void rh_core_on_own(struct rh_core *core, struct rh_process *from,
+                    const struct rh_peer_message *message);
+void rh_core_on_own_ack(struct rh_core *core, struct rh_process *from,
+                        const struct rh_peer_message *message);
+void rh_core_own_refused(struct rh_core *core, struct rh_process *from,
+                         const struct rh_peer_refused *refused);
+void rh_core_on_leave(struct rh_core *core, struct rh_process *from,
+                      const struct rh_peer_message *message);
+void rh_core_on_leave_ack(struct rh_core *core, struct rh_process *from,
+                          const struct rh_peer_message *message);
+void rh_core_on_expedite(struct rh_core *core, struct rh_process *from,
+                         const struct rh_peer_message *message);
+void rh_core_send_own(struct rh_core *core, struct rh_channel *channel);
+void rh_core_send_leave(struct rh_core *core, struct rh_channel *channel,
+                        const struct rh_process *to, bool reclaim);
+
+/* Tombs of this view (G5). */
+void rh_core_tomb_add(struct rh_core *core, struct rh_bytes key, struct rh_term term);
+bool rh_core_tomb_forbids(const struct rh_core *core, struct rh_bytes key, struct rh_term term);
+void rh_core_tombs_clear(struct rh_core *core);
+
+/* The preference list of a channel in the current view: processes, the ring owner first. */
+size_t rh_core_preference(const struct rh_core *core, const struct rh_channel *channel,
+                          struct rh_process *ret_list[RH_RING_REPLICAS_MAX]);
+
+/* ---- core_sync.c ---- */
+
+/* Whether a sync to |to| may begin now: its credit, and, if nobody waits, the pace (H7). */
+bool rh_core_sync_may_begin(const struct rh_core *core, const struct rh_process *to, bool urgent);
+
+/* Begins a sync. |from_op|: what the receiver is believed to hold already. */
+struct rh_sync *rh_core_sync_begin(struct rh_core *core, struct rh_channel *channel,
+                                   struct rh_process *to, enum rh_peer_sync_purpose purpose,
+                                   uint64_t from_op, bool urgent);
+void rh_core_sync_abort(struct rh_core *core, struct rh_sync *sync, bool failed);
+
+/* Sends what the receiver has not acknowledged of a sync again. */
+void rh_core_sync_retry(struct rh_core *core, struct rh_sync *sync);
+/* Ends answers to Fetch that are on their way: of |channel| to |to|, NULL: to anybody. */
+void rh_core_fetches_end(struct rh_core *core, struct rh_channel *channel,
+                         const struct rh_process *to);
+void rh_core_fetches_expire(struct rh_core *core);
+void rh_core_on_sync_ack(struct rh_core *core, struct rh_process *from,
+                         const struct rh_peer_message *message);
+void rh_core_on_refused(struct rh_core *core, struct rh_process *from,
+                        const struct rh_peer_message *message);
+void rh_core_on_credit(struct rh_core *core, struct rh_process *from,
+                       const struct rh_peer_message *message);
+void rh_core_send_credit(struct rh_core *core, const struct rh_process *to);
+
+/* A view was adopted: other senders share what may be on its way to this node. */
+void rh_core_credits_renew(struct rh_core *core);
+
+/* The operations of a list as a message wants them; references are kept until the next step. */
+struct rh_peer_operation *rh_core_operations(struct rh_core *core, struct rh_entry *const *entries,
+                                             size_t count);
+
+/* ---- core_incoming.c ---- */
+
+void rh_core_on_sync_begin(struct rh_core *core, struct rh_process *from,
+                           const struct rh_peer_message *message);
+void rh_core_on_sync_chunk(struct rh_core *core, struct rh_process *from,
+                           const struct rh_peer_message *message);
+void rh_core_incoming_free(struct rh_core *core, struct rh_channel *channel);
+void rh_core_incoming_expire(struct rh_core *core);
+
+/* Makes what came in the content of |channel|, with its term and group; the role stays. */
+void rh_core_incoming_install(struct rh_core *core, struct rh_channel *channel,
+                              struct rh_incoming *incoming);
+
+/* An entry from a message; NULL when out of memory. */
+struct rh_entry *rh_core_entry_of(const struct rh_peer_operation *operation);
+
+void rh_core_send_refused(struct rh_core *core, const struct rh_process *to,
+                          enum rh_peer_message_kind about, struct rh_bytes key,
+                          struct rh_term term, uint64_t sync, enum rh_peer_refused_code code);
+
+/* ---- core_takeover.c ---- */
+
+/* Looks at a channel that this node owns and nobody acts for here: waits, asks, fetches, claims or
+ * creates. */
+void rh_core_consider(struct rh_core *core, struct rh_channel *channel);
+void rh_core_claims_add(struct rh_core *core, struct rh_channel *channel);
+void rh_core_claims_pump(struct rh_core *core);
+
+/* Whether it is known that the channel, which this node owns, does not exist; |channel| may be
+ * NULL. */
+bool rh_core_is_known_absent(const struct rh_core *core, const struct rh_channel *channel);
+
+/* What was fetched is whole. */
+void rh_core_fetched(struct rh_core *core, struct rh_channel *channel,
+                     struct rh_incoming *incoming);
+
+/* Claims with the present content. The group becomes this node, the preference list, and |members|
+ * beside. |guess_op|: what members that have not reported are believed to hold. */
+void rh_core_claim(struct rh_core *core, struct rh_channel *channel,
+                   struct rh_process *const *members, size_t members_count, uint64_t incarnation,
+                   uint64_t guess_op);
+
+/* All of the group have it: acts from now on, if it has the right. */
+void rh_core_activate(struct rh_core *core, struct rh_channel *channel);
+
+void rh_core_fetch_refused(struct rh_core *core, struct rh_process *from,
+                           const struct rh_peer_refused *refused);
+void rh_core_on_fetch(struct rh_core *core, struct rh_process *from,
+                      const struct rh_peer_message *message);
+
+/* ---- core_lease.c ---- */
+
+bool rh_core_has_right(struct rh_core *core, const struct rh_channel *channel);
+void rh_core_proof(struct rh_core *core, uint64_t at_ms);
+void rh_core_peer_proof(struct rh_core *core, struct rh_process *from, uint64_t stamp,
+                        uint32_t proof_age_ms);
+uint32_t rh_core_proof_age(const struct rh_core *core);
+void rh_core_leases_tick(struct rh_core *core);
+uint64_t rh_core_leases_ms(const struct rh_core *core);
+void rh_core_on_lease_ask(struct rh_core *core, struct rh_process *from,
+                          const struct rh_peer_message *message);
+void rh_core_on_lease_grant(struct rh_core *core, struct rh_process *from,
+                            const struct rh_peer_message *message);
+
+/* The right has come: channels that waited for it go on. */
+void rh_core_right_changed(struct rh_core *core);
+
+/* ---- core_frames.c ---- */
+
+/* Holds a message of an epoch that was not adopted yet (M1). */
+void rh_core_hold(struct rh_core *core, struct rh_process *from,
+                  const struct rh_peer_message *message);
+void rh_core_release_held(struct rh_core *core);
+void rh_core_drop_held(struct rh_core *core, struct rh_process *process);
+
+/* A third node that has a link to |to| as well, or NULL. */
+struct rh_process *rh_core_relay_for(const struct rh_core *core, const struct rh_process *to);
+
+/* Wraps the sends of this step whose receiver cannot be reached. */
+void rh_core_relay_sends(struct rh_core *core);
+void rh_core_relays_tick(struct rh_core *core);
+uint64_t rh_core_relays_ms(const struct rh_core *core);
+void rh_core_on_relay(struct rh_core *core, struct rh_process *from,
+                      const struct rh_peer_message *message);
+void rh_core_on_relay_failed(struct rh_core *core, struct rh_process *from,
+                             const struct rh_peer_message *message);
+
+/* ---- core_messages.c ---- */
+
+void rh_core_peer_message(struct rh_core *core, const struct rh_event *event);
+void rh_core_take_message(struct rh_core *core, struct rh_process *from,
+                          const struct rh_peer_message *message);
+void rh_core_ask_for_view(struct rh_core *core, struct rh_process *from);
+void rh_core_greet(struct rh_core *core, struct rh_process *process);
+void rh_core_peer_up(struct rh_core *core, const struct rh_node_ref *peer);
+void rh_core_peer_down(struct rh_core *core, const struct rh_node_ref *peer);
 
 #endif

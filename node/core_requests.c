@@ -3,115 +3,61 @@
 
 #include <assert.h>
 #include <stdlib.h>
-#include <xxhash.h>
 
 /*
- * Publish and inspect. A request that this node can serve is answered within the step that brought
- * it and leaves no trace here. Any other becomes *pending*:
+ * Publish and inspect: where they go. A request that this node can serve at once is answered within
+ * the step that brought it and leaves no trace here. Any other becomes *pending*:
  *
  *             +--------------------- a view was adopted ---------------------+
  *             v                                                              |
  *   (dispatch) --owner's link down--> LINK --link up--> SENT --not_owner--> VIEW
  *      |    \--owner's link up------------------------>  |  \
- *      |     \--no view, or an older one--> VIEW         |   +--link down--> LINK
- *      v                                                 v
- *    served here                             answered, or deadline
+ *      |    |\--no view, or an older one--> VIEW         |   +--link down--> LINK
+ *      |    | \--ours, but not served yet--> CHANNEL     |
+ *      v    v         (any change of it: dispatch)       v
+ *    served here --> COMMITTING, by a group --> answered, or deadline
  *
  * A request that was sent and lost is sent again: a publish carries its message id, so the owner
  * recognises it, and an inspect changes nothing. One that came from a peer is never forwarded
- * again: it is served, it waits for a view, or it is answered not_owner.
+ * again: it is served, it waits, or it is answered not_owner.
  */
-enum pending_state {
-    PENDING_VIEW, /* waits for a view in which somebody owns the key */
-    PENDING_LINK, /* waits for the link to `target` */
-    PENDING_SENT, /* waits for the answer of `target` */
-};
-
-struct pending {
-    struct rh_list link;             /* rh_core::pending */
-    struct rh_table_link table_link; /* rh_core::pending_table */
-    enum pending_state state;
-    bool is_inspect;
-    bool from_peer;
-    bool id_is_ours;
-    uint32_t unanswered;       /* times it was sent and not answered: those may have been served */
-    uint32_t pause_ms;         /* without answer before it is sent again */
-    uint64_t number;           /* on the wire: ours, or of the peer that it is from */
-    uint64_t request;          /* the asker's */
-    struct rh_node_ref from;   /* from_peer; else zeroed */
-    struct rh_epoch epoch;     /* wait for a view at least as late: PENDING_VIEW */
-    struct rh_node_ref target; /* LINK, SENT */
-    uint64_t sent_ms;
-    uint64_t deadline_ms;
-    enum rh_payload_kind kind;
-    uint32_t key_size;
-    uint32_t id_size;
-    uint32_t payload_size;
-    char data[]; /* key, id, payload */
-};
-
-/* A request as it is served or kept: slices of the event, of a peer message, or of a pending. */
-struct request {
-    bool is_inspect;
-    bool from_peer;
-    bool id_is_ours; /* the publisher gave none */
-    bool maybe_done; /* it was sent to an owner who has not answered */
-    uint64_t request;
-    struct rh_node_ref from;
-    struct rh_bytes key;
-    struct rh_bytes id;
-    struct rh_payload payload;
-    uint64_t deadline_ms;
-};
 
 /* How long a request that was sent stays without answer before it is sent again; doubled each time,
  * because an owner that is slow is not helped by hearing everything again and again. */
 #define RESEND_MS 500U
 
+/* How long a request waits at the ring's owner before it goes to who acts meanwhile (H6). */
+#define PATIENCE_MS 500U
+
 /* Text of a generated message id: "auto-" and 16 hex digits. */
 #define AUTO_ID_SIZE (sizeof("auto-") + RH_ID64_SIZE - 1)
 
-/* ---- links ---- */
-
-static bool peer_equal(const struct rh_table_link *link, const void *key)
-{
-    const struct rh_core_peer *peer = (const struct rh_core_peer *)(const void *)link;
-    return strcmp(peer->ref.id, key) == 0;
-}
-
-static struct rh_core_peer *peer_find(const struct rh_core *core, const char *id)
-{
-    struct rh_table_link *link =
-        rh_table_find(&core->peers, XXH3_64bits(id, strlen(id)), peer_equal, id);
-    return (struct rh_core_peer *)(void *)link;
-}
-
 static bool peer_is_up(const struct rh_core *core, const struct rh_node_ref *ref)
 {
-    const struct rh_core_peer *peer = peer_find(core, ref->id);
-    return peer != NULL && peer->ref.instance == ref->instance;
+    const struct rh_process *process = rh_groups_find(&core->groups, ref);
+    return process != NULL && (process->is_up || rh_core_relay_for(core, process) != NULL);
 }
 
 /* ---- pending ---- */
 
-static struct pending *pending_of(struct rh_list *link)
+static struct rh_pending *pending_of(struct rh_list *link)
 {
-    return rh_container_of(link, struct pending, link);
+    return rh_container_of(link, struct rh_pending, link);
 }
 
-static size_t pending_bytes(const struct pending *pending)
+static size_t pending_bytes(const struct rh_pending *pending)
 {
     return sizeof(*pending) + pending->key_size + pending->id_size + pending->payload_size;
 }
 
-static struct request pending_request(const struct pending *pending)
+struct rh_request_ref rh_core_pending_request(const struct rh_pending *pending)
 {
     const char *data = pending->data;
-    return (struct request){
+    return (struct rh_request_ref){
         .is_inspect = pending->is_inspect,
         .from_peer = pending->from_peer,
         .id_is_ours = pending->id_is_ours,
-        .maybe_done = pending->unanswered > 0,
+        .maybe_done = pending->unanswered > 0 || pending->state == RH_PENDING_COMMITTING,
         .request = pending->request,
         .from = pending->from,
         .key = rh_bytes(data, pending->key_size),
@@ -123,7 +69,7 @@ static struct request pending_request(const struct pending *pending)
     };
 }
 
-static void insert_by_deadline(struct rh_core *core, struct pending *pending)
+static void insert_by_deadline(struct rh_core *core, struct rh_pending *pending)
 {
     struct rh_list *place = core->pending.prev;
     while (place != &core->pending && pending_of(place)->deadline_ms > pending->deadline_ms) {
@@ -132,15 +78,31 @@ static void insert_by_deadline(struct rh_core *core, struct pending *pending)
     rh_list_insert_after(place, &pending->link);
 }
 
+/* Out of the lists of the channel that it waits for. */
+static void leave_channel(struct rh_pending *pending)
+{
+    pending->channel->audience->requests_count--;
+    rh_list_remove(&pending->channel_link);
+    pending->channel = NULL;
+}
+
 /* Takes the request out of the core. Its memory lives until the next step, because actions may
  * point into it. */
-static void pending_remove(struct rh_core *core, struct pending *pending)
+void rh_core_pending_remove(struct rh_core *core, struct rh_pending *pending)
 {
     core->pending_bytes -= pending_bytes(pending);
     core->stats.pending--;
+    if (core->pending_next == &pending->link) {
+        core->pending_next = pending->link.next;
+    }
     rh_list_remove(&pending->link);
     rh_table_remove(&core->pending_table, &pending->table_link);
     rh_core_keep(core, pending);
+    struct rh_channel *channel = pending->channel;
+    if (channel != NULL) {
+        leave_channel(pending);
+        rh_core_channel_settle(core, channel);
+    }
 }
 
 /* What tells pending requests apart: the process that numbered it (instance 0: we), and its number.
@@ -150,7 +112,7 @@ struct pending_name {
     uint64_t number;
 };
 
-static struct pending_name name_of(const struct pending *pending)
+static struct pending_name name_of(const struct rh_pending *pending)
 {
     return (struct pending_name){.instance = pending->from.instance, .number = pending->number};
 }
@@ -160,9 +122,9 @@ static uint64_t name_hash(const struct pending_name *name)
     return name->instance ^ name->number;
 }
 
-static struct pending *pending_in_table(const struct rh_table_link *link)
+static struct rh_pending *pending_in_table(const struct rh_table_link *link)
 {
-    return (struct pending *)((uintptr_t)link - offsetof(struct pending, table_link));
+    return (struct rh_pending *)((uintptr_t)link - offsetof(struct rh_pending, table_link));
 }
 
 static bool name_equal(const struct rh_table_link *link, const void *key)
@@ -172,7 +134,7 @@ static bool name_equal(const struct rh_table_link *link, const void *key)
     return name.instance == wanted->instance && name.number == wanted->number;
 }
 
-static struct pending *pending_find(const struct rh_core *core, uint64_t instance, uint64_t number)
+static struct rh_pending *pending_find(const struct rh_core *core, uint64_t instance, uint64_t number)
 {
     const struct pending_name name = {.instance = instance, .number = number};
     struct rh_table_link *link =
@@ -180,18 +142,18 @@ static struct pending *pending_find(const struct rh_core *core, uint64_t instanc
     return link == NULL ? NULL : pending_in_table(link);
 }
 
-static struct pending *pending_create(struct rh_core *core, const struct request *request)
+static struct rh_pending *pending_create(struct rh_core *core, const struct rh_request_ref *request)
 {
     size_t data_size = request->key.size + request->id.size + request->payload.bytes.size;
     if (core->stats.pending == 0) {
         core->retry_ms = core->now_ms; /* nobody had to be looked at before */
     }
-    struct pending *pending = malloc(sizeof(*pending) + data_size);
+    struct rh_pending *pending = malloc(sizeof(*pending) + data_size);
     if (pending == NULL) {
         return NULL;
     }
-    *pending = (struct pending){
-        .state = PENDING_VIEW,
+    *pending = (struct rh_pending){
+        .state = RH_PENDING_VIEW,
         .is_inspect = request->is_inspect,
         .from_peer = request->from_peer,
         .id_is_ours = request->id_is_ours,
@@ -204,6 +166,7 @@ static struct pending *pending_create(struct rh_core *core, const struct request
         .id_size = (uint32_t)request->id.size,
         .payload_size = (uint32_t)request->payload.bytes.size,
     };
+    rh_list_init(&pending->channel_link);
     char *out = rh_bytes_write(pending->data, request->key);
     out = rh_bytes_write(out, request->id);
     (void)rh_bytes_write(out, request->payload.bytes);
@@ -253,10 +216,10 @@ static enum rh_peer_result peer_result(enum rh_refusal refusal)
 static struct rh_bytes refusal_code(enum rh_refusal refusal)
 {
     return peer_result(refusal) == RH_PEER_RESULT_REFUSED ? rh_bytes_text(rh_refusal_code(refusal))
-                                                          : rh_bytes(NULL, 0);
+                                                   : rh_bytes(NULL, 0);
 }
 
-static void answer_publish(struct rh_core *core, const struct request *request,
+void rh_core_answer_publish(struct rh_core *core, const struct rh_request_ref *request,
                            const struct rh_publish_result *result)
 {
     if (!request->from_peer) {
@@ -280,17 +243,20 @@ static void answer_publish(struct rh_core *core, const struct request *request,
     }
 }
 
-static void answer_inspect(struct rh_core *core, const struct request *request,
+void rh_core_answer_inspect(struct rh_core *core, const struct rh_request_ref *request,
                            enum rh_refusal refusal, const struct rh_channel_info *info)
 {
     if (!request->from_peer) {
-        struct rh_core_route route = rh_core_route(core, request->key);
         struct rh_action *action = rh_core_act(core, RH_ACTION_INSPECTED);
         action->inspected.request = request->request;
         action->inspected.refusal = refusal;
         action->inspected.info = *info;
-        action->inspected.owner = route.owner;
-        action->inspected.hash = route.hash;
+        action->inspected.owner = RH_RING_NONE;
+        if (core->view != NULL) {
+            const struct rh_ring *ring = core->view->ring;
+            action->inspected.hash = rh_ring_hash(ring, request->key.data, request->key.size);
+            action->inspected.owner = rh_ring_owner(ring, action->inspected.hash);
+        }
         return;
     }
     struct rh_peer_message *message = send_to(core, &request->from, RH_PEER_INSPECT_ANSWER);
@@ -311,7 +277,7 @@ static void answer_inspect(struct rh_core *core, const struct request *request,
     }
 }
 
-static void refuse(struct rh_core *core, const struct request *request, enum rh_refusal refusal)
+void rh_core_request_refuse(struct rh_core *core, const struct rh_request_ref *request, enum rh_refusal refusal)
 {
     core->stats.refusals++;
     if (request->maybe_done) {
@@ -319,14 +285,14 @@ static void refuse(struct rh_core *core, const struct request *request, enum rh_
     }
     if (request->is_inspect) {
         const struct rh_channel_info info = {.first_seq = 1};
-        answer_inspect(core, request, refusal, &info);
+        rh_core_answer_inspect(core, request, refusal, &info);
     } else {
         const struct rh_publish_result result = {.refusal = refusal};
-        answer_publish(core, request, &result);
+        rh_core_answer_publish(core, request, &result);
     }
 }
 
-static void answer_not_owner(struct rh_core *core, const struct request *request, uint32_t owner)
+static void answer_not_owner(struct rh_core *core, const struct rh_request_ref *request, uint32_t owner)
 {
     const char *id = owner == RH_RING_NONE ? "" : core->view->members[owner].id;
     if (request->is_inspect) {
@@ -342,136 +308,14 @@ static void answer_not_owner(struct rh_core *core, const struct request *request
     }
 }
 
-/* ---- serving here ---- */
-
-/* Appends the message to the ids and to the log; or to neither. */
-static int append_entry(struct rh_core *core, struct rh_channel *channel, struct rh_entry *entry)
-{
-    const struct rh_id_window_limits limits = rh_core_id_limits(core);
-    uint64_t op = rh_channel_log_last_op(&channel->log) + 1;
-    if (entry->in_window) {
-        int rv = rh_id_window_add(&channel->ids, &limits, rh_entry_id(entry), entry->seq, op,
-                                  core->now_ms);
-        if (rv != 0) {
-            return rv;
-        }
-    }
-    int rv = rh_channel_log_append(&channel->log, entry);
-    if (rv != 0) {
-        rh_id_window_cut(&channel->ids, op - 1);
-        return rv;
-    }
-    channel->seq = entry->seq;
-    rh_channel_log_trim(&channel->log, &core->options.log, op, core->time_ms);
-    return 0;
-}
-
-static int append(struct rh_core *core, const struct request *request, struct rh_channel *channel,
-                  struct rh_entry **ret_entry)
-{
-    struct rh_entry *entry = rh_entry_create(&(struct rh_entry_draft){
-        .kind = RH_ENTRY_MESSAGE,
-        .seq = channel->seq + 1,
-        /* Nobody can retry with an id that was made here, and that no other node was told. */
-        .in_window = !request->id_is_ours || request->maybe_done,
-        .time_ms = core->time_ms,
-        .id = request->id,
-        .payload = request->payload,
-    });
-    if (entry == NULL) {
-        return RH_ERR_NO_MEMORY;
-    }
-    core->stats.ids -= channel->ids.records.count;
-    core->stats.log_bytes -= channel->log.bytes;
-    int rv = append_entry(core, channel, entry);
-    core->stats.ids += channel->ids.records.count;
-    core->stats.log_bytes += channel->log.bytes;
-    if (rv != 0) {
-        rh_entry_give(entry);
-        return rv;
-    }
-    *ret_entry = entry;
-    return 0;
-}
-
-static enum rh_refusal commit(struct rh_core *core, const struct request *request,
-                              struct rh_channel *channel, struct rh_publish_result *result)
-{
-    rh_core_channel_forget(core, channel);
-    uint64_t op;
-    result->duplicate = rh_id_window_find(&channel->ids, request->id, &result->seq, &op);
-    if (result->duplicate) {
-        core->stats.duplicates++;
-        rh_core_channel_bring_up(core, channel);
-        result->incarnation = channel->incarnation;
-        return RH_REFUSAL_NONE;
-    }
-    struct rh_entry *entry;
-    if (append(core, request, channel, &entry) != 0) {
-        return RH_REFUSAL_NO_MEMORY;
-    }
-    core->stats.publishes++;
-    rh_core_channel_bring_up(core, channel);
-    result->incarnation = channel->incarnation;
-    result->seq = entry->seq;
-    rh_core_deliver(core, channel, entry);
-    return RH_REFUSAL_NONE;
-}
-
-static void serve_publish(struct rh_core *core, const struct request *request, uint64_t hash)
-{
-    struct rh_publish_result result = {0};
-    struct rh_channel *channel = NULL;
-    if (request->payload.bytes.size > core->options.payload_size_max) {
-        refuse(core, request, RH_REFUSAL_TOO_LARGE);
-        return;
-    }
-    enum rh_refusal refusal = rh_core_channel_get(core, request->key, hash, &channel);
-    if (refusal != RH_REFUSAL_NONE) {
-        refuse(core, request, refusal);
-        return;
-    }
-    result.connections = channel->streams_count + channel->reads_count;
-    refusal = commit(core, request, channel, &result);
-    if (refusal != RH_REFUSAL_NONE) {
-        rh_core_channel_settle(core, channel);
-        refuse(core, request, refusal);
-        return;
-    }
-    memcpy(result.node, core->options.id, RH_NODE_ID_SIZE);
-    answer_publish(core, request, &result);
-}
-
-static void serve_inspect(struct rh_core *core, const struct request *request)
-{
-    struct rh_channel_info info = {.first_seq = 1};
-    const struct rh_channel *channel = rh_core_channel_find(core, request->key);
-    if (channel != NULL) {
-        info.incarnation = channel->incarnation;
-        info.first_seq = rh_channel_first_seq(channel);
-        info.last_seq = channel->seq;
-        info.connections = channel->streams_count + channel->reads_count;
-    }
-    answer_inspect(core, request, RH_REFUSAL_NONE, &info);
-}
-
-static void serve(struct rh_core *core, const struct request *request, uint64_t hash)
-{
-    if (request->is_inspect) {
-        serve_inspect(core, request);
-    } else {
-        serve_publish(core, request, hash);
-    }
-}
-
 /* ---- sending on ---- */
 
-static void send_pending(struct rh_core *core, struct pending *pending)
+static void send_pending(struct rh_core *core, struct rh_pending *pending)
 {
-    struct request request = pending_request(pending);
+    struct rh_request_ref request = rh_core_pending_request(pending);
     assert(!request.from_peer);
     assert(pending->deadline_ms > core->now_ms);
-    pending->state = PENDING_SENT;
+    pending->state = RH_PENDING_SENT;
     pending->sent_ms = core->now_ms;
     pending->unanswered++;
     core->stats.forwards_sent++;
@@ -490,24 +334,24 @@ static void send_pending(struct rh_core *core, struct pending *pending)
     };
 }
 
-static void wait_for_view(struct rh_core *core, struct pending *pending, struct rh_epoch epoch)
+static void wait_for_view(struct rh_core *core, struct rh_pending *pending, struct rh_epoch epoch)
 {
-    pending->state = PENDING_VIEW;
+    pending->state = RH_PENDING_VIEW;
     pending->epoch = epoch;
     rh_core_catch_up(core);
 }
 
-/* Sends |pending| to |owner| now, or once its link is up. */
-static void forward(struct rh_core *core, struct pending *pending, uint32_t owner)
+/* Sends |pending| to |node| now, or once its link is up. */
+static void forward(struct rh_core *core, struct rh_pending *pending, uint32_t node)
 {
-    const struct rh_registration *node = &core->view->members[owner];
-    struct rh_node_ref target = {.instance = node->instance};
-    memcpy(target.id, node->id, RH_NODE_ID_SIZE);
-    if (pending->state == PENDING_SENT && rh_node_ref_equal(&pending->target, &target)) {
+    const struct rh_registration *registration = &core->view->members[node];
+    struct rh_node_ref target = {.instance = registration->instance};
+    memcpy(target.id, registration->id, RH_NODE_ID_SIZE);
+    if (pending->state == RH_PENDING_SENT && rh_node_ref_equal(&pending->target, &target)) {
         return;
     }
     pending->target = target;
-    pending->state = PENDING_LINK;
+    pending->state = RH_PENDING_LINK;
     pending->pause_ms = RESEND_MS;
     if (peer_is_up(core, &target)) {
         send_pending(core, pending);
@@ -517,90 +361,203 @@ static void forward(struct rh_core *core, struct pending *pending, uint32_t owne
 /* Ends a pending request whose time is over; returns whether it was. Ticks are late by up to
  * RETRY_MS, so whoever would go on with a request asks here first: nothing may begin after the
  * deadline, when the publisher was told that the outcome is not known. */
-static bool expire(struct rh_core *core, struct pending *pending)
+static bool expire(struct rh_core *core, struct rh_pending *pending)
 {
     if (pending->deadline_ms > core->now_ms) {
         return false;
     }
-    struct request request = pending_request(pending);
-    refuse(core, &request, request.is_inspect ? RH_REFUSAL_UNREACHABLE : RH_REFUSAL_UNKNOWN);
-    pending_remove(core, pending);
+    struct rh_request_ref request = rh_core_pending_request(pending);
+    enum rh_refusal refusal =
+        request.is_inspect ? RH_REFUSAL_UNREACHABLE : RH_REFUSAL_UNKNOWN;
+    if (pending->state == RH_PENDING_CHANNEL) {
+        refusal = RH_REFUSAL_NOT_READY; /* nothing was begun; maybe_done has the last word */
+    }
+    rh_core_request_refuse(core, &request, refusal);
+    rh_core_pending_remove(core, pending);
     return true;
 }
 
-/* Tries a pending request in the current view. */
-static void dispatch(struct rh_core *core, struct pending *pending)
+/* ---- waiting for a channel ---- */
+
+static void wait_for_channel(struct rh_core *core, struct rh_pending *pending,
+                             const struct rh_request_ref *request, uint64_t hash)
+{
+    struct rh_channel *channel = NULL;
+    enum rh_refusal refusal = rh_core_channel_get(core, request->key, hash, &channel);
+    if (refusal == RH_REFUSAL_NONE && rh_channel_audience(channel) == NULL) {
+        refusal = RH_REFUSAL_NO_MEMORY;
+    }
+    if (refusal != RH_REFUSAL_NONE) {
+        rh_core_request_refuse(core, request, refusal);
+        rh_core_pending_remove(core, pending);
+        return;
+    }
+    if (pending->state != RH_PENDING_CHANNEL) {
+        pending->since_ms = core->now_ms;
+    }
+    pending->state = RH_PENDING_CHANNEL;
+    pending->channel = channel;
+    rh_list_push_back(&channel->audience->requests, &pending->channel_link);
+    channel->audience->requests_count++;
+    if (channel->role == RH_ROLE_ABSENT) {
+        rh_core_role_set(core, channel, RH_ROLE_WAITING);
+    }
+    rh_core_hurry(core, channel);
+}
+
+/* Whether the request has to wait although the channel is this node's. */
+static bool has_to_wait(const struct rh_core *core, const struct rh_request_ref *request,
+                        const struct rh_core_route *route)
+{
+    if (route->place == RH_CORE_PLACE_WAIT) {
+        return !request->is_inspect || !rh_core_is_known_absent(core, route->channel);
+    }
+    return !request->is_inspect && route->channel != NULL &&
+           route->channel->role == RH_ROLE_GATED;
+}
+
+/* Tries a pending request in the present view. */
+static void dispatch(struct rh_core *core, struct rh_pending *pending)
 {
     if (expire(core, pending)) {
         return;
     }
-    struct request request = pending_request(pending);
-    struct rh_core_route route = rh_core_route(core, request.key);
-    if (pending->state == PENDING_VIEW &&
+    struct rh_request_ref request = rh_core_pending_request(pending);
+    if (pending->state == RH_PENDING_VIEW &&
         (core->view == NULL || rh_epoch_compare(core->view->epoch, pending->epoch) < 0)) {
         return;
     }
-    switch (route.kind) {
-    case RH_CORE_ROUTE_NONE:
+    struct rh_core_route route = rh_core_route(core, request.key);
+    if (route.place == RH_CORE_PLACE_NONE) {
         wait_for_view(core, pending, (struct rh_epoch){0});
-        return;
-    case RH_CORE_ROUTE_LOCAL:
-        serve(core, &request, route.hash);
-        pending_remove(core, pending);
-        return;
-    case RH_CORE_ROUTE_REMOTE:
-        if (request.from_peer) {
-            answer_not_owner(core, &request, route.owner);
-            pending_remove(core, pending);
-            return;
-        }
+    } else if (route.place == RH_CORE_PLACE_REMOTE && request.from_peer) {
+        answer_not_owner(core, &request, route.owner);
+        rh_core_pending_remove(core, pending);
+    } else if (route.place == RH_CORE_PLACE_REMOTE) {
         forward(core, pending, route.owner);
-        return;
+    } else if (has_to_wait(core, &request, &route)) {
+        wait_for_channel(core, pending, &request, route.hash);
+    } else if (rh_core_serve(core, &request, &route, pending)) {
+        rh_core_pending_remove(core, pending);
     }
 }
 
-/* Keeps a request that cannot be served at once. NULL: it was refused. */
-static struct pending *keep(struct rh_core *core, const struct request *request)
+void rh_core_requests_retry_channel(struct rh_core *core, struct rh_channel *channel)
 {
-    if (core->stats.pending >= core->options.pending_max ||
-        core->pending_bytes >= core->options.pending_bytes_max) {
-        refuse(core, request, RH_REFUSAL_OVERLOADED);
+    if (channel->audience == NULL) {
+        return;
+    }
+    struct rh_list again;
+    rh_list_init(&again);
+    for (struct rh_list *link = rh_list_first(&channel->audience->requests); link != NULL;
+         link = rh_list_first(&channel->audience->requests)) {
+        leave_channel(rh_container_of(link, struct rh_pending, channel_link));
+        rh_list_push_back(&again, link);
+    }
+    for (struct rh_list *link = rh_list_first(&again); link != NULL; link = rh_list_first(&again)) {
+        rh_list_remove(link);
+        dispatch(core, rh_container_of(link, struct rh_pending, channel_link));
+    }
+}
+
+void rh_core_requests_committed(struct rh_core *core, struct rh_channel *channel)
+{
+    if (channel->audience == NULL) {
+        return;
+    }
+    uint32_t connections = rh_channel_connections(channel);
+    rh_list_each_safe (&channel->audience->committing, link) {
+        struct rh_pending *pending = rh_container_of(link, struct rh_pending, channel_link);
+        if (pending->op > channel->commit) {
+            continue;
+        }
+        struct rh_request_ref request = rh_core_pending_request(pending);
+        struct rh_publish_result result = {
+            .seq = pending->seq,
+            .incarnation = channel->incarnation,
+            .connections = connections,
+            .duplicate = pending->is_duplicate,
+        };
+        memcpy(result.node, core->options.id, RH_NODE_ID_SIZE);
+        rh_core_answer_publish(core, &request, &result);
+        rh_core_pending_remove(core, pending);
+    }
+}
+
+void rh_core_requests_lose(struct rh_core *core, struct rh_channel *channel)
+{
+    if (channel->audience == NULL) {
+        return;
+    }
+    struct rh_list lost;
+    rh_list_init(&lost);
+    for (struct rh_list *link = rh_list_first(&channel->audience->committing); link != NULL;
+         link = rh_list_first(&channel->audience->committing)) {
+        leave_channel(rh_container_of(link, struct rh_pending, channel_link));
+        rh_list_push_back(&lost, link);
+    }
+    for (struct rh_list *link = rh_list_first(&lost); link != NULL; link = rh_list_first(&lost)) {
+        struct rh_pending *pending = rh_container_of(link, struct rh_pending, channel_link);
+        rh_list_remove(link);
+        struct rh_request_ref request = rh_core_pending_request(pending);
+        rh_core_request_refuse(core, &request, RH_REFUSAL_UNKNOWN);
+        rh_core_pending_remove(core, pending);
+    }
+}
+
+/* ---- the beginning ---- */
+
+bool rh_core_pending_has_room(const struct rh_core *core)
+{
+    return core->stats.pending < core->options.pending_max &&
+           core->pending_bytes < core->options.pending_bytes_max;
+}
+
+struct rh_pending *rh_core_pending_keep(struct rh_core *core, const struct rh_request_ref *request)
+{
+    if (!rh_core_pending_has_room(core)) {
+        rh_core_request_refuse(core, request, RH_REFUSAL_OVERLOADED);
         return NULL;
     }
-    struct pending *pending = pending_create(core, request);
+    struct rh_pending *pending = pending_create(core, request);
     if (pending == NULL) {
-        refuse(core, request, RH_REFUSAL_NO_MEMORY);
+        rh_core_request_refuse(core, request, RH_REFUSAL_NO_MEMORY);
     }
     return pending;
 }
 
-/* A request of a client of this node. */
-static void begin(struct rh_core *core, const struct request *request)
+static void keep_and_dispatch(struct rh_core *core, const struct rh_request_ref *request)
 {
-    struct rh_core_route route = rh_core_route(core, request->key);
-    if (route.kind == RH_CORE_ROUTE_LOCAL) {
-        serve(core, request, route.hash);
-        return;
-    }
-    if (route.kind == RH_CORE_ROUTE_NONE) {
-        refuse(core, request, rh_core_route_refusal(core));
-        return;
-    }
-    if (request->payload.bytes.size > core->options.payload_size_max) {
-        refuse(core, request, RH_REFUSAL_TOO_LARGE);
-        return;
-    }
-    struct pending *pending = keep(core, request);
+    struct rh_pending *pending = rh_core_pending_keep(core, request);
     if (pending != NULL) {
         pending->epoch = core->view->epoch;
         dispatch(core, pending);
     }
 }
 
+/* A request of a client of this node. */
+static void begin(struct rh_core *core, const struct rh_request_ref *request)
+{
+    struct rh_core_route route = rh_core_route(core, request->key);
+    if (route.place == RH_CORE_PLACE_NONE) {
+        rh_core_request_refuse(core, request, rh_core_route_refusal(core));
+        return;
+    }
+    if (request->payload.bytes.size > core->options.payload_size_max) {
+        rh_core_request_refuse(core, request, RH_REFUSAL_TOO_LARGE);
+        return;
+    }
+    if (route.place == RH_CORE_PLACE_REMOTE || has_to_wait(core, request, &route)) {
+        keep_and_dispatch(core, request);
+        return;
+    }
+    (void)rh_core_serve(core, request, &route, NULL);
+}
+
 void rh_core_publish(struct rh_core *core, const struct rh_event *event)
 {
     char auto_id[AUTO_ID_SIZE] = "auto-";
-    struct request request = {
+    struct rh_request_ref request = {
         .request = event->publish.request,
         .key = event->publish.key,
         .id = event->publish.id,
@@ -617,7 +574,7 @@ void rh_core_publish(struct rh_core *core, const struct rh_event *event)
 
 void rh_core_inspect(struct rh_core *core, const struct rh_event *event)
 {
-    const struct request request = {
+    const struct rh_request_ref request = {
         .is_inspect = true,
         .request = event->inspect.request,
         .key = event->inspect.key,
@@ -628,26 +585,28 @@ void rh_core_inspect(struct rh_core *core, const struct rh_event *event)
 
 /* ---- messages of peers ---- */
 
-/* A request that a peer sent here because in its view this node owns the key. */
-static void serve_peer(struct rh_core *core, const struct request *request, struct rh_epoch epoch)
+/* A request that a peer sent here because in its view this node owns the key, or serves it. */
+static void serve_peer(struct rh_core *core, const struct rh_request_ref *request,
+                       struct rh_epoch epoch)
 {
     core->stats.forwards_received++;
-    bool behind = core->view == NULL || rh_epoch_compare(core->view->epoch, epoch) < 0;
-    if (behind) {
-        if (pending_find(core, request->from.instance, request->request) != NULL) {
-            return; /* it was sent again, and the first is still here */
-        }
-        struct pending *pending = keep(core, request);
+    if (pending_find(core, request->from.instance, request->request) != NULL) {
+        return; /* it was sent again, and the first is still here */
+    }
+    if (core->view == NULL || rh_epoch_compare(core->view->epoch, epoch) < 0) {
+        struct rh_pending *pending = rh_core_pending_keep(core, request);
         if (pending != NULL) {
             wait_for_view(core, pending, epoch);
         }
         return;
     }
     struct rh_core_route route = rh_core_route(core, request->key);
-    if (route.kind == RH_CORE_ROUTE_LOCAL) {
-        serve(core, request, route.hash);
-    } else {
+    if (route.place == RH_CORE_PLACE_NONE || route.place == RH_CORE_PLACE_REMOTE) {
         answer_not_owner(core, request, route.owner);
+    } else if (has_to_wait(core, request, &route)) {
+        keep_and_dispatch(core, request);
+    } else {
+        (void)rh_core_serve(core, request, &route, NULL);
     }
 }
 
@@ -665,12 +624,12 @@ static enum rh_refusal refusal_of_answer(enum rh_peer_result result, struct rh_b
 }
 
 /* The pending request that an answer belongs to, or NULL: it was late, or answered before. */
-static struct pending *take_answer(const struct rh_core *core, const struct rh_node_ref *from,
-                                   uint64_t number, bool is_inspect)
+static struct rh_pending *take_answer(const struct rh_core *core, const struct rh_node_ref *from,
+                                      uint64_t number, bool is_inspect)
 {
-    struct pending *pending = pending_find(core, 0, number);
-    if (pending == NULL || pending->is_inspect != is_inspect || pending->state != PENDING_SENT ||
-        !rh_node_ref_equal(&pending->target, from)) {
+    struct rh_pending *pending = pending_find(core, 0, number);
+    if (pending == NULL || pending->is_inspect != is_inspect ||
+        pending->state != RH_PENDING_SENT || !rh_node_ref_equal(&pending->target, from)) {
         return NULL;
     }
     assert(pending->unanswered > 0);
@@ -678,14 +637,28 @@ static struct pending *take_answer(const struct rh_core *core, const struct rh_n
     return pending;
 }
 
-/* The asked node does not own the key in its view. */
-static void not_owner(struct rh_core *core, struct pending *pending, struct rh_epoch epoch)
+/* The asked node does not serve the key; |named| is who does, as far as it knows. */
+static void not_owner(struct rh_core *core, struct rh_pending *pending, struct rh_epoch epoch,
+                      const char *named)
 {
     int order = rh_epoch_compare(epoch, core->view->epoch);
     if (order < 0) {
         /* We moved on while it answered; asked again, it catches up first. */
-        pending->state = PENDING_LINK;
+        pending->state = RH_PENDING_LINK;
         dispatch(core, pending);
+        return;
+    }
+    if (order == 0 && core->options.replication) {
+        /* It has not come to the ring's owner yet, or is there by now (H6). */
+        uint32_t node = rh_view_find(core->view, named);
+        pending->state = RH_PENDING_LINK;
+        if (node != RH_RING_NONE && node != core->self &&
+            pending->named_view != core->view_number) {
+            pending->named_view = core->view_number;
+            forward(core, pending, node);
+        } else {
+            dispatch(core, pending);
+        }
         return;
     }
     if (order == 0) {
@@ -698,18 +671,18 @@ static void publish_answered(struct rh_core *core, const struct rh_node_ref *fro
                              const struct rh_peer_message *message)
 {
     const struct rh_peer_publish_answer *answer = &message->publish_answer;
-    struct pending *pending = take_answer(core, from, answer->request, false);
+    struct rh_pending *pending = take_answer(core, from, answer->request, false);
     if (pending == NULL) {
         return;
     }
     if (answer->result == RH_PEER_NOT_OWNER) {
-        not_owner(core, pending, message->epoch);
+        not_owner(core, pending, message->epoch, answer->owner);
         return;
     }
-    struct request request = pending_request(pending);
+    struct rh_request_ref request = rh_core_pending_request(pending);
     if (answer->result != RH_PEER_OK) {
-        refuse(core, &request, refusal_of_answer(answer->result, answer->code));
-        pending_remove(core, pending);
+        rh_core_request_refuse(core, &request, refusal_of_answer(answer->result, answer->code));
+        rh_core_pending_remove(core, pending);
         return;
     }
     struct rh_publish_result result = {
@@ -719,23 +692,23 @@ static void publish_answered(struct rh_core *core, const struct rh_node_ref *fro
         .duplicate = answer->duplicate,
     };
     memcpy(result.node, answer->owner, RH_NODE_ID_SIZE);
-    answer_publish(core, &request, &result);
-    pending_remove(core, pending);
+    rh_core_answer_publish(core, &request, &result);
+    rh_core_pending_remove(core, pending);
 }
 
 static void inspect_answered(struct rh_core *core, const struct rh_node_ref *from,
                              const struct rh_peer_message *message)
 {
     const struct rh_peer_inspect_answer *answer = &message->inspect_answer;
-    struct pending *pending = take_answer(core, from, answer->request, true);
+    struct rh_pending *pending = take_answer(core, from, answer->request, true);
     if (pending == NULL) {
         return;
     }
     if (answer->result == RH_PEER_NOT_OWNER) {
-        not_owner(core, pending, message->epoch);
+        not_owner(core, pending, message->epoch, answer->owner);
         return;
     }
-    struct request request = pending_request(pending);
+    struct rh_request_ref request = rh_core_pending_request(pending);
     struct rh_channel_info info = {.first_seq = 1, .connections = answer->connections};
     if (answer->result == RH_PEER_OK && answer->exists) {
         info.incarnation = answer->incarnation;
@@ -744,140 +717,174 @@ static void inspect_answered(struct rh_core *core, const struct rh_node_ref *fro
     }
     enum rh_refusal refusal =
         answer->result == RH_PEER_OK ? RH_REFUSAL_NONE : RH_REFUSAL_UNREACHABLE;
-    answer_inspect(core, &request, refusal, &info);
-    pending_remove(core, pending);
+    rh_core_answer_inspect(core, &request, refusal, &info);
+    rh_core_pending_remove(core, pending);
 }
 
-void rh_core_peer_message(struct rh_core *core, const struct rh_event *event)
+void rh_core_on_publish(struct rh_core *core, struct rh_process *from,
+                        const struct rh_peer_message *message)
 {
-    const struct rh_peer_message *message = event->peer_message.message;
-    const struct rh_node_ref *from = &event->peer_message.from;
-    struct request request = {.from_peer = true, .from = *from};
-    switch (message->kind) {
-    case RH_PEER_PUBLISH:
-        request.request = message->publish.request;
-        request.key = message->publish.key;
-        request.id = message->publish.id;
-        request.payload = message->publish.payload;
-        request.deadline_ms = core->now_ms + message->publish.deadline_ms;
-        if (message->publish.deadline_ms > core->options.forward_timeout_ms) {
-            request.deadline_ms = core->now_ms + core->options.forward_timeout_ms;
-        }
-        serve_peer(core, &request, message->epoch);
-        return;
-    case RH_PEER_INSPECT:
-        request.is_inspect = true;
-        request.request = message->inspect.request;
-        request.key = message->inspect.key;
-        request.deadline_ms = core->now_ms + core->options.forward_timeout_ms;
-        serve_peer(core, &request, message->epoch);
-        return;
-    case RH_PEER_PUBLISH_ANSWER:
-        publish_answered(core, from, message);
-        return;
-    case RH_PEER_INSPECT_ANSWER:
-        inspect_answered(core, from, message);
-        return;
-    case RH_PEER_APPEND:
-    case RH_PEER_APPEND_ACK:
-    case RH_PEER_SYNC_BEGIN:
-    case RH_PEER_SYNC_CHUNK:
-    case RH_PEER_SYNC_ACK:
-    case RH_PEER_CREDIT:
-    case RH_PEER_REFUSED:
-    case RH_PEER_REPORT:
-    case RH_PEER_REPORT_END:
-    case RH_PEER_FETCH:
-    case RH_PEER_OWN:
-    case RH_PEER_OWN_ACK:
-    case RH_PEER_EXPEDITE:
-    case RH_PEER_LEAVE:
-    case RH_PEER_LEAVE_ACK:
-    case RH_PEER_VIEW_ASK:
-    case RH_PEER_VIEW:
-    case RH_PEER_VIEW_ACK:
-    case RH_PEER_LEASE_ASK:
-    case RH_PEER_LEASE_GRANT:
-    case RH_PEER_RELAY:
-    case RH_PEER_RELAY_FAILED:
-        return; /* of copies, of which this core keeps none: nobody waits for an answer */
-    case RH_PEER_HELLO:
-    case RH_PEER_PING:
-    case RH_PEER_PONG:
-    case RH_PEER_MESSAGE_KINDS:
-        break; /* of the link, not of the core */
+    uint32_t deadline_ms = message->publish.deadline_ms;
+    if (deadline_ms > core->options.forward_timeout_ms) {
+        deadline_ms = core->options.forward_timeout_ms;
     }
-    assert(false && "not a message for the core");
+    const struct rh_request_ref request = {
+        .from_peer = true,
+        .from = from->ref,
+        .request = message->publish.request,
+        .key = message->publish.key,
+        .id = message->publish.id,
+        .payload = message->publish.payload,
+        .deadline_ms = core->now_ms + deadline_ms,
+    };
+    serve_peer(core, &request, message->epoch);
+}
+
+void rh_core_on_inspect(struct rh_core *core, struct rh_process *from,
+                        const struct rh_peer_message *message)
+{
+    const struct rh_request_ref request = {
+        .is_inspect = true,
+        .from_peer = true,
+        .from = from->ref,
+        .request = message->inspect.request,
+        .key = message->inspect.key,
+        .deadline_ms = core->now_ms + core->options.forward_timeout_ms,
+    };
+    serve_peer(core, &request, message->epoch);
+}
+
+void rh_core_on_publish_answer(struct rh_core *core, struct rh_process *from,
+                               const struct rh_peer_message *message)
+{
+    publish_answered(core, &from->ref, message);
+}
+
+void rh_core_on_inspect_answer(struct rh_core *core, struct rh_process *from,
+                               const struct rh_peer_message *message)
+{
+    inspect_answered(core, &from->ref, message);
 }
 
 /* ---- links and time ---- */
 
-void rh_core_peer_up(struct rh_core *core, const struct rh_node_ref *ref)
+void rh_core_requests_peer_up(struct rh_core *core, const struct rh_process *process)
 {
-    struct rh_core_peer *peer = peer_find(core, ref->id);
-    if (peer == NULL) {
-        peer = calloc(1, sizeof(*peer));
-        if (peer == NULL) {
-            return; /* requests for it wait until it comes up again, or their deadline */
-        }
-        rh_table_insert(&core->peers, &peer->link, XXH3_64bits(ref->id, strlen(ref->id)));
-    }
-    peer->ref = *ref;
     rh_list_each_safe (&core->pending, link) {
-        struct pending *pending = pending_of(link);
-        if (pending->state == PENDING_LINK && rh_node_ref_equal(&pending->target, ref) &&
-            !expire(core, pending)) {
+        struct rh_pending *pending = pending_of(link);
+        if (pending->state == RH_PENDING_LINK &&
+            rh_node_ref_equal(&pending->target, &process->ref) && !expire(core, pending)) {
             send_pending(core, pending);
         }
     }
 }
 
-void rh_core_peer_down(struct rh_core *core, const struct rh_node_ref *ref)
+void rh_core_requests_peer_down(struct rh_core *core, const struct rh_process *process)
 {
-    struct rh_core_peer *peer = peer_find(core, ref->id);
-    if (peer == NULL || peer->ref.instance != ref->instance) {
-        return;
-    }
-    rh_table_remove(&core->peers, &peer->link);
-    free(peer);
     rh_list_each (&core->pending, link) {
-        struct pending *pending = pending_of(link);
-        if (pending->state == PENDING_SENT && rh_node_ref_equal(&pending->target, ref)) {
-            pending->state = PENDING_LINK;
+        struct rh_pending *pending = pending_of(link);
+        if (pending->state == RH_PENDING_SENT &&
+            rh_node_ref_equal(&pending->target, &process->ref)) {
+            pending->state = RH_PENDING_LINK;
         }
+    }
+}
+
+/* Calls |look| for each pending request. It may end any of them: what one publish commits answers
+ * others. */
+static void each_pending(struct rh_core *core,
+                         void (*look)(struct rh_core *core, struct rh_pending *pending))
+{
+    core->pending_next = core->pending.next;
+    while (core->pending_next != &core->pending) {
+        struct rh_pending *pending = pending_of(core->pending_next);
+        core->pending_next = pending->link.next;
+        look(core, pending);
+    }
+    core->pending_next = NULL;
+}
+
+static void try_again(struct rh_core *core, struct rh_pending *pending)
+{
+    /* What waits for a channel is tried again by what happens to the channel. */
+    if (pending->channel == NULL) {
+        dispatch(core, pending);
     }
 }
 
 void rh_core_requests_retry(struct rh_core *core)
 {
-    rh_list_each_safe (&core->pending, link) {
-        dispatch(core, pending_of(link));
+    each_pending(core, try_again);
+}
+
+/* Who acts for a channel that waits to be handed to this node, and is not here yet. */
+static const struct rh_process *who_acts(const struct rh_core *core,
+                                         const struct rh_channel *channel)
+{
+    const struct rh_reported *reported = rh_core_reported(core, channel);
+    for (uint32_t i = 0; reported != NULL && i < reported->count; i++) {
+        const struct rh_reported_copy *copy = &reported->items[i];
+        if (copy->state == RH_PEER_COPY_ACTING && rh_process_is_registered(copy->from)) {
+            return copy->from;
+        }
+    }
+    return NULL;
+}
+
+/* The handoff takes long: to who acts meanwhile, once a view (H6). */
+static void lose_patience(struct rh_core *core, struct rh_pending *pending)
+{
+    if (core->now_ms - pending->since_ms < PATIENCE_MS ||
+        pending->named_view == core->view_number) {
+        return;
+    }
+    const struct rh_process *actor = who_acts(core, pending->channel);
+    if (actor == NULL) {
+        return;
+    }
+    pending->named_view = core->view_number;
+    struct rh_channel *channel = pending->channel;
+    leave_channel(pending);
+    if (pending->from_peer) {
+        const struct rh_request_ref request = rh_core_pending_request(pending);
+        answer_not_owner(core, &request, actor->index);
+        rh_core_pending_remove(core, pending);
+    } else {
+        forward(core, pending, actor->index);
+    }
+    rh_core_channel_settle(core, channel);
+}
+
+static void look_again(struct rh_core *core, struct rh_pending *pending)
+{
+    if (expire(core, pending)) {
+        return;
+    }
+    if (pending->state == RH_PENDING_SENT &&
+        core->now_ms - pending->sent_ms >= pending->pause_ms) {
+        pending->pause_ms *= 2;
+        send_pending(core, pending);
+    } else if (pending->state == RH_PENDING_LINK && peer_is_up(core, &pending->target)) {
+        send_pending(core, pending); /* there is a way by a third node */
+    } else if (pending->state == RH_PENDING_CHANNEL) {
+        lose_patience(core, pending);
     }
 }
 
 void rh_core_requests_expire(struct rh_core *core)
 {
     core->retry_ms = core->now_ms;
-    rh_list_each_safe (&core->pending, link) {
-        struct pending *pending = pending_of(link);
-        if (!expire(core, pending) && pending->state == PENDING_SENT &&
-            core->now_ms - pending->sent_ms >= pending->pause_ms) {
-            pending->pause_ms *= 2;
-            send_pending(core, pending);
-        }
-    }
+    each_pending(core, look_again);
 }
 
 void rh_core_requests_finish(struct rh_core *core)
 {
     rh_list_each_safe (&core->pending, link) {
-        free(pending_of(link));
+        struct rh_pending *pending = pending_of(link);
+        if (pending->channel != NULL) {
+            leave_channel(pending);
+        }
+        free(pending);
     }
     rh_table_finish(&core->pending_table);
-    for (struct rh_table_link *link = rh_table_next(&core->peers, NULL); link != NULL;) {
-        struct rh_table_link *next = rh_table_next(&core->peers, link);
-        free(link);
-        link = next;
-    }
-    rh_table_finish(&core->peers);
 }

@@ -14,6 +14,33 @@ void rh_subscription_init(struct rh_subscription *subscription)
     rh_list_init(&subscription->timer_link);
 }
 
+/* ---- in and out of a channel ---- */
+
+static void count(struct rh_core *core, const struct rh_subscription *subscription, int by)
+{
+    struct rh_audience *audience = subscription->channel->audience;
+    if (subscription->state == RH_SUBSCRIPTION_HELD) {
+        audience->held_count += (uint32_t)by;
+    } else if (subscription->state == RH_SUBSCRIPTION_WAITING) {
+        audience->reads_count += (uint32_t)by;
+        core->stats.reads_waiting += (uint32_t)by;
+    } else {
+        audience->streams_count += (uint32_t)by;
+        core->stats.streams += (uint32_t)by;
+    }
+}
+
+/* Puts the subscription into |list| of its channel, in |state|. */
+static void attach(struct rh_core *core, struct rh_subscription *subscription,
+                   struct rh_channel *channel, struct rh_list *list,
+                   enum rh_subscription_state state)
+{
+    subscription->channel = channel;
+    subscription->state = state;
+    rh_list_push_back(list, &subscription->link);
+    count(core, subscription, 1);
+}
+
 /* Takes the subscription out of all lists and counts; the channel is left to settle. */
 static void detach(struct rh_core *core, struct rh_subscription *subscription)
 {
@@ -25,14 +52,8 @@ static void detach(struct rh_core *core, struct rh_subscription *subscription)
     if (channel == NULL) {
         return;
     }
+    count(core, subscription, -1);
     subscription->channel = NULL;
-    if (subscription->is_read) {
-        channel->reads_count--;
-        core->stats.reads_waiting--;
-    } else {
-        channel->streams_count--;
-        core->stats.streams--;
-    }
     channel->used_ms = core->now_ms;
 }
 
@@ -66,34 +87,35 @@ static void redirect(struct rh_core *core, struct rh_subscription *subscription,
     action->moved.key = key;
 }
 
+/* ---- streams ---- */
+
 /* How many messages from |seq| on make a batch: |count_max| at most. */
-static uint32_t batch(const struct rh_core *core, const struct rh_channel_log *log, uint64_t seq,
+static uint32_t batch(const struct rh_core *core, const struct rh_channel *channel, uint64_t seq,
                       uint32_t count_max)
 {
     uint64_t size = 0;
-    uint32_t count = 0;
-    for (; count < count_max; count++) {
-        const struct rh_entry *entry = rh_channel_log_find_seq(log, seq + count, NULL);
+    uint32_t entries = 0;
+    for (; entries < count_max; entries++) {
+        const struct rh_entry *entry = rh_channel_message(channel, seq + entries);
         size += entry == NULL ? 0 : rh_entry_client_size_max(entry);
-        if (entry == NULL || (count > 0 && size > core->options.batch_size_max)) {
+        if (entry == NULL || (entries > 0 && size > core->options.batch_size_max)) {
             break;
         }
     }
-    return count;
+    return entries;
 }
 
 /* Sends a batch of the log; the stream is live once it has all. */
 static void replay(struct rh_core *core, struct rh_subscription *subscription)
 {
     struct rh_channel *channel = subscription->channel;
-    const struct rh_channel_log *log = &channel->log;
     if (subscription->next_seq < rh_channel_first_seq(channel)) {
         rh_core_refuse(core, subscription, RH_REFUSAL_TOO_SLOW);
         return;
     }
-    uint32_t count = batch(core, log, subscription->next_seq, REPLAY_MESSAGES_MAX);
-    for (; count > 0; count--) {
-        struct rh_entry *entry = rh_channel_log_find_seq(log, subscription->next_seq, NULL);
+    uint32_t left = batch(core, channel, subscription->next_seq, REPLAY_MESSAGES_MAX);
+    for (; left > 0; left--) {
+        struct rh_entry *entry = rh_channel_message(channel, subscription->next_seq);
         struct rh_action *action = rh_core_act(core, RH_ACTION_DELIVER);
         action->deliver.subscription = subscription;
         action->deliver.channel = channel;
@@ -102,9 +124,9 @@ static void replay(struct rh_core *core, struct rh_subscription *subscription)
         core->stats.deliveries++;
         subscription->next_seq++;
     }
-    if (subscription->next_seq > channel->seq) {
+    if (subscription->next_seq > rh_channel_commit_seq(channel)) {
         rh_list_remove(&subscription->link);
-        rh_list_push_back(&channel->live, &subscription->link);
+        rh_list_push_back(&channel->audience->live, &subscription->link);
         subscription->state = RH_SUBSCRIPTION_LIVE;
     }
 }
@@ -112,15 +134,13 @@ static void replay(struct rh_core *core, struct rh_subscription *subscription)
 static void join_channel(struct rh_core *core, struct rh_subscription *subscription,
                          struct rh_channel *channel)
 {
-    rh_core_channel_bring_up(core, channel);
     struct rh_resume resume =
         rh_channel_resume(channel, subscription->has_after, subscription->after);
-    subscription->channel = channel;
     subscription->next_seq = resume.next_seq;
-    subscription->state = RH_SUBSCRIPTION_REPLAYING;
-    rh_list_push_back(&channel->replaying, &subscription->link);
-    channel->streams_count++;
-    core->stats.streams++;
+    channel->used_ms = core->now_ms;
+    channel->audience->incarnation = channel->incarnation; /* streams of another were moved */
+    attach(core, subscription, channel, &channel->audience->replaying,
+           RH_SUBSCRIPTION_REPLAYING);
     struct rh_action *action = rh_core_act(core, RH_ACTION_WELCOME);
     action->welcome.subscription = subscription;
     action->welcome.key = rh_channel_key(channel);
@@ -130,13 +150,15 @@ static void join_channel(struct rh_core *core, struct rh_subscription *subscript
     replay(core, subscription);
 }
 
-/* |count| messages of the log from |seq| on, each with a reference, or NULL when out of memory. */
-static struct rh_entry **take_entries(const struct rh_channel_log *log, uint64_t seq,
-                                      uint32_t count)
+/* ---- reads ---- */
+
+/* |entries_count| messages from |seq| on, each with a reference, or NULL when out of memory. */
+static struct rh_entry **take_entries(const struct rh_channel *channel, uint64_t seq,
+                                      uint32_t entries_count)
 {
-    struct rh_entry **entries = calloc(count, sizeof(struct rh_entry *));
-    for (uint32_t i = 0; entries != NULL && i < count; i++) {
-        entries[i] = rh_entry_take(rh_channel_log_find_seq(log, seq + i, NULL));
+    struct rh_entry **entries = calloc(entries_count, sizeof(struct rh_entry *));
+    for (uint32_t i = 0; entries != NULL && i < entries_count; i++) {
+        entries[i] = rh_entry_take(rh_channel_message(channel, seq + i));
     }
     return entries;
 }
@@ -149,22 +171,27 @@ static void answer_absent(struct rh_core *core, struct rh_subscription *subscrip
     release(core, subscription);
 }
 
+static bool exists(const struct rh_channel *channel)
+{
+    return channel != NULL && channel->incarnation != 0;
+}
+
 /* Ends a read with what |channel|, which may be NULL (no such channel), has for it. The answer
  * holds its entries: another publish of this very step may trim them from the log. */
 static void answer_read(struct rh_core *core, struct rh_subscription *subscription,
                         const struct rh_channel *channel)
 {
-    if (channel == NULL || channel->incarnation == 0) {
+    if (!exists(channel)) {
         answer_absent(core, subscription);
         return;
     }
     struct rh_resume resume =
         rh_channel_resume(channel, subscription->has_after, subscription->after);
-    uint64_t held = channel->seq + 1 - resume.next_seq;
-    uint32_t count = batch(core, &channel->log, resume.next_seq, subscription->limit);
+    uint64_t left = rh_channel_commit_seq(channel) + 1 - resume.next_seq;
+    uint32_t entries_count = batch(core, channel, resume.next_seq, subscription->limit);
     struct rh_entry **entries =
-        count == 0 ? NULL : take_entries(&channel->log, resume.next_seq, count);
-    if (count > 0 && entries == NULL) {
+        entries_count == 0 ? NULL : take_entries(channel, resume.next_seq, entries_count);
+    if (entries_count > 0 && entries == NULL) {
         rh_core_refuse(core, subscription, RH_REFUSAL_NO_MEMORY);
         return;
     }
@@ -172,11 +199,11 @@ static void answer_read(struct rh_core *core, struct rh_subscription *subscripti
     action->read.subscription = subscription;
     action->read.incarnation = channel->incarnation;
     action->read.entries = entries;
-    action->read.count = count;
+    action->read.count = entries_count;
     action->read.position = (struct rh_position){.incarnation = channel->incarnation,
-                                                 .seq = resume.next_seq + count - 1};
+                                                 .seq = resume.next_seq + entries_count - 1};
     action->read.recovered = resume.recovered;
-    action->read.more = held > count;
+    action->read.more = left > entries_count;
     release(core, subscription);
 }
 
@@ -185,12 +212,12 @@ static bool read_has_answer(const struct rh_subscription *subscription,
                             const struct rh_channel *channel)
 {
     bool at_start = !subscription->has_after || subscription->after.incarnation == 0;
-    if (channel == NULL || channel->incarnation == 0) {
+    if (!exists(channel)) {
         return !at_start;
     }
     struct rh_resume resume =
         rh_channel_resume(channel, subscription->has_after, subscription->after);
-    return !resume.recovered || resume.next_seq <= channel->seq;
+    return !resume.recovered || resume.next_seq <= rh_channel_commit_seq(channel);
 }
 
 static void wait_for_message(struct rh_core *core, struct rh_subscription *subscription,
@@ -200,74 +227,121 @@ static void wait_for_message(struct rh_core *core, struct rh_subscription *subsc
     if (!subscription->has_after) {
         subscription->has_after = true;
         subscription->after = (struct rh_position){0};
-        if (channel->incarnation != 0) {
-            subscription->after =
-                (struct rh_position){.incarnation = channel->incarnation, .seq = channel->seq};
+        if (exists(channel)) {
+            subscription->after = (struct rh_position){.incarnation = channel->incarnation,
+                                                       .seq = rh_channel_commit_seq(channel)};
         }
     }
-    subscription->channel = channel;
-    subscription->state = RH_SUBSCRIPTION_WAITING;
     subscription->deadline_ms = core->now_ms + subscription->wait_ms;
-    rh_list_push_back(&channel->waiting, &subscription->link);
     if (core->stats.reads_waiting == 0) {
         core->reads_slot = core->now_ms / RH_READ_SLOT_MS + 1; /* all slots before it are empty */
     }
     uint64_t slot = subscription->deadline_ms / RH_READ_SLOT_MS + 1;
     rh_list_push_back(&core->reads[slot % RH_READ_SLOTS], &subscription->timer_link);
-    channel->reads_count++;
-    core->stats.reads_waiting++;
+    attach(core, subscription, channel, &channel->audience->waiting, RH_SUBSCRIPTION_WAITING);
+    if (channel->role == RH_ROLE_ABSENT) {
+        rh_core_role_set(core, channel, RH_ROLE_WAITING);
+    }
+}
+
+/* ---- the beginning ---- */
+
+/* The channel with an audience, or a refusal. */
+static struct rh_channel *get(struct rh_core *core, struct rh_subscription *subscription,
+                              struct rh_bytes key, uint64_t hash)
+{
+    struct rh_channel *channel = NULL;
+    enum rh_refusal refusal = rh_core_channel_get(core, key, hash, &channel);
+    if (refusal == RH_REFUSAL_NONE && rh_channel_audience(channel) == NULL) {
+        rh_core_channel_settle(core, channel);
+        refusal = RH_REFUSAL_NO_MEMORY;
+    }
+    if (refusal != RH_REFUSAL_NONE) {
+        rh_core_refuse(core, subscription, refusal);
+        return NULL;
+    }
+    return channel;
 }
 
 static void begin_read(struct rh_core *core, struct rh_subscription *subscription,
-                       struct rh_bytes key, uint64_t hash)
+                       struct rh_bytes key, const struct rh_core_route *route)
 {
-    struct rh_channel *channel = rh_core_channel_find(core, key);
-    if (subscription->wait_ms == 0 || read_has_answer(subscription, channel)) {
-        answer_read(core, subscription, channel);
+    if (subscription->wait_ms == 0 || read_has_answer(subscription, route->channel)) {
+        answer_read(core, subscription, route->channel);
         return;
     }
-    enum rh_refusal refusal = rh_core_channel_get(core, key, hash, &channel);
-    if (refusal != RH_REFUSAL_NONE) {
-        rh_core_refuse(core, subscription, refusal);
-        return;
+    struct rh_channel *channel = get(core, subscription, key, route->hash);
+    if (channel != NULL) {
+        wait_for_message(core, subscription, channel);
     }
-    wait_for_message(core, subscription, channel);
 }
 
 static void begin_stream(struct rh_core *core, struct rh_subscription *subscription,
-                         struct rh_bytes key, uint64_t hash)
+                         struct rh_bytes key, const struct rh_core_route *route)
 {
-    struct rh_channel *channel;
-    enum rh_refusal refusal = rh_core_channel_get(core, key, hash, &channel);
-    if (refusal != RH_REFUSAL_NONE) {
-        rh_core_refuse(core, subscription, refusal);
+    struct rh_channel *channel = get(core, subscription, key, route->hash);
+    if (channel == NULL) {
         return;
     }
+    if (!core->options.replication) {
+        rh_core_channel_bring_up(core, channel);
+    }
     join_channel(core, subscription, channel);
+}
+
+/* Waits for the channel: until it is served here, or has what the client has seen. */
+static void hold(struct rh_core *core, struct rh_subscription *subscription, struct rh_bytes key,
+                 const struct rh_core_route *route)
+{
+    struct rh_channel *channel = get(core, subscription, key, route->hash);
+    if (channel == NULL) {
+        return;
+    }
+    if (rh_list_empty(&subscription->timer_link)) {
+        subscription->deadline_ms = core->now_ms + core->options.catch_up_timeout_ms;
+        rh_list_push_back(&core->held, &subscription->timer_link);
+    }
+    attach(core, subscription, channel, &channel->audience->held, RH_SUBSCRIPTION_HELD);
+    if (channel->role == RH_ROLE_ABSENT) {
+        rh_core_role_set(core, channel, RH_ROLE_WAITING);
+    }
+    rh_core_hurry(core, channel);
+}
+
+/* Whether the client knows more than this node (N6). */
+static bool is_ahead(const struct rh_core *core, const struct rh_subscription *subscription,
+                     const struct rh_channel *channel)
+{
+    return core->options.replication && exists(channel) &&
+           rh_channel_resume(channel, subscription->has_after, subscription->after).is_ahead;
 }
 
 static void begin(struct rh_core *core, struct rh_subscription *subscription, struct rh_bytes key)
 {
     struct rh_core_route route = rh_core_route(core, key);
-    switch (route.kind) {
-    case RH_CORE_ROUTE_NONE:
-        rh_core_refuse(core, subscription, rh_core_route_refusal(core));
+    bool is_absent = subscription->is_read && route.place == RH_CORE_PLACE_WAIT &&
+                     rh_core_is_known_absent(core, route.channel);
+    bool waits = (route.place == RH_CORE_PLACE_WAIT && !is_absent) ||
+                 (route.place == RH_CORE_PLACE_HERE && is_ahead(core, subscription, route.channel));
+    if (waits) {
+        hold(core, subscription, key, &route);
         return;
-    case RH_CORE_ROUTE_REMOTE:
-        redirect(core, subscription, key, route.owner);
-        return;
-    case RH_CORE_ROUTE_LOCAL:
-        break;
     }
-    if (subscription->is_read) {
-        begin_read(core, subscription, key, route.hash);
+    rh_list_remove(&subscription->timer_link); /* it may have been held before */
+    if (route.place == RH_CORE_PLACE_NONE) {
+        rh_core_refuse(core, subscription, rh_core_route_refusal(core));
+    } else if (route.place == RH_CORE_PLACE_REMOTE) {
+        redirect(core, subscription, key, route.owner);
+    } else if (subscription->is_read) {
+        begin_read(core, subscription, key, &route);
     } else {
-        begin_stream(core, subscription, key, route.hash);
+        begin_stream(core, subscription, key, &route);
     }
 }
 
-/* Whether the URL was written by a node that has a later view than we; also while we have none: others
- * send clients here as soon as they have seen our registration, which may be before we have. */
+/* Whether the URL was written by a node that has a later view than we; also while we have none:
+ * others send clients here as soon as they have seen our registration, which may be before we
+ * have. */
 static bool is_behind(const struct rh_core *core, const struct rh_hop *hop)
 {
     return hop->has_epoch && (core->view == NULL || hop->epoch > core->view->epoch.pzxid);
@@ -323,32 +397,75 @@ void rh_core_unsubscribe(struct rh_core *core, struct rh_subscription *subscript
     release(core, subscription);
 }
 
+static bool is_served(const struct rh_core *core, const struct rh_channel *channel)
+{
+    return !core->options.replication || channel->role == RH_ROLE_ACTING ||
+           channel->role == RH_ROLE_GATED;
+}
+
 void rh_core_drained(struct rh_core *core, struct rh_subscription *subscription)
 {
-    if (subscription->state == RH_SUBSCRIPTION_REPLAYING) {
+    if (subscription->state == RH_SUBSCRIPTION_REPLAYING &&
+        is_served(core, subscription->channel)) {
         replay(core, subscription);
     }
 }
 
+/* ---- what happens in the channel ---- */
+
 void rh_core_deliver(struct rh_core *core, struct rh_channel *channel, struct rh_entry *entry)
 {
-    if (!rh_list_empty(&channel->live)) {
-        struct rh_action *action = rh_core_act(core, RH_ACTION_DELIVER_ALL);
-        action->deliver.channel = channel;
-        action->deliver.entry = rh_entry_take(entry);
-        action->deliver.incarnation = channel->incarnation;
-        rh_list_each (&channel->live, link) {
-            struct rh_subscription *live = rh_container_of(link, struct rh_subscription, link);
-            assert(live->next_seq == entry->seq);
-            live->next_seq++;
-            core->stats.deliveries++;
-        }
+    if (channel->audience == NULL || rh_list_empty(&channel->audience->live)) {
+        return;
     }
-    rh_list_each_safe (&channel->waiting, link) {
-        struct rh_subscription *waiting = rh_container_of(link, struct rh_subscription, link);
-        answer_read(core, waiting, channel);
+    struct rh_action *action = rh_core_act(core, RH_ACTION_DELIVER_ALL);
+    action->deliver.channel = channel;
+    action->deliver.entry = rh_entry_take(entry);
+    action->deliver.incarnation = channel->incarnation;
+    rh_list_each (&channel->audience->live, link) {
+        struct rh_subscription *live = rh_container_of(link, struct rh_subscription, link);
+        assert(live->next_seq == entry->seq);
+        live->next_seq++;
+        core->stats.deliveries++;
     }
 }
+
+void rh_core_streams_retry_held(struct rh_core *core, struct rh_channel *channel)
+{
+    if (channel->audience == NULL) {
+        return;
+    }
+    struct rh_list again;
+    rh_list_init(&again);
+    rh_list_splice(&again, &channel->audience->held);
+    const struct rh_bytes key = rh_channel_key(channel);
+    for (struct rh_list *link = rh_list_first(&again); link != NULL; link = rh_list_first(&again)) {
+        struct rh_subscription *subscription = rh_container_of(link, struct rh_subscription, link);
+        rh_list_remove(link);
+        count(core, subscription, -1);
+        subscription->channel = NULL;
+        subscription->state = RH_SUBSCRIPTION_FREE;
+        begin(core, subscription, key);
+    }
+}
+
+void rh_core_streams_committed(struct rh_core *core, struct rh_channel *channel)
+{
+    if (channel->audience == NULL) {
+        return;
+    }
+    rh_list_each_safe (&channel->audience->waiting, link) {
+        struct rh_subscription *waiting = rh_container_of(link, struct rh_subscription, link);
+        if (read_has_answer(waiting, channel)) {
+            answer_read(core, waiting, channel);
+        }
+    }
+    if (!rh_list_empty(&channel->audience->held)) {
+        rh_core_streams_retry_held(core, channel);
+    }
+}
+
+/* ---- moving ---- */
 
 static void move_stream(struct rh_core *core, struct rh_subscription *subscription, uint32_t owner)
 {
@@ -358,28 +475,86 @@ static void move_stream(struct rh_core *core, struct rh_subscription *subscripti
     action->moved.node = &core->view->members[owner];
     action->moved.key = rh_channel_key(channel);
     action->moved.has_position = true;
-    action->moved.position = (struct rh_position){.incarnation = channel->incarnation,
+    action->moved.position = (struct rh_position){.incarnation = channel->audience->incarnation,
                                                   .seq = subscription->next_seq - 1};
     detach(core, subscription);
     subscription->state = RH_SUBSCRIPTION_MOVED;
     core->stats.moved_connections++;
 }
 
-void rh_core_streams_move(struct rh_core *core, struct rh_channel *channel, uint32_t owner)
+static void redirect_all(struct rh_core *core, struct rh_channel *channel, struct rh_list *list,
+                         uint32_t owner)
 {
-    rh_list_each_safe (&channel->replaying, link) {
-        move_stream(core, rh_container_of(link, struct rh_subscription, link), owner);
-    }
-    rh_list_each_safe (&channel->live, link) {
-        move_stream(core, rh_container_of(link, struct rh_subscription, link), owner);
-    }
-    rh_list_each_safe (&channel->waiting, link) {
+    rh_list_each_safe (list, link) {
         struct rh_subscription *waiting = rh_container_of(link, struct rh_subscription, link);
         redirect(core, waiting, rh_channel_key(channel), owner);
         detach(core, waiting);
         waiting->state = RH_SUBSCRIPTION_FREE;
     }
 }
+
+static void move_streams(struct rh_core *core, struct rh_channel *channel, uint32_t owner)
+{
+    rh_list_each_safe (&channel->audience->replaying, link) {
+        move_stream(core, rh_container_of(link, struct rh_subscription, link), owner);
+    }
+    rh_list_each_safe (&channel->audience->live, link) {
+        move_stream(core, rh_container_of(link, struct rh_subscription, link), owner);
+    }
+}
+
+void rh_core_streams_move(struct rh_core *core, struct rh_channel *channel, uint32_t owner)
+{
+    if (channel->audience == NULL) {
+        return;
+    }
+    move_streams(core, channel, owner);
+    redirect_all(core, channel, &channel->audience->waiting, owner);
+    redirect_all(core, channel, &channel->audience->held, owner);
+}
+
+/* Those who saw all that is committed stay live; the others are sent the rest. */
+static void catch_up_streams(struct rh_core *core, struct rh_channel *channel)
+{
+    struct rh_audience *audience = channel->audience;
+    uint64_t next_seq = rh_channel_commit_seq(channel) + 1;
+    struct rh_list behind;
+    rh_list_init(&behind);
+    rh_list_splice(&behind, &audience->replaying);
+    rh_list_each_safe (&audience->live, link) {
+        struct rh_subscription *live = rh_container_of(link, struct rh_subscription, link);
+        if (live->next_seq < next_seq) {
+            rh_list_remove(link);
+            rh_list_push_back(&behind, link);
+        }
+    }
+    for (struct rh_list *link = rh_list_first(&behind); link != NULL;
+         link = rh_list_first(&behind)) {
+        struct rh_subscription *stream = rh_container_of(link, struct rh_subscription, link);
+        rh_list_remove(link);
+        rh_list_push_back(&audience->replaying, link);
+        stream->state = RH_SUBSCRIPTION_REPLAYING;
+        replay(core, stream);
+        if (channel->audience == NULL) {
+            return;
+        }
+    }
+}
+
+void rh_core_streams_wake(struct rh_core *core, struct rh_channel *channel)
+{
+    if (channel->audience == NULL) {
+        return;
+    }
+    if (channel->audience->incarnation != channel->incarnation) {
+        move_streams(core, channel, core->self);
+    } else {
+        catch_up_streams(core, channel);
+    }
+    rh_core_streams_committed(core, channel);
+}
+
+/* ---- views and time ---- */
 
 /* Does with the present view what was put off. */
 static void go_on(struct rh_core *core, struct rh_subscription *subscription)
@@ -427,16 +602,30 @@ static void expire_reads(struct rh_core *core)
     }
 }
 
+static void expire_held(struct rh_core *core)
+{
+    for (struct rh_list *link = rh_list_first(&core->held); link != NULL;
+         link = rh_list_first(&core->held)) {
+        struct rh_subscription *held = rh_container_of(link, struct rh_subscription, timer_link);
+        if (held->deadline_ms > core->now_ms) {
+            break;
+        }
+        rh_core_refuse(core, held, RH_REFUSAL_NOT_READY);
+    }
+}
+
 void rh_core_streams_expire(struct rh_core *core)
 {
     expire_reads(core);
+    expire_held(core);
     for (struct rh_list *link = rh_list_first(&core->catching_up); link != NULL;
          link = rh_list_first(&core->catching_up)) {
         struct rh_subscription *subscription = rh_container_of(link, struct rh_subscription, link);
         if (subscription->deadline_ms > core->now_ms) {
             break;
         }
-        /* There is no such view: the epoch was made up, or is from before ZooKeeper lost its data. */
+        /* There is no such view: the epoch was made up, or is from before ZooKeeper lost its
+         * data. */
         go_on(core, subscription);
     }
 }

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "node/core_internal.h"
+
+/*
+ * The right to commit (docs/protocol-cluster.md, section 7): proof that this process, or another
+ * member of the group, was registered a short while ago; or, while ZooKeeper cannot be asked, a
+ * lease from every other member of the view.
+ */
+
+#define PROVE_MS 100U /* between two wishes for proof */
+
+static uint64_t proof_lasts_ms(const struct rh_core *core)
+{
+    return (uint64_t)core->options.session_timeout_ms * 2 / 3;
+}
+
+static bool is_fresh(const struct rh_core *core, uint64_t proof_ms)
+{
+    return proof_ms != 0 && core->now_ms - proof_ms < proof_lasts_ms(core);
+}
+
+static bool has_all_leases(const struct rh_core *core)
+{
+    for (size_t i = 0; i < core->view->members_count; i++) {
+        const struct rh_process *process = core->members[i];
+        if (process != core->self_process && process->lease_ms <= core->now_ms) {
+            return false;
+        }
+    }
+    return core->view->members_count > 1;
+}
+
+static void ask_for_proof(struct rh_core *core)
+{
+    if (core->now_ms - core->prove_ms >= PROVE_MS || core->prove_ms == 0) {
+        core->prove_ms = core->now_ms;
+        (void)rh_core_act(core, RH_ACTION_PROVE);
+    }
+}
+
+/* R2. */
+bool rh_core_has_right(struct rh_core *core, const struct rh_channel *channel)
+{
+    if (!rh_core_is_registered(core)) {
+        return false;
+    }
+    if (is_fresh(core, core->proof_ms)) {
+        return true;
+    }
+    for (uint32_t i = 0; channel->group != NULL && i < channel->group->count; i++) {
+        const struct rh_process *process = channel->group->members[i];
+        if (process != core->self_process && rh_process_is_registered(process) &&
+            is_fresh(core, process->proof_ms)) {
+            return true;
+        }
+    }
+    if (has_all_leases(core)) {
+        return true;
+    }
+    ask_for_proof(core);
+    return false;
+}
+
+uint32_t rh_core_proof_age(const struct rh_core *core)
+{
+    if (core->proof_ms == 0 || !rh_core_is_registered(core)) {
+        return RH_PEER_NO_PROOF;
+    }
+    uint64_t age_ms = core->now_ms - core->proof_ms;
+    return age_ms >= RH_PEER_NO_PROOF ? RH_PEER_NO_PROOF : (uint32_t)age_ms;
+}
+
+void rh_core_peer_proof(struct rh_core *core, struct rh_process *from, uint64_t stamp,
+                        uint32_t proof_age_ms)
+{
+    uint64_t sent_ms = rh_core_stamp_ms(stamp);
+    if (proof_age_ms == RH_PEER_NO_PROOF || proof_age_ms >= sent_ms || sent_ms > core->now_ms) {
+        return;
+    }
+    uint64_t proof_ms = sent_ms - proof_age_ms; /* it was that old when it answered, or older */
+    if (proof_ms > from->proof_ms) {
+        from->proof_ms = proof_ms;
+    }
+}
+
+void rh_core_right_changed(struct rh_core *core)
+{
+    struct rh_list again;
+    rh_list_init(&again);
+    rh_list_splice(&again, &core->busy);
+    for (struct rh_list *link = rh_list_first(&again); link != NULL; link = rh_list_first(&again)) {
+        struct rh_acting *acting = rh_container_of(link, struct rh_acting, busy_link);
+        struct rh_channel *channel = acting->channel;
+        rh_list_remove(link);
+        rh_list_push_back(&core->busy, link);
+        bool waits = channel->role == RH_ROLE_CLAIMING || channel->commit < channel->op;
+        if (waits && rh_core_walk(core, channel) && channel->acting == acting) {
+            rh_core_try_commit(core, channel);
+            rh_core_advance(core, channel);
+        }
+    }
+}
+
+void rh_core_proof(struct rh_core *core, uint64_t at_ms)
+{
+    if (core->lost || at_ms <= core->proof_ms) {
+        return;
+    }
+    bool had_right = is_fresh(core, core->proof_ms);
+    core->proof_ms = at_ms;
+    core->heard_ms = core->heard_ms > at_ms ? core->heard_ms : at_ms;
+    if (!had_right) {
+        rh_core_right_changed(core);
+    }
+}
+
+/* ---- leases ---- */
+
+/* R6: leases are wanted before the proof has run out. */
+static uint64_t wanted_from_ms(const struct rh_core *core)
+{
+    return core->proof_ms + core->options.session_timeout_ms / 3;
+}
+
+uint64_t rh_core_leases_ms(const struct rh_core *core)
+{
+    if (!rh_core_is_registered(core) || core->view->members_count < 2) {
+        return UINT64_MAX;
+    }
+    uint64_t next_ms = core->leases_ms + core->options.grace_ms / 4;
+    uint64_t wanted_ms = wanted_from_ms(core);
+    return next_ms > wanted_ms ? next_ms : wanted_ms;
+}
+
+void rh_core_leases_tick(struct rh_core *core)
+{
+    if (core->now_ms < rh_core_leases_ms(core)) {
+        return;
+    }
+    core->leases_ms = core->now_ms;
+    for (size_t i = 0; i < core->view->members_count; i++) {
+        struct rh_process *process = core->members[i];
+        if (process == core->self_process) {
+            continue;
+        }
+        process->asked = ++core->lease_number;
+        process->asked_ms = core->now_ms;
+        struct rh_peer_message *message = rh_core_send(core, process, RH_PEER_LEASE_ASK);
+        message->lease_ask.number = process->asked;
+    }
+}
+
+/* R3. That the asker is registered in our view, and the epoch ours, was looked at before. */
+void rh_core_on_lease_ask(struct rh_core *core, struct rh_process *from,
+                          const struct rh_peer_message *message)
+{
+    bool hears = core->heard_ms != 0 &&
+                 core->now_ms - core->heard_ms < core->options.session_timeout_ms / 3;
+    if (hears) {
+        return; /* it must not hold up the change that leaves out whoever does not */
+    }
+    struct rh_action *action = rh_core_act(core, RH_ACTION_PROMISE);
+    action->promise.peer = from->ref;
+    action->promise.until_ms = core->now_ms + core->options.grace_ms;
+    struct rh_peer_message *answer = rh_core_send(core, from, RH_PEER_LEASE_GRANT);
+    answer->lease_grant.number = message->lease_ask.number;
+}
+
+/* R4. */
+void rh_core_on_lease_grant(struct rh_core *core, struct rh_process *from,
+                            const struct rh_peer_message *message)
+{
+    if (from->asked == 0 || message->lease_grant.number != from->asked) {
+        return;
+    }
+    bool had_all = has_all_leases(core);
+    from->lease_ms = from->asked_ms + (uint64_t)core->options.grace_ms * 9 / 10;
+    if (!had_all && has_all_leases(core)) {
+        rh_core_right_changed(core);
+    }
+}

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "node/core_internal.h"
+
+#include <assert.h>
+
+/*
+ * Messages of peers: which function takes which, and what is asked of all of them before (M1 to M4).
+ */
+
+/* Which epochs of a frame, compared with ours, are acted on. Above: held, but for those that are
+ * good in any. */
+enum epochs {
+    ANY,        /* it says itself what it needs */
+    EQUAL,      /* refused or ignored below */
+    NOT_BEFORE, /* at or above the epoch of our registration; of a member only (M4) */
+};
+
+struct rule {
+    void (*take)(struct rh_core *core, struct rh_process *from,
+                 const struct rh_peer_message *message);
+    enum epochs epochs;
+    bool from_member; /* the sender is registered in our view (M3), and so are we (M4) */
+    bool is_refused;  /* below: it is told, so that it catches up (M2) */
+    bool always;      /* without replication as well */
+};
+
+static void on_view_ask(struct rh_core *core, struct rh_process *from,
+                        const struct rh_peer_message *message)
+{
+    if (core->view != NULL &&
+        rh_epoch_compare(core->view->epoch, message->view_ask.above) > 0) {
+        struct rh_action *action = rh_core_act(core, RH_ACTION_SHOW_VIEW);
+        action->peer = from->ref;
+    }
+}
+
+static void on_view(struct rh_core *core, struct rh_process *from,
+                    const struct rh_peer_message *message)
+{
+    struct rh_action *action = rh_core_act(core, RH_ACTION_PEER_VIEW);
+    action->peer_view = message;
+    (void)rh_core_send(core, from, RH_PEER_VIEW_ACK);
+}
+
+static void on_view_ack(struct rh_core *core, struct rh_process *from,
+                        const struct rh_peer_message *message)
+{
+    (void)core; /* the epoch of its frame is the answer, and the membership has seen it */
+    (void)from;
+    (void)message;
+}
+
+static const struct rule rules[RH_PEER_MESSAGE_KINDS] = {
+    [RH_PEER_PUBLISH] = {rh_core_on_publish, ANY, .always = true},
+    [RH_PEER_PUBLISH_ANSWER] = {rh_core_on_publish_answer, ANY, .always = true},
+    [RH_PEER_INSPECT] = {rh_core_on_inspect, ANY, .always = true},
+    [RH_PEER_INSPECT_ANSWER] = {rh_core_on_inspect_answer, ANY, .always = true},
+    [RH_PEER_APPEND] = {rh_core_on_append, NOT_BEFORE, .from_member = true},
+    [RH_PEER_APPEND_ACK] = {rh_core_on_append_ack, NOT_BEFORE, .from_member = true},
+    [RH_PEER_SYNC_BEGIN] = {rh_core_on_sync_begin, EQUAL, .from_member = true, .is_refused = true},
+    [RH_PEER_SYNC_CHUNK] = {rh_core_on_sync_chunk, EQUAL, .from_member = true},
+    [RH_PEER_SYNC_ACK] = {rh_core_on_sync_ack, NOT_BEFORE, .from_member = true},
+    [RH_PEER_CREDIT] = {rh_core_on_credit, NOT_BEFORE, .from_member = true},
+    [RH_PEER_REFUSED] = {rh_core_on_refused, NOT_BEFORE, .from_member = true},
+    [RH_PEER_REPORT] = {rh_core_on_report, EQUAL, .from_member = true},
+    [RH_PEER_REPORT_END] = {rh_core_on_report_end, EQUAL, .from_member = true},
+    [RH_PEER_FETCH] = {rh_core_on_fetch, EQUAL, .from_member = true, .is_refused = true},
+    [RH_PEER_OWN] = {rh_core_on_own, NOT_BEFORE, .from_member = true},
+    [RH_PEER_OWN_ACK] = {rh_core_on_own_ack, NOT_BEFORE, .from_member = true},
+    [RH_PEER_EXPEDITE] = {rh_core_on_expedite, EQUAL, .from_member = true, .is_refused = true},
+    [RH_PEER_LEAVE] = {rh_core_on_leave, EQUAL, .from_member = true, .is_refused = true},
+    [RH_PEER_LEAVE_ACK] = {rh_core_on_leave_ack, EQUAL, .from_member = true},
+    [RH_PEER_VIEW_ASK] = {on_view_ask, ANY},
+    [RH_PEER_VIEW] = {on_view, ANY},
+    [RH_PEER_VIEW_ACK] = {on_view_ack, ANY},
+    [RH_PEER_LEASE_ASK] = {rh_core_on_lease_ask, EQUAL, .from_member = true},
+    [RH_PEER_LEASE_GRANT] = {rh_core_on_lease_grant, EQUAL, .from_member = true},
+    [RH_PEER_RELAY] = {rh_core_on_relay, ANY},
+    [RH_PEER_RELAY_FAILED] = {rh_core_on_relay_failed, ANY},
+};
+
+/* What is sent back to who is behind: which message, and of what. */
+static void refuse_stale(struct rh_core *core, struct rh_process *from,
+                         const struct rh_peer_message *message)
+{
+    if (!from->was_shown) {
+        from->was_shown = true;
+        struct rh_action *action = rh_core_act(core, RH_ACTION_SHOW_VIEW);
+        action->peer = from->ref;
+    }
+    struct rh_bytes key;
+    struct rh_term term = {0};
+    uint64_t sync = 0;
+    switch (message->kind) {
+    case RH_PEER_SYNC_BEGIN:
+        key = message->sync_begin.key;
+        term = message->sync_begin.term;
+        sync = message->sync_begin.sync;
+        break;
+    case RH_PEER_FETCH:
+        key = message->fetch.key;
+        term = message->fetch.term;
+        break;
+    case RH_PEER_LEAVE:
+        key = message->leave.key;
+        term = message->leave.term;
+        break;
+    case RH_PEER_EXPEDITE:
+        key = message->expedite.key;
+        break;
+    default:
+        return;
+    }
+    rh_core_send_refused(core, from, message->kind, key, term, sync, RH_PEER_STALE_EPOCH);
+}
+
+static bool is_stale(const struct rh_core *core, const struct rule *rule, struct rh_epoch epoch)
+{
+    if (rule->epochs == EQUAL) {
+        return rh_epoch_compare(epoch, core->view->epoch) < 0;
+    }
+    return rule->epochs == NOT_BEFORE &&
+           rh_epoch_compare(epoch, core->registration_epoch) < 0;
+}
+
+void rh_core_take_message(struct rh_core *core, struct rh_process *from,
+                          const struct rh_peer_message *message)
+{
+    const struct rule *rule = &rules[message->kind];
+    assert(rule->take != NULL && "not a message for the core");
+    if (rule->always) {
+        rule->take(core, from, message);
+        return;
+    }
+    if (!core->options.replication || core->view == NULL) {
+        return;
+    }
+    if (rule->epochs != ANY && rh_epoch_compare(message->epoch, core->view->epoch) > 0) {
+        rh_core_hold(core, from, message);
+        return;
+    }
+    if (rule->from_member &&
+        (!rh_core_is_registered(core) || !rh_process_is_registered(from))) {
+        return;
+    }
+    if (!is_stale(core, rule, message->epoch)) {
+        rule->take(core, from, message);
+    } else if (rule->is_refused) {
+        refuse_stale(core, from, message);
+    }
+}
+
+void rh_core_peer_message(struct rh_core *core, const struct rh_event *event)
+{
+    struct rh_process *from = rh_groups_process(&core->groups, &event->peer_message.from);
+    if (from == NULL) {
+        return; /* as if it had been lost */
+    }
+    rh_core_take_message(core, from, event->peer_message.message);
+}
+
+/* ---- links ---- */
+
+void rh_core_ask_for_view(struct rh_core *core, struct rh_process *from)
+{
+    if (core->now_ms - from->asked_view_ms < RH_RETRY_MS && from->asked_view_ms != 0) {
+        return;
+    }
+    from->asked_view_ms = core->now_ms;
+    struct rh_peer_message *message = rh_core_send(core, from, RH_PEER_VIEW_ASK);
+    if (core->view != NULL) {
+        message->view_ask.above = core->view->epoch;
+    }
+}
+
+/* What a node is told as soon as there is a way to it (M5). */
+void rh_core_greet(struct rh_core *core, struct rh_process *process)
+{
+    if (!core->options.replication || !rh_core_is_registered(core) ||
+        !rh_process_is_registered(process)) {
+        return;
+    }
+    rh_core_send_credit(core, process);
+    rh_core_reports_peer_up(core, process);
+    rh_core_busy_peer_up(core, process);
+    core->moves_ms = core->now_ms;
+    core->claims_ms = core->now_ms;
+}
+
+void rh_core_peer_up(struct rh_core *core, const struct rh_node_ref *ref)
+{
+    struct rh_process *process = rh_groups_process(&core->groups, ref);
+    if (process == NULL) {
+        return; /* requests for it wait until it comes up again, or their deadline */
+    }
+    process->is_up = true;
+    process->is_relayed = false;
+    rh_core_requests_peer_up(core, process);
+    rh_core_greet(core, process);
+}
+
+void rh_core_peer_down(struct rh_core *core, const struct rh_node_ref *ref)
+{
+    struct rh_process *process = rh_groups_find(&core->groups, ref);
+    if (process == NULL || !process->is_up) {
+        return;
+    }
+    process->is_up = false;
+    process->down_ms = core->now_ms;
+    rh_core_requests_peer_down(core, process);
+}

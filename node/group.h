@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RH_NODE_GROUP_H
+#define RH_NODE_GROUP_H
+
+/*
+ * Processes, and groups of them, each held once: a million channels of ten nodes share ninety groups
+ * of two. A group is a list of processes that hold copies of a channel, its acting owner first.
+ */
+
+#include "base/list.h"
+#include "base/table.h"
+#include "node/view.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A process of a node, as the core knows it: its link, and what was agreed with it. */
+struct rh_process {
+    struct rh_table_link link; /* by instance */
+    struct rh_node_ref ref;
+    uint32_t groups; /* that name it, and others that point here */
+    uint32_t index;  /* in the present view, or RH_RING_NONE */
+    bool is_up;      /* its link */
+    uint64_t down_ms; /* since when it is not */
+    bool is_relayed;  /* a third node stands in for the link */
+    uint32_t relay;   /* third nodes that have failed */
+    uint64_t asked_view_ms; /* when it was last asked for a later view */
+    /* Of the present view: */
+    bool reported;      /* its end marker is in */
+    bool wants_reports; /* has not got ours, or the link broke since */
+    uint64_t reports;   /* copies that were reported to it */
+    bool was_shown;     /* our view, because it was behind */
+    /* The right to commit. */
+    uint64_t proof_ms;   /* own clock: when it was registered at the latest known; 0: not known */
+    uint64_t lease_ms;   /* its lease to us counts until then */
+    uint64_t asked_ms;   /* when the lease was asked for that may be on its way */
+    uint64_t asked;      /* its number */
+    /* Syncs towards it. */
+    uint32_t credit;       /* channels that may be on their way; */
+    uint64_t credit_bytes; /* bytes likewise */
+    uint32_t in_flight;
+    uint64_t in_flight_bytes;
+    uint32_t pause_ms;       /* after the last failure; 0: the last one went well */
+    uint64_t pause_until_ms; /* before that time nothing goes that nobody waits for */
+    /* Frames of a later epoch than ours. */
+    struct rh_list held; /* core_frames.c */
+    uint64_t held_bytes;
+};
+
+struct rh_group {
+    struct rh_table_link link;
+    uint32_t references;
+    uint32_t count;
+    struct rh_process **members; /* actor first, distinct */
+    struct rh_node_ref *refs;    /* the same, as messages want them */
+};
+
+struct rh_groups {
+    struct rh_table processes;
+    struct rh_table groups;
+};
+
+RH_MUST_CHECK int rh_groups_init(struct rh_groups *groups);
+
+/* Frees all processes and groups, whoever still points to them. */
+void rh_groups_finish(struct rh_groups *groups);
+
+/* The process of |ref|, made if need be; NULL when out of memory. */
+struct rh_process *rh_groups_process(struct rh_groups *groups, const struct rh_node_ref *ref);
+
+/* The process of |ref| if it is known. */
+struct rh_process *rh_groups_find(const struct rh_groups *groups, const struct rh_node_ref *ref);
+
+/* The group of |members|, with a reference; NULL when out of memory. */
+struct rh_group *rh_groups_get(struct rh_groups *groups, struct rh_process *const *members,
+                               uint32_t count);
+
+struct rh_group *rh_group_take(struct rh_group *group); /* NULL is allowed */
+
+/* Gives a reference back. The last one takes the group out; its memory, which messages may point
+ * into, is then the caller's: free it with rh_group_free() when they are gone. Otherwise NULL. */
+struct rh_group *rh_groups_give(struct rh_groups *groups, struct rh_group *group);
+void rh_group_free(struct rh_group *group);
+
+/* Whether |process| is in the group; NULL group: no. */
+bool rh_group_has(const struct rh_group *group, const struct rh_process *process);
+
+/* Forgets processes that no group names, that are not registered (index RH_RING_NONE) and have no
+ * link, except |self|. */
+void rh_groups_tidy(struct rh_groups *groups, const struct rh_process *self);
+
+#endif
