@@ -7,12 +7,12 @@
 #include <stdlib.h>
 #include <xxhash.h>
 
-#define ACTIONS_MIN    64
-#define KEPT_MIN       16
-#define SCAN_MS        1000U
-#define RETRY_MS       100U
-#define CATCH_UP_MS    100U
-#define INCOMING_MS    5000U /* a sync that comes in and does not go on is forgotten */
+#define ACTIONS_MIN 64
+#define KEPT_MIN    16
+#define SCAN_MS     1000U
+#define RETRY_MS    100U
+#define CATCH_UP_MS 100U
+#define INCOMING_MS 5000U /* a sync that comes in and does not go on is forgotten */
 
 const char *rh_refusal_code(enum rh_refusal refusal)
 {
@@ -134,8 +134,8 @@ void rh_core_give_group(struct rh_core *core, struct rh_group *group)
     if (core->kept_groups_count == core->kept_groups_capacity) {
         core->kept_groups_capacity =
             core->kept_groups_capacity == 0 ? KEPT_MIN : core->kept_groups_capacity * 2;
-        core->kept_groups = rh_core_grow(core->kept_groups, sizeof(*core->kept_groups),
-                                         core->kept_groups_capacity);
+        core->kept_groups =
+            rh_core_grow(core->kept_groups, sizeof(*core->kept_groups), core->kept_groups_capacity);
     }
     core->kept_groups[core->kept_groups_count++] = group;
 }
@@ -356,10 +356,9 @@ static void finish_tables(struct rh_core *core)
 
 static void init_lists(struct rh_core *core)
 {
-    struct rh_list *lists[] = {&core->swept,  &core->unswept, &core->dropped, &core->catching_up,
-                               &core->held,   &core->pending, &core->busy,    &core->dirty,
-                               &core->moves,  &core->claims,  &core->incoming,
-                               &core->fetches};
+    struct rh_list *lists[] = {&core->swept, &core->unswept, &core->dropped,  &core->catching_up,
+                               &core->held,  &core->pending, &core->busy,     &core->dirty,
+                               &core->moves, &core->claims,  &core->incoming, &core->fetches};
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
         rh_list_init(lists[i]);
     }

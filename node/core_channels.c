@@ -57,9 +57,8 @@ struct rh_channel *rh_core_channel_make(struct rh_core *core, struct rh_bytes ke
 {
     assert(core->view != NULL);
     struct rh_channel *channel = rh_core_channel_find(core, key);
-    return channel != NULL
-               ? channel
-               : make(core, key, rh_ring_hash(core->view->ring, key.data, key.size));
+    return channel != NULL ? channel
+                           : make(core, key, rh_ring_hash(core->view->ring, key.data, key.size));
 }
 
 static bool is_full(const struct rh_core *core)
@@ -162,8 +161,8 @@ struct rh_process *rh_core_ring_owner(const struct rh_core *core, const struct r
 
 /* ---- roles ---- */
 
-void rh_core_trace(struct rh_core *core, const struct rh_channel *channel,
-                   enum rh_trace_kind kind, enum rh_role from)
+void rh_core_trace(struct rh_core *core, const struct rh_channel *channel, enum rh_trace_kind kind,
+                   enum rh_role from)
 {
     if (!core->options.replication) {
         return;

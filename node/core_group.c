@@ -18,17 +18,17 @@
  * Channels that nobody waits for have their turn at a pace (H7), from the queue `moves`.
  */
 
-#define PUMP_MAX   256U /* channels that have their turn in one step */
-#define LOOKS_MAX  1024U
-#define LEAVE_MS   500U
+#define PUMP_MAX      256U /* channels that have their turn in one step */
+#define LOOKS_MAX     1024U
+#define LEAVE_MS      500U
 #define PACE_BURST_US 50000U
 
 size_t rh_core_preference(const struct rh_core *core, const struct rh_channel *channel,
                           struct rh_process *ret_list[RH_RING_REPLICAS_MAX])
 {
     uint32_t indices[RH_RING_REPLICAS_MAX];
-    size_t count = rh_ring_preference(core->view->ring, channel->hash,
-                                      core->view->config.replicas, indices);
+    size_t count =
+        rh_ring_preference(core->view->ring, channel->hash, core->view->config.replicas, indices);
     for (size_t i = 0; i < count; i++) {
         ret_list[i] = core->members[indices[i]];
     }
@@ -207,6 +207,9 @@ void rh_core_moves_pump(struct rh_core *core)
     core->moves_ms = UINT64_MAX; /* until credit comes, or the record */
     for (; left > 0 && looks < LOOKS_MAX && started < PUMP_MAX; left--, looks++) {
         struct rh_list *link = rh_list_first(&core->moves);
+        if (link == NULL) {
+            break;
+        }
         struct rh_channel *channel = rh_container_of(link, struct rh_channel, queue_link);
         if (!channel->urgent && !rh_core_pace_allows(core)) {
             core->moves_ms = core->pace_us / 1000 + 1;
@@ -265,8 +268,8 @@ static void join_missing(struct rh_core *core, struct rh_channel *channel,
             continue;
         }
         const struct rh_member *known = rh_core_member(channel, list[i]);
-        bool is_coming = known != NULL && (known->sync != NULL || known->known ||
-                                           core->now_ms < known->pause_ms);
+        bool is_coming = known != NULL &&
+                         (known->sync != NULL || known->known || core->now_ms < known->pause_ms);
         if (is_coming) {
             continue;
         }
@@ -644,8 +647,7 @@ static void close_on(struct rh_core *core, struct rh_channel *channel)
     }
     core->stats.channels_reclaimed++;
     rh_core_channel_empty(core, channel);
-    rh_core_role_set(core, channel,
-                     rh_channel_is_used(channel) ? RH_ROLE_WAITING : RH_ROLE_ABSENT);
+    rh_core_role_set(core, channel, rh_channel_is_used(channel) ? RH_ROLE_WAITING : RH_ROLE_ABSENT);
     if (rh_channel_is_used(channel)) {
         rh_core_claims_add(core, channel);
         return;

@@ -13,8 +13,8 @@
 #define INCOMING_MS 5000U
 
 void rh_core_send_refused(struct rh_core *core, const struct rh_process *to,
-                          enum rh_peer_message_kind about, struct rh_bytes key,
-                          struct rh_term term, uint64_t sync, enum rh_peer_refused_code code)
+                          enum rh_peer_message_kind about, struct rh_bytes key, struct rh_term term,
+                          uint64_t sync, enum rh_peer_refused_code code)
 {
     core->stats.frames_refused++;
     struct rh_channel *channel = rh_core_channel_find(core, key);
@@ -98,14 +98,12 @@ void rh_core_incoming_expire(struct rh_core *core)
 static bool is_fetched_from(const struct rh_core *core, const struct rh_channel *channel,
                             const struct rh_process *from)
 {
-    const struct rh_reported *reported =
-        channel == NULL ? NULL : rh_core_reported(core, channel);
+    const struct rh_reported *reported = channel == NULL ? NULL : rh_core_reported(core, channel);
     return reported != NULL && reported->fetching == from && !rh_role_is_actor(channel->role);
 }
 
 /* S2, but for the epoch. RH_PEER_REFUSED_CODES: accepted. */
-static enum rh_peer_refused_code judge(const struct rh_core *core,
-                                       const struct rh_channel *channel,
+static enum rh_peer_refused_code judge(const struct rh_core *core, const struct rh_channel *channel,
                                        const struct rh_process *from, struct rh_bytes key,
                                        enum rh_peer_sync_purpose purpose, struct rh_term term,
                                        const struct rh_process *actor)
@@ -177,8 +175,8 @@ static bool take_operations(struct rh_core *core, struct rh_incoming *incoming,
     size_t wanted = incoming->entries_count + operations->count;
     if (wanted > incoming->entries_capacity) {
         incoming->entries_capacity = wanted * 2;
-        incoming->entries = rh_core_grow(incoming->entries, sizeof(struct rh_entry *),
-                                         incoming->entries_capacity);
+        incoming->entries =
+            rh_core_grow(incoming->entries, sizeof(struct rh_entry *), incoming->entries_capacity);
     }
     for (size_t i = 0; i < operations->count; i++) {
         const struct rh_peer_operation *operation = &operations->items[i];
@@ -204,13 +202,11 @@ static bool take_ids(struct rh_core *core, struct rh_incoming *incoming,
     size_t wanted = incoming->ids_count + count;
     if (wanted > incoming->ids_capacity) {
         incoming->ids_capacity = wanted * 2;
-        incoming->ids =
-            rh_core_grow(incoming->ids, sizeof(*incoming->ids), incoming->ids_capacity);
+        incoming->ids = rh_core_grow(incoming->ids, sizeof(*incoming->ids), incoming->ids_capacity);
     }
     for (size_t i = 0; i < count; i++) {
-        uint64_t before = incoming->ids_count == 0
-                              ? incoming->from_op
-                              : incoming->ids[incoming->ids_count - 1].op;
+        uint64_t before = incoming->ids_count == 0 ? incoming->from_op
+                                                   : incoming->ids[incoming->ids_count - 1].op;
         if (ids[i].op <= before || ids[i].op > incoming->op) {
             return false;
         }
@@ -281,8 +277,8 @@ static void set_terms(struct rh_channel *channel, const struct rh_terms *terms)
 static void replace_content(struct rh_core *core, struct rh_channel *channel,
                             const struct rh_incoming *incoming)
 {
-    bool same_life = rh_role_holds_copy(channel->role) &&
-                     channel->incarnation == incoming->incarnation;
+    bool same_life =
+        rh_role_holds_copy(channel->role) && channel->incarnation == incoming->incarnation;
     bool same_term = same_life && rh_term_equal(channel->term, incoming->term);
     uint64_t commit = same_life ? channel->commit : 0;
     if (same_term && incoming->op <= channel->op) {
@@ -395,9 +391,8 @@ static void complete(struct rh_core *core, struct rh_channel *channel)
 {
     struct rh_incoming *incoming = channel->incoming;
     const struct rh_process *actor = incoming->group->members[0];
-    enum rh_peer_refused_code code =
-        judge(core, channel, incoming->from, rh_channel_key(channel), incoming->purpose,
-              incoming->term, actor);
+    enum rh_peer_refused_code code = judge(core, channel, incoming->from, rh_channel_key(channel),
+                                           incoming->purpose, incoming->term, actor);
     if (code == RH_PEER_REFUSED_CODES && (!has_base(channel, incoming) || !is_whole(incoming))) {
         code = RH_PEER_GAP;
     }
@@ -497,8 +492,8 @@ void rh_core_on_sync_begin(struct rh_core *core, struct rh_process *from,
     const struct rh_peer_sync_begin *begin = &message->sync_begin;
     struct rh_channel *channel = rh_core_channel_find(core, begin->key);
     struct rh_group *group = group_of(core, &begin->group);
-    enum rh_peer_refused_code code = judge(core, channel, from, begin->key, begin->purpose,
-                                           begin->term, group->members[0]);
+    enum rh_peer_refused_code code =
+        judge(core, channel, from, begin->key, begin->purpose, begin->term, group->members[0]);
     if (code == RH_PEER_REFUSED_CODES && channel == NULL) {
         channel = rh_core_channel_make(core, begin->key);
         code = channel == NULL ? RH_PEER_FULL : code;

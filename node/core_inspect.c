@@ -24,8 +24,7 @@ static void describe(const struct rh_channel *channel, struct rh_copy_info *ret_
     }
     if (audience != NULL) {
         ret_info->streams = audience->streams_count;
-        ret_info->waiting =
-            audience->reads_count + audience->held_count + audience->requests_count;
+        ret_info->waiting = audience->reads_count + audience->held_count + audience->requests_count;
     }
 }
 

@@ -36,9 +36,9 @@
 #define RH_READ_SLOTS   256U /* wheel of waiting reads: 64 s, above the longest wait */
 #define RH_READ_SLOT_MS 250U
 
-#define RH_RETRY_MS    400U  /* without progress everything in flight of a channel is sent again */
-#define RH_EXPEDITE_MS 200U  /* between two questions for one channel */
-#define RH_GATE_MS     250U  /* a gate that has no effect is opened again */
+#define RH_RETRY_MS       400U /* without progress everything in flight of a channel is sent again */
+#define RH_EXPEDITE_MS    200U /* between two questions for one channel */
+#define RH_GATE_MS        250U /* a gate that has no effect is opened again */
 #define RH_UNREACHABLE_MS 500U /* a link that is down for so long: by a third node */
 
 /* ---- what is under way for one channel ---- */
@@ -72,7 +72,7 @@ struct rh_acting {
     struct rh_process *passing_to; /* PASSING: who was sent `Own`; else NULL */
     struct rh_epoch own_epoch;     /* PASSING: of that `Own`, which is repeated as it was */
     struct rh_group *own_group;
-    bool is_stalled;   /* counted in stats */
+    bool is_stalled; /* counted in stats */
     uint32_t count;
     uint32_t capacity;
     struct rh_member *members;
@@ -105,9 +105,9 @@ struct rh_reported {
 #define RH_SYNC_FRAMES_MAX 4U /* of one sync, on their way */
 
 struct rh_sync_cursor {
-    uint32_t index;  /* of the frame: 0 is the begin */
-    size_t entry;    /* first of rh_sync::entries that is left */
-    uint64_t id_op;  /* ids above it are left */
+    uint32_t index; /* of the frame: 0 is the begin */
+    size_t entry;   /* first of rh_sync::entries that is left */
+    uint64_t id_op; /* ids above it are left */
 };
 
 /* A sync on its way out. */
@@ -124,12 +124,13 @@ struct rh_sync {
     uint64_t op;    /* what the receiver has at the end */
     uint64_t seq;   /* likewise */
     uint64_t from_op;
+    struct rh_term base_term;
     struct rh_entry **entries; /* those that are sent, with a reference each */
     uint64_t first_op;         /* of entries[0] */
     size_t entries_count;
-    struct rh_sync_cursor next;                           /* what goes into the next frame */
+    struct rh_sync_cursor next;                      /* what goes into the next frame */
     struct rh_sync_cursor marks[RH_SYNC_FRAMES_MAX]; /* where recent frames began, by index */
-    uint32_t acked;                                       /* frames that have arrived */
+    uint32_t acked;                                  /* frames that have arrived */
     bool all_sent;
     bool is_urgent;
     uint64_t size; /* in the receiver's credit */
@@ -161,9 +162,9 @@ struct rh_incoming {
     uint64_t from_op;
     struct rh_term base_term;
     uint64_t stamp;
-    uint64_t since_ms;   /* last progress */
+    uint64_t since_ms; /* last progress */
     uint32_t next_index;
-    uint64_t next_op; /* of the next operation that comes; 0: any */
+    uint64_t next_op;  /* of the next operation that comes; 0: any */
     uint64_t last_seq; /* of what has come, or of from_op */
     struct rh_entry **entries;
     size_t entries_count;
@@ -220,12 +221,12 @@ struct rh_core {
     struct rh_list reads[RH_READ_SLOTS]; /* rh_subscription::timer_link, by deadline */
     uint64_t reads_slot;                 /* next slot number (not index) to look at */
 
-    struct rh_groups groups;         /* links that are up are processes with is_up */
+    struct rh_groups groups; /* links that are up are processes with is_up */
     struct rh_process *self_process;
-    struct rh_process **members;     /* of the view, by index */
-    struct rh_list pending;          /* by deadline */
-    struct rh_list *pending_next;    /* of the walk over them that runs, or NULL */
-    struct rh_table pending_table;   /* by number */
+    struct rh_process **members;   /* of the view, by index */
+    struct rh_list pending;        /* by deadline */
+    struct rh_list *pending_next;  /* of the walk over them that runs, or NULL */
+    struct rh_table pending_table; /* by number */
     uint64_t pending_number;
     uint64_t pending_bytes;
     uint64_t retry_ms; /* last look at pending requests that may have to be sent again */
@@ -233,28 +234,28 @@ struct rh_core {
     /* With replication. */
     bool lost; /* own registration is not there, or not known to be */
     struct rh_epoch registration_epoch;
-    uint64_t proof_ms;  /* when the last proof was sent; 0: none */
-    uint64_t prove_ms;  /* when it was last asked for */
-    uint64_t heard_ms;  /* when ZooKeeper last answered; 0: never */
-    uint64_t lost_ms;   /* when a view showed a loss (V8); 0: never */
+    uint64_t proof_ms; /* when the last proof was sent; 0: none */
+    uint64_t prove_ms; /* when it was last asked for */
+    uint64_t heard_ms; /* when ZooKeeper last answered; 0: never */
+    uint64_t lost_ms;  /* when a view showed a loss (V8); 0: never */
     uint64_t ignorant_until_ms;
-    bool complete;  /* all end markers of the view are in */
-    bool recorded;  /* and `config` records it */
+    bool complete; /* all end markers of the view are in */
+    bool recorded; /* and `config` records it */
     struct rh_epoch recorded_epoch;
     uint32_t turn;
     uint64_t stamp; /* last one given, see rh_core_stamp() */
     uint64_t lease_number;
     uint64_t leases_ms; /* when leases were last asked for */
     struct rh_table tombs;
-    struct rh_list busy;  /* rh_acting::busy_link */
-    struct rh_list dirty; /* rh_acting::dirty_link */
-    struct rh_list moves; /* rh_channel::queue_link: to hand over, to mend; urgent ones first */
+    struct rh_list busy;   /* rh_acting::busy_link */
+    struct rh_list dirty;  /* rh_acting::dirty_link */
+    struct rh_list moves;  /* rh_channel::queue_link: to hand over, to mend; urgent ones first */
     struct rh_list claims; /* rh_channel::queue_link: to take over, or wait for; likewise */
     uint64_t claims_ms;    /* when the claims are worth another look; UINT64_MAX: an event tells */
     uint64_t moves_ms;
-    struct rh_table syncs;    /* out */
-    struct rh_list fetches;   /* rh_sync::fetch_link: answers to Fetch, by age */
-    struct rh_list incoming;  /* rh_incoming::link */
+    struct rh_table syncs;   /* out */
+    struct rh_list fetches;  /* rh_sync::fetch_link: answers to Fetch, by age */
+    struct rh_list incoming; /* rh_incoming::link */
     uint64_t sync_number;
     uint64_t pace_us; /* when the next channel that nobody waits for may be moved, or taken over */
 
@@ -378,8 +379,8 @@ void rh_core_channel_bring_up(struct rh_core *core, struct rh_channel *channel);
 /* Looks at a few channels: trims by age, forgets old ids, reclaims idle ones. */
 void rh_core_channels_scan(struct rh_core *core);
 
-void rh_core_trace(struct rh_core *core, const struct rh_channel *channel,
-                   enum rh_trace_kind kind, enum rh_role from);
+void rh_core_trace(struct rh_core *core, const struct rh_channel *channel, enum rh_trace_kind kind,
+                   enum rh_role from);
 
 /* ---- core_streams.c ---- */
 
@@ -446,14 +447,14 @@ struct rh_pending {
     bool is_inspect;
     bool from_peer;
     bool id_is_ours;
-    bool is_duplicate;         /* COMMITTING: its operation was another request's */
-    uint32_t unanswered;       /* times it was sent and not answered: those may have been served */
-    uint32_t pause_ms;         /* without answer before it is sent again */
-    uint64_t number;           /* on the wire: ours, or of the peer that it is from */
-    uint64_t request;          /* the asker's */
-    struct rh_node_ref from;   /* from_peer; else zeroed */
-    struct rh_epoch epoch;     /* wait for a view at least as late: VIEW */
-    struct rh_node_ref target; /* LINK, SENT */
+    bool is_duplicate;          /* COMMITTING: its operation was another request's */
+    uint32_t unanswered;        /* times it was sent and not answered: those may have been served */
+    uint32_t pause_ms;          /* without answer before it is sent again */
+    uint64_t number;            /* on the wire: ours, or of the peer that it is from */
+    uint64_t request;           /* the asker's */
+    struct rh_node_ref from;    /* from_peer; else zeroed */
+    struct rh_epoch epoch;      /* wait for a view at least as late: VIEW */
+    struct rh_node_ref target;  /* LINK, SENT */
     struct rh_channel *channel; /* CHANNEL, COMMITTING */
     uint64_t op;                /* COMMITTING */
     uint64_t seq;               /* of that */
@@ -710,8 +711,8 @@ void rh_core_incoming_install(struct rh_core *core, struct rh_channel *channel,
 struct rh_entry *rh_core_entry_of(const struct rh_peer_operation *operation);
 
 void rh_core_send_refused(struct rh_core *core, const struct rh_process *to,
-                          enum rh_peer_message_kind about, struct rh_bytes key,
-                          struct rh_term term, uint64_t sync, enum rh_peer_refused_code code);
+                          enum rh_peer_message_kind about, struct rh_bytes key, struct rh_term term,
+                          uint64_t sync, enum rh_peer_refused_code code);
 
 /* ---- core_takeover.c ---- */
 

@@ -154,8 +154,8 @@ void rh_core_leases_tick(struct rh_core *core)
 void rh_core_on_lease_ask(struct rh_core *core, struct rh_process *from,
                           const struct rh_peer_message *message)
 {
-    bool hears = core->heard_ms != 0 &&
-                 core->now_ms - core->heard_ms < core->options.session_timeout_ms / 3;
+    bool hears =
+        core->heard_ms != 0 && core->now_ms - core->heard_ms < core->options.session_timeout_ms / 3;
     if (hears) {
         return; /* it must not hold up the change that leaves out whoever does not */
     }

@@ -27,8 +27,7 @@ struct rule {
 static void on_view_ask(struct rh_core *core, struct rh_process *from,
                         const struct rh_peer_message *message)
 {
-    if (core->view != NULL &&
-        rh_epoch_compare(core->view->epoch, message->view_ask.above) > 0) {
+    if (core->view != NULL && rh_epoch_compare(core->view->epoch, message->view_ask.above) > 0) {
         struct rh_action *action = rh_core_act(core, RH_ACTION_SHOW_VIEW);
         action->peer = from->ref;
     }
@@ -88,28 +87,21 @@ static void refuse_stale(struct rh_core *core, struct rh_process *from,
         struct rh_action *action = rh_core_act(core, RH_ACTION_SHOW_VIEW);
         action->peer = from->ref;
     }
-    struct rh_bytes key;
+    struct rh_bytes key = message->expedite.key;
     struct rh_term term = {0};
     uint64_t sync = 0;
-    switch (message->kind) {
-    case RH_PEER_SYNC_BEGIN:
+    if (message->kind == RH_PEER_SYNC_BEGIN) {
         key = message->sync_begin.key;
         term = message->sync_begin.term;
         sync = message->sync_begin.sync;
-        break;
-    case RH_PEER_FETCH:
+    } else if (message->kind == RH_PEER_FETCH) {
         key = message->fetch.key;
         term = message->fetch.term;
-        break;
-    case RH_PEER_LEAVE:
+    } else if (message->kind == RH_PEER_LEAVE) {
         key = message->leave.key;
         term = message->leave.term;
-        break;
-    case RH_PEER_EXPEDITE:
-        key = message->expedite.key;
-        break;
-    default:
-        return;
+    } else {
+        assert(message->kind == RH_PEER_EXPEDITE);
     }
     rh_core_send_refused(core, from, message->kind, key, term, sync, RH_PEER_STALE_EPOCH);
 }
@@ -119,8 +111,7 @@ static bool is_stale(const struct rh_core *core, const struct rule *rule, struct
     if (rule->epochs == EQUAL) {
         return rh_epoch_compare(epoch, core->view->epoch) < 0;
     }
-    return rule->epochs == NOT_BEFORE &&
-           rh_epoch_compare(epoch, core->registration_epoch) < 0;
+    return rule->epochs == NOT_BEFORE && rh_epoch_compare(epoch, core->registration_epoch) < 0;
 }
 
 void rh_core_take_message(struct rh_core *core, struct rh_process *from,
@@ -139,8 +130,7 @@ void rh_core_take_message(struct rh_core *core, struct rh_process *from,
         rh_core_hold(core, from, message);
         return;
     }
-    if (rule->from_member &&
-        (!rh_core_is_registered(core) || !rh_process_is_registered(from))) {
+    if (rule->from_member && (!rh_core_is_registered(core) || !rh_process_is_registered(from))) {
         return;
     }
     if (!is_stale(core, rule, message->epoch)) {

@@ -29,8 +29,7 @@ static struct rh_member *add(struct rh_acting *acting, struct rh_process *proces
 {
     if (acting->count == acting->capacity) {
         acting->capacity = acting->capacity == 0 ? 2 : acting->capacity * 2;
-        acting->members =
-            rh_core_grow(acting->members, sizeof(*acting->members), acting->capacity);
+        acting->members = rh_core_grow(acting->members, sizeof(*acting->members), acting->capacity);
     }
     process->groups++;
     struct rh_member *member = &acting->members[acting->count++];
@@ -294,8 +293,8 @@ static void send_append(struct rh_core *core, const struct rh_channel *channel,
     append->commit = channel->commit;
     append->sent_ms = rh_core_stamp(core);
     if (!member->informed && member->in_group) {
-        append->group = (struct rh_peer_group){.members = channel->group->refs,
-                                               .count = channel->group->count};
+        append->group =
+            (struct rh_peer_group){.members = channel->group->refs, .count = channel->group->count};
         if (member->told == 0) {
             member->told = append->sent_ms;
         }
@@ -307,7 +306,8 @@ static void send_append(struct rh_core *core, const struct rh_channel *channel,
 /* Whether the operations after |op| can still be appended at a member that has that much. */
 static bool can_follow(const struct rh_channel *channel, uint64_t op)
 {
-    return op >= channel->op || op + 1 >= rh_channel_first_op(channel);
+    return (op == channel->op || op + 1 >= rh_channel_first_op(channel)) &&
+           (op == 0 || rh_channel_term_at(channel, op).turn != 0);
 }
 
 /* Sends a member what it lacks; one that cannot be helped by appends gets a sync. */
@@ -512,8 +512,7 @@ static void retry(struct rh_core *core, struct rh_acting *acting)
     acting->sent_ms = core->now_ms;
     rh_list_remove(&acting->busy_link);
     rh_list_push_back(&core->busy, &acting->busy_link);
-    if (rh_core_walk(core, channel) && channel->acting == acting &&
-        rh_core_is_registered(core)) {
+    if (rh_core_walk(core, channel) && channel->acting == acting && rh_core_is_registered(core)) {
         send_again(core, channel);
     }
 }
@@ -548,8 +547,8 @@ void rh_core_busy_peer_up(struct rh_core *core, const struct rh_process *process
         struct rh_acting *acting = rh_container_of(link, struct rh_acting, busy_link);
         rh_list_remove(link);
         rh_list_push_back(&core->busy, link);
-        bool concerns = acting->passing_to == process ||
-                        rh_core_member(acting->channel, process) != NULL;
+        bool concerns =
+            acting->passing_to == process || rh_core_member(acting->channel, process) != NULL;
         if (concerns) {
             retry(core, acting);
         }

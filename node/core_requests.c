@@ -134,7 +134,8 @@ static bool name_equal(const struct rh_table_link *link, const void *key)
     return name.instance == wanted->instance && name.number == wanted->number;
 }
 
-static struct rh_pending *pending_find(const struct rh_core *core, uint64_t instance, uint64_t number)
+static struct rh_pending *pending_find(const struct rh_core *core, uint64_t instance,
+                                       uint64_t number)
 {
     const struct pending_name name = {.instance = instance, .number = number};
     struct rh_table_link *link =
@@ -216,11 +217,11 @@ static enum rh_peer_result peer_result(enum rh_refusal refusal)
 static struct rh_bytes refusal_code(enum rh_refusal refusal)
 {
     return peer_result(refusal) == RH_PEER_RESULT_REFUSED ? rh_bytes_text(rh_refusal_code(refusal))
-                                                   : rh_bytes(NULL, 0);
+                                                          : rh_bytes(NULL, 0);
 }
 
 void rh_core_answer_publish(struct rh_core *core, const struct rh_request_ref *request,
-                           const struct rh_publish_result *result)
+                            const struct rh_publish_result *result)
 {
     if (!request->from_peer) {
         struct rh_action *action = rh_core_act(core, RH_ACTION_PUBLISHED);
@@ -244,7 +245,7 @@ void rh_core_answer_publish(struct rh_core *core, const struct rh_request_ref *r
 }
 
 void rh_core_answer_inspect(struct rh_core *core, const struct rh_request_ref *request,
-                           enum rh_refusal refusal, const struct rh_channel_info *info)
+                            enum rh_refusal refusal, const struct rh_channel_info *info)
 {
     if (!request->from_peer) {
         struct rh_action *action = rh_core_act(core, RH_ACTION_INSPECTED);
@@ -277,7 +278,8 @@ void rh_core_answer_inspect(struct rh_core *core, const struct rh_request_ref *r
     }
 }
 
-void rh_core_request_refuse(struct rh_core *core, const struct rh_request_ref *request, enum rh_refusal refusal)
+void rh_core_request_refuse(struct rh_core *core, const struct rh_request_ref *request,
+                            enum rh_refusal refusal)
 {
     core->stats.refusals++;
     if (request->maybe_done) {
@@ -292,7 +294,8 @@ void rh_core_request_refuse(struct rh_core *core, const struct rh_request_ref *r
     }
 }
 
-static void answer_not_owner(struct rh_core *core, const struct rh_request_ref *request, uint32_t owner)
+static void answer_not_owner(struct rh_core *core, const struct rh_request_ref *request,
+                             uint32_t owner)
 {
     const char *id = owner == RH_RING_NONE ? "" : core->view->members[owner].id;
     if (request->is_inspect) {
@@ -367,8 +370,7 @@ static bool expire(struct rh_core *core, struct rh_pending *pending)
         return false;
     }
     struct rh_request_ref request = rh_core_pending_request(pending);
-    enum rh_refusal refusal =
-        request.is_inspect ? RH_REFUSAL_UNREACHABLE : RH_REFUSAL_UNKNOWN;
+    enum rh_refusal refusal = request.is_inspect ? RH_REFUSAL_UNREACHABLE : RH_REFUSAL_UNKNOWN;
     if (pending->state == RH_PENDING_CHANNEL) {
         refusal = RH_REFUSAL_NOT_READY; /* nothing was begun; maybe_done has the last word */
     }
@@ -412,8 +414,7 @@ static bool has_to_wait(const struct rh_core *core, const struct rh_request_ref 
     if (route->place == RH_CORE_PLACE_WAIT) {
         return !request->is_inspect || !rh_core_is_known_absent(core, route->channel);
     }
-    return !request->is_inspect && route->channel != NULL &&
-           route->channel->role == RH_ROLE_GATED;
+    return !request->is_inspect && route->channel != NULL && route->channel->role == RH_ROLE_GATED;
 }
 
 /* Tries a pending request in the present view. */
@@ -628,8 +629,8 @@ static struct rh_pending *take_answer(const struct rh_core *core, const struct r
                                       uint64_t number, bool is_inspect)
 {
     struct rh_pending *pending = pending_find(core, 0, number);
-    if (pending == NULL || pending->is_inspect != is_inspect ||
-        pending->state != RH_PENDING_SENT || !rh_node_ref_equal(&pending->target, from)) {
+    if (pending == NULL || pending->is_inspect != is_inspect || pending->state != RH_PENDING_SENT ||
+        !rh_node_ref_equal(&pending->target, from)) {
         return NULL;
     }
     assert(pending->unanswered > 0);
@@ -860,8 +861,7 @@ static void look_again(struct rh_core *core, struct rh_pending *pending)
     if (expire(core, pending)) {
         return;
     }
-    if (pending->state == RH_PENDING_SENT &&
-        core->now_ms - pending->sent_ms >= pending->pause_ms) {
+    if (pending->state == RH_PENDING_SENT && core->now_ms - pending->sent_ms >= pending->pause_ms) {
         pending->pause_ms *= 2;
         send_pending(core, pending);
     } else if (pending->state == RH_PENDING_LINK && peer_is_up(core, &pending->target)) {

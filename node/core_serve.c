@@ -97,7 +97,11 @@ static bool number(struct rh_core *core, const struct rh_request_ref *request,
     if (entry == NULL || rh_core_number(core, channel, entry) != 0) {
         rh_entry_give(entry);
         rh_core_request_refuse(core, request, RH_REFUSAL_NO_MEMORY);
+        rh_core_channel_settle(core, channel);
         return true;
+    }
+    if (!core->options.replication) {
+        rh_core_channel_bring_up(core, channel);
     }
     core->stats.publishes++;
     uint64_t op = channel->op;
@@ -167,7 +171,6 @@ bool rh_core_serve(struct rh_core *core, const struct rh_request_ref *request,
             rh_core_request_refuse(core, request, refusal);
             return true;
         }
-        rh_core_channel_bring_up(core, channel);
     }
     return serve_publish(core, request, channel, pending);
 }

@@ -139,8 +139,7 @@ static void join_channel(struct rh_core *core, struct rh_subscription *subscript
     subscription->next_seq = resume.next_seq;
     channel->used_ms = core->now_ms;
     channel->audience->incarnation = channel->incarnation; /* streams of another were moved */
-    attach(core, subscription, channel, &channel->audience->replaying,
-           RH_SUBSCRIPTION_REPLAYING);
+    attach(core, subscription, channel, &channel->audience->replaying, RH_SUBSCRIPTION_REPLAYING);
     struct rh_action *action = rh_core_act(core, RH_ACTION_WELCOME);
     action->welcome.subscription = subscription;
     action->welcome.key = rh_channel_key(channel);

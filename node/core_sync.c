@@ -11,13 +11,13 @@
  * arrive is sent again from there (H8).
  */
 
-#define CREDIT_DEFAULT 8U              /* channels, towards a node that has not said */
-#define CREDIT_BYTES   (4U << 20)
-#define PAUSE_MIN_MS   20U             /* after a transfer that failed; doubled each time, */
-#define PAUSE_MAX_MS   1000U           /* up to this */
-#define FULL_PAUSE_MS  1000U
+#define CREDIT_DEFAULT   8U /* channels, towards a node that has not said */
+#define CREDIT_BYTES     (4U << 20)
+#define PAUSE_MIN_MS     20U   /* after a transfer that failed; doubled each time, */
+#define PAUSE_MAX_MS     1000U /* up to this */
+#define FULL_PAUSE_MS    1000U
 #define REFUSED_PAUSE_MS 100U
-#define FETCH_MS       5000U           /* an answer to a Fetch that does not get on is given up */
+#define FETCH_MS         5000U /* an answer to a Fetch that does not get on is given up */
 
 static struct rh_sync *sync_of(const struct rh_table_link *link)
 {
@@ -158,6 +158,7 @@ static struct rh_sync *create(struct rh_core *core, struct rh_channel *channel,
     sync->term = channel->term;
     sync->op = channel->op;
     sync->from_op = can_go_on_after(channel, from_op) ? from_op : 0;
+    sync->base_term = rh_channel_term_at(channel, sync->from_op);
     sync->sent_ms = core->now_ms;
     rh_list_init(&sync->fetch_link);
     take_snapshot(sync, channel);
@@ -246,8 +247,7 @@ static bool is_exhausted(const struct rh_sync *sync)
     }
     const struct rh_id_window *window = sync->channel->ids;
     size_t next = rh_id_window_after(window, sync->next.id_op);
-    return next >= rh_id_window_count(window) ||
-           rh_id_window_get(window, next).op > sync->op;
+    return next >= rh_id_window_count(window) || rh_id_window_get(window, next).op > sync->op;
 }
 
 static void mark(struct rh_sync *sync)
@@ -267,14 +267,13 @@ static void send_begin(struct rh_core *core, struct rh_sync *sync)
     begin->key = rh_channel_key(channel);
     begin->incarnation = channel->incarnation;
     begin->term = channel->term;
-    begin->group = (struct rh_peer_group){.members = channel->group->refs,
-                                          .count = channel->group->count};
+    begin->group =
+        (struct rh_peer_group){.members = channel->group->refs, .count = channel->group->count};
     begin->op = sync->op;
-    begin->seq = sync->entries_count > 0 ? sync->entries[sync->entries_count - 1]->seq
-                                         : sync->seq;
+    begin->seq = sync->entries_count > 0 ? sync->entries[sync->entries_count - 1]->seq : sync->seq;
     begin->commit = channel->commit < sync->op ? channel->commit : sync->op;
     begin->from_op = sync->from_op;
-    begin->base_term = rh_channel_term_at(channel, sync->from_op);
+    begin->base_term = sync->base_term;
     begin->sent_ms = sync->stamp;
     if (channel->terms != NULL) {
         struct rh_peer_term_from *terms =
@@ -334,8 +333,7 @@ struct rh_sync *rh_core_sync_begin(struct rh_core *core, struct rh_channel *chan
     sync->stamp = rh_core_stamp(core);
     sync->seq = channel->seq;
     sync->is_urgent = urgent;
-    struct rh_member *member =
-        purpose == RH_PEER_SYNC_FETCH ? NULL : rh_core_member(channel, to);
+    struct rh_member *member = purpose == RH_PEER_SYNC_FETCH ? NULL : rh_core_member(channel, to);
     if (member != NULL) {
         assert(member->sync == NULL);
         member->sync = sync;

@@ -23,16 +23,15 @@
 /* T3: when losses that nobody may have survived cannot matter any more. */
 static uint64_t losses_over_ms(const struct rh_core *core)
 {
-    uint64_t over_ms =
-        core->lost_ms == 0 ? 0 : core->lost_ms + core->options.session_timeout_ms;
+    uint64_t over_ms = core->lost_ms == 0 ? 0 : core->lost_ms + core->options.session_timeout_ms;
     return over_ms > core->ignorant_until_ms ? over_ms : core->ignorant_until_ms;
 }
 
 bool rh_core_is_known_absent(const struct rh_core *core, const struct rh_channel *channel)
 {
-    bool has_something = channel != NULL && (rh_role_holds_copy(channel->role) ||
-                                             channel->incoming != NULL ||
-                                             rh_core_reported(core, channel) != NULL);
+    bool has_something =
+        channel != NULL && (rh_role_holds_copy(channel->role) || channel->incoming != NULL ||
+                            rh_core_reported(core, channel) != NULL);
     return !has_something && rh_core_is_registered(core) && core->recorded && core->complete &&
            core->now_ms >= losses_over_ms(core);
 }
@@ -292,8 +291,7 @@ static void fetch(struct rh_core *core, struct rh_channel *channel, const struct
     }
 }
 
-void rh_core_fetched(struct rh_core *core, struct rh_channel *channel,
-                     struct rh_incoming *incoming)
+void rh_core_fetched(struct rh_core *core, struct rh_channel *channel, struct rh_incoming *incoming)
 {
     struct candidate best;
     bool fits = best_copy(core, channel, &best) && best.from == incoming->from &&

@@ -17,9 +17,8 @@
 struct rh_reported *rh_core_reported(const struct rh_core *core, const struct rh_channel *channel)
 {
     struct rh_reported *reported = channel->reported;
-    return reported != NULL && reported->view == core->view_number && reported->count > 0
-               ? reported
-               : NULL;
+    return reported != NULL && reported->view == core->view_number && reported->count > 0 ? reported
+                                                                                          : NULL;
 }
 
 static void forget_copy(struct rh_core *core, struct rh_reported_copy *copy)
@@ -96,8 +95,7 @@ static struct rh_group *group_of(struct rh_core *core, const struct rh_peer_grou
             return NULL;
         }
     }
-    return group->count == 0 ? NULL
-                             : rh_groups_get(&core->groups, members, (uint32_t)group->count);
+    return group->count == 0 ? NULL : rh_groups_get(&core->groups, members, (uint32_t)group->count);
 }
 
 static void keep_copy(struct rh_core *core, struct rh_channel *channel, struct rh_process *from,
@@ -245,8 +243,8 @@ static struct rh_peer_copy copy_of(const struct rh_channel *channel)
     copy.state = copy_state(channel);
     copy.suspect = channel->suspect;
     copy.lacked = channel->lacked;
-    copy.group = (struct rh_peer_group){.members = channel->group->refs,
-                                        .count = channel->group->count};
+    copy.group =
+        (struct rh_peer_group){.members = channel->group->refs, .count = channel->group->count};
     if (channel->role == RH_ROLE_PASSING) {
         copy.passing_to = channel->acting->passing_to->ref;
     }

@@ -18,12 +18,12 @@
 struct rh_process {
     struct rh_table_link link; /* by instance */
     struct rh_node_ref ref;
-    uint32_t groups; /* that name it, and others that point here */
-    uint32_t index;  /* in the present view, or RH_RING_NONE */
-    bool is_up;      /* its link */
-    uint64_t down_ms; /* since when it is not */
-    bool is_relayed;  /* a third node stands in for the link */
-    uint32_t relay;   /* third nodes that have failed */
+    uint32_t groups;        /* that name it, and others that point here */
+    uint32_t index;         /* in the present view, or RH_RING_NONE */
+    bool is_up;             /* its link */
+    uint64_t down_ms;       /* since when it is not */
+    bool is_relayed;        /* a third node stands in for the link */
+    uint32_t relay;         /* third nodes that have failed */
     uint64_t asked_view_ms; /* when it was last asked for a later view */
     /* Of the present view: */
     bool reported;      /* its end marker is in */
@@ -31,10 +31,10 @@ struct rh_process {
     uint64_t reports;   /* copies that were reported to it */
     bool was_shown;     /* our view, because it was behind */
     /* The right to commit. */
-    uint64_t proof_ms;   /* own clock: when it was registered at the latest known; 0: not known */
-    uint64_t lease_ms;   /* its lease to us counts until then */
-    uint64_t asked_ms;   /* when the lease was asked for that may be on its way */
-    uint64_t asked;      /* its number */
+    uint64_t proof_ms; /* own clock: when it was registered at the latest known; 0: not known */
+    uint64_t lease_ms; /* its lease to us counts until then */
+    uint64_t asked_ms; /* when the lease was asked for that may be on its way */
+    uint64_t asked;    /* its number */
     /* Syncs towards it. */
     uint32_t credit;       /* channels that may be on their way; */
     uint64_t credit_bytes; /* bytes likewise */

@@ -417,36 +417,48 @@ struct totals {
     uint64_t ids;
 };
 
-static void check_channel(struct run *run, const struct node *node,
-                          const struct rh_channel *channel, struct totals *totals)
+static void check_audience(struct run *run, const struct rh_channel *channel)
 {
-    const struct rh_core *core = node->core;
-    const struct rh_channel_log *log = &channel->log;
-    size_t streams = length(&channel->replaying) + length(&channel->live);
-    LAW(run, channel->streams_count == streams);
-    LAW(run, channel->reads_count == length(&channel->waiting));
-    LAW(run, channel->incarnation != 0 || (streams == 0 && channel->reads_count > 0));
-    LAW(run, log->messages <= node->options.log.messages_max);
-    rh_list_each ((struct rh_list *)(uintptr_t)&channel->live, link) {
+    rh_list_each (&channel->audience->live, link) {
         const struct client *live = client_of(rh_container_of(link, struct rh_subscription, link));
         LAW(run, live->subscription.state == RH_SUBSCRIPTION_LIVE);
         LAW(run, live->subscription.next_seq == channel->seq + 1);
         LAW(run, live->seq == channel->seq);
     }
-    rh_list_each ((struct rh_list *)(uintptr_t)&channel->waiting, link) {
+    rh_list_each (&channel->audience->waiting, link) {
         const struct rh_subscription *waiting = rh_container_of(link, struct rh_subscription, link);
         struct rh_resume resume = rh_channel_resume(channel, waiting->has_after, waiting->after);
         LAW(run, channel->incarnation == 0 || (resume.recovered && resume.next_seq > channel->seq));
     }
+}
+
+static void check_channel(struct run *run, const struct node *node,
+                          const struct rh_channel *channel, struct totals *totals)
+{
+    const struct rh_core *core = node->core;
+    const struct rh_audience *audience = channel->audience;
+    size_t streams = 0;
+    size_t reads = 0;
+    if (audience != NULL) {
+        streams = length(&audience->replaying) + length(&audience->live);
+        reads = length(&audience->waiting);
+        LAW(run, audience->streams_count == streams);
+        LAW(run, audience->reads_count == reads);
+        LAW(run, audience->held_count == 0 && audience->requests_count == 0);
+        check_audience(run, channel);
+    }
+    LAW(run, channel->incarnation != 0 || (streams == 0 && reads > 0));
+    LAW(run, channel->log == NULL || channel->log->messages <= node->options.log.messages_max);
+    LAW(run, channel->commit == channel->op);
     if (!core->sweeping && core->view != NULL) {
         uint32_t owner = rh_ring_owner(core->view->ring, channel->hash);
         LAW(run, owner == core->self || owner == RH_RING_NONE);
     }
     totals->channels++;
     totals->streams += streams;
-    totals->reads += channel->reads_count;
-    totals->log_bytes += log->bytes;
-    totals->ids += channel->ids.records.count;
+    totals->reads += reads;
+    totals->log_bytes += channel->log == NULL ? 0 : channel->log->bytes;
+    totals->ids += rh_id_window_count(channel->ids);
 }
 
 static void check_core(struct run *run, const struct node *node)

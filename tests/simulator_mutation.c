@@ -24,8 +24,8 @@ bool __real_rh_id_window_find(const struct rh_id_window *window, struct rh_bytes
                               uint64_t *ret_seq, uint64_t *ret_op);
 bool __wrap_rh_id_window_find(const struct rh_id_window *window, struct rh_bytes id,
                               uint64_t *ret_seq, uint64_t *ret_op);
-struct rh_core_route __real_rh_core_route(const struct rh_core *core, struct rh_bytes key);
-struct rh_core_route __wrap_rh_core_route(const struct rh_core *core, struct rh_bytes key);
+struct rh_core_route __real_rh_core_route(struct rh_core *core, struct rh_bytes key);
+struct rh_core_route __wrap_rh_core_route(struct rh_core *core, struct rh_bytes key);
 uint64_t __real_rh_core_random(struct rh_core *core);
 uint64_t __wrap_rh_core_random(struct rh_core *core);
 void __real_rh_core_channel_drop(struct rh_core *core, struct rh_channel *channel);
@@ -46,11 +46,11 @@ bool __wrap_rh_id_window_find(const struct rh_id_window *window, struct rh_bytes
     return current == SIM_MUTATION_NO_WINDOW ? false : found;
 }
 
-struct rh_core_route __wrap_rh_core_route(const struct rh_core *core, struct rh_bytes key)
+struct rh_core_route __wrap_rh_core_route(struct rh_core *core, struct rh_bytes key)
 {
     struct rh_core_route route = __real_rh_core_route(core, key);
-    if (route.kind == RH_CORE_ROUTE_REMOTE && now_and_then(SIM_MUTATION_OWN_EVERYTHING, 50)) {
-        route.kind = RH_CORE_ROUTE_LOCAL;
+    if (route.place == RH_CORE_PLACE_REMOTE && now_and_then(SIM_MUTATION_OWN_EVERYTHING, 50)) {
+        route.place = RH_CORE_PLACE_HERE;
     }
     return route;
 }
