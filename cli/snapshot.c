@@ -14,6 +14,7 @@ struct reading {
     char members_path[PATH_SIZE];
     char config_path[PATH_SIZE];
     struct rh_registration *registrations;
+    struct rh_registration_name *names; /* of the registrations */
     int64_t *czxids;
     size_t count;
     struct rh_buffer data;
@@ -77,20 +78,28 @@ static int read_registration(struct reading *reading, const char *name, int64_t 
         return rv;
     }
     if (rv == 0 && name_fits(name, registration->id) && stat.ephemeral_owner != 0) {
+        (void)snprintf(reading->names[reading->count].text, RH_REGISTRATION_NAME_SIZE, "%s", name);
         reading->czxids[reading->count] = stat.czxid;
         reading->count++;
     }
     return 0;
 }
 
-static int read_list(struct reading *reading, const struct rh_zookeeper_names *names, int64_t pzxid)
+static void free_list(struct reading *reading)
 {
     free(reading->registrations);
+    free(reading->names);
     free(reading->czxids);
+}
+
+static int read_list(struct reading *reading, const struct rh_zookeeper_names *names, int64_t pzxid)
+{
+    free_list(reading);
     reading->count = 0;
     reading->registrations = calloc(names->count + 1, sizeof(*reading->registrations));
+    reading->names = calloc(names->count + 1, sizeof(*reading->names));
     reading->czxids = calloc(names->count + 1, sizeof(*reading->czxids));
-    if (reading->registrations == NULL || reading->czxids == NULL) {
+    if (reading->registrations == NULL || reading->names == NULL || reading->czxids == NULL) {
         return RH_ERR_NO_MEMORY;
     }
     int rv = 0;
@@ -126,9 +135,15 @@ static int read_once(struct reading *reading, struct rh_view **ret_view)
     if (before.generation != after.generation) {
         return RH_ERR_AGAIN;
     }
-    const struct rh_epoch epoch = {.generation = after.generation, .pzxid = stat.pzxid};
-    rv = rh_view_create(epoch, &after, reading->registrations, reading->czxids, reading->count,
-                        ret_view);
+    const struct rh_view_source source = {
+        .epoch = {.generation = after.generation, .pzxid = stat.pzxid},
+        .config = &after,
+        .members = reading->registrations,
+        .czxids = reading->czxids,
+        .names = reading->names,
+        .members_count = reading->count,
+    };
+    rv = rh_view_build(&source, ret_view);
     if (rv != 0) {
         return rh_fail(reading->reason, rv, "the ring of %s cannot be built: %s",
                        reading->members_path, rh_error_text(rv));
@@ -151,8 +166,7 @@ int rh_snapshot_read(struct rh_zookeeper *zookeeper, const char *cluster, struct
             rv = read_once(&reading, ret_view);
         } while (rv == RH_ERR_AGAIN);
     }
-    free(reading.registrations);
-    free(reading.czxids);
+    free_list(&reading);
     rh_buffer_finish(&reading.data);
     if (rv == RH_ERR_NO_MEMORY) {
         return rh_fail(reason, rv, "%s", rh_error_text(rv));

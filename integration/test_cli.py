@@ -15,8 +15,8 @@ from harness.node import program
 from harness.wait import wait_for
 from harness.zookeeper import Registry
 
-COMMANDS = ["check", "drain", "join", "listen", "nodes", "owner", "plan", "publish", "ring",
-            "weight"]
+COMMANDS = ["check", "drain", "join", "listen", "nodes", "owner", "plan", "publish", "recover",
+            "ring", "weight"]
 
 
 def run(*arguments, **options):

@@ -2,12 +2,12 @@
 # Completion of ringhop(1) for bash.
 
 _ringhop() {
-    local commands='check drain join listen nodes owner plan publish ring weight'
+    local commands='check drain join listen nodes owner plan publish recover ring weight'
     local globals='--config --json --timeout --help --version'
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command='' word
     local -A options=(
         [check]='' [drain]='--wait' [join]='--wait' [listen]='--after --count' [nodes]=''
-        [owner]='--offline' [plan]='--add --remove --weight --offline' [publish]='--id --type'
+        [owner]='--offline' [plan]='--add --remove --weight --offline' [publish]='--id --type' [recover]='--yes'
         [ring]='--offline' [weight]='--wait'
     )
     COMPREPLY=()
