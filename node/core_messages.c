@@ -64,7 +64,7 @@ static const struct rule rules[RH_PEER_MESSAGE_KINDS] = {
     [RH_PEER_REPORT] = {rh_core_on_report, EQUAL, .from_member = true},
     [RH_PEER_REPORT_END] = {rh_core_on_report_end, EQUAL, .from_member = true},
     [RH_PEER_FETCH] = {rh_core_on_fetch, EQUAL, .from_member = true, .is_refused = true},
-    [RH_PEER_OWN] = {rh_core_on_own, NOT_BEFORE, .from_member = true},
+    [RH_PEER_OWN] = {rh_core_on_own, NOT_BEFORE, .from_member = true, .is_refused = true},
     [RH_PEER_OWN_ACK] = {rh_core_on_own_ack, NOT_BEFORE, .from_member = true},
     [RH_PEER_EXPEDITE] = {rh_core_on_expedite, EQUAL, .from_member = true, .is_refused = true},
     [RH_PEER_LEAVE] = {rh_core_on_leave, EQUAL, .from_member = true, .is_refused = true},
@@ -100,6 +100,11 @@ static void refuse_stale(struct rh_core *core, struct rh_process *from,
     } else if (message->kind == RH_PEER_LEAVE) {
         key = message->leave.key;
         term = message->leave.term;
+    } else if (message->kind == RH_PEER_OWN) {
+        /* From before this node was lost: whatever came of it then is over (H3). */
+        rh_core_send_refused(core, from, RH_PEER_OWN, message->own.key, message->own.term, 0,
+                             RH_PEER_NO_OWNER);
+        return;
     } else {
         assert(message->kind == RH_PEER_EXPEDITE);
     }

@@ -613,6 +613,7 @@ static void find_members(struct rh_core *core)
     for (struct rh_table_link *link = rh_table_next(&core->groups.processes, NULL); link != NULL;
          link = rh_table_next(&core->groups.processes, link)) {
         struct rh_process *process = rh_container_of(link, struct rh_process, link);
+        process->was_member = process->index != RH_RING_NONE;
         process->index = RH_RING_NONE;
         process->reported = false;
         process->wants_reports = false;
@@ -631,6 +632,10 @@ static void find_members(struct rh_core *core)
             abort();
         }
         process->index = (uint32_t)i;
+        if (!process->was_member && !process->is_up) {
+            process->down_ms = core->now_ms; /* its link has to be made first */
+            process->is_relayed = false;
+        }
         process->wants_reports = process != core->self_process;
         core->members[i] = process;
     }
