@@ -187,6 +187,7 @@ class Subscriber:
         self.welcomes = 0
         self.moves = []                     # seconds from `moved` to the next `welcome`
         self.breaks = []                    # (why, seconds until it was back)
+        self.visitor = False                # goes away whenever it likes: it is owed no message
         self._away = None                   # (since, why; "moved" for a move)
 
     @property
@@ -272,7 +273,7 @@ class Subscriber:
 
     def owed(self, incarnation, seq):
         """Whether a message that was acknowledged should have come and did not."""
-        if incarnation not in self.base or seq <= self.base[incarnation]:
+        if self.visitor or incarnation not in self.base or seq <= self.base[incarnation]:
             return False
         if incarnation in self.left and self.ledger.resets_allowed:
             return False

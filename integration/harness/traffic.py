@@ -60,8 +60,8 @@ class Http:
 class Traffic:
     """Use as a context manager, or call start() and finish(). Each key has `sockets` subscribers
     with a WebSocket and `publishers` publishers of which each sends one message after the other,
-    about every `interval` seconds; every third key has a long poll too. One publisher in four
-    uses a WebSocket."""
+    about every `interval` seconds; every third key has a long poll too, and every fourth visitors
+    who want all that the log holds and go after a while. One publisher in four uses a WebSocket."""
 
     PUBLISH_BOUND_S = 30.0     # then a publish is given up
     ATTEMPT_BOUND_S = 2.5      # then its publisher tries another node
@@ -112,6 +112,8 @@ class Traffic:
             task.result()
         final = {key: self._final(key, bound) for key in self.keys}
         for subscriber in self.ledger.subscribers:
+            if subscriber.visitor:
+                continue
             self._wait_caught_up(subscriber, final[subscriber.key], bound)
         self.close()
         for key, (incarnation, first, last, messages) in final.items():
@@ -162,6 +164,8 @@ class Traffic:
             if number % 3 == 0:
                 self._listening.append(asyncio.create_task(self._poll(
                     self.ledger.subscriber(key, "poll"))))
+            if number % 4 == 0:
+                self._listening.append(asyncio.create_task(self._visits(key)))
 
     async def _start_publishing(self):
         for number, key in enumerate(self.keys):
@@ -385,6 +389,26 @@ class Traffic:
                 if event["type"] == "message":
                     subscriber.late(node, event["seq"])
             socket.transport.abort()
+
+    async def _visits(self, key):
+        """One visitor after the other, each a second or two, by one connection."""
+        number = 0
+        while not self._stop:
+            await asyncio.sleep(self._random.uniform(0.2, 1.0))
+            number += 1
+            visitor = self.ledger.subscriber(key, f"visitor{number}")
+            visitor.visitor = True
+            url, socket = f"{self._any_node().ws_url(key)}?after=0", None
+            with contextlib.suppress(asyncio.TimeoutError, *_ERRORS):
+                async with asyncio.timeout(self._random.uniform(1.0, 2.0)):
+                    for _ in range(5):
+                        socket = await _open(url, PROTOCOL)
+                        url = await self._listen(socket, self._node_at(url), visitor, None, True)
+                        if not url or visitor.welcomes:
+                            break
+                        socket.transport.abort()
+            if socket:
+                socket.transport.abort()
 
     async def _poll(self, subscriber):
         attempt = 0
