@@ -46,7 +46,8 @@
     X(EXPIRE_GROUP, "expire_group", 0, 0)                                                    \
     X(HALVES, "halves", 200, 12000) /* of the nodes; one of them mostly without ZooKeeper */ \
     X(DARK, "dark", 200, 12000)     /* without any other node, and without ZooKeeper */      \
-    X(LATE_TICKS, "late_ticks", 500, 8000)
+    X(LATE_TICKS, "late_ticks", 500, 8000)                                                   \
+    X(ZK_STRAND, "zookeeper_strand", 300, 6000) /* at a leader that was deposed */
 
 enum fault_kind {
 #define FAULT_ENUM(name, text, least, most) FAULT_##name,
@@ -113,13 +114,14 @@ static const struct profile profiles[] = {
     {"weights", BIT(WEIGHT), 3000, false, true},
     {"handoff", OPERATOR_FAULTS | BIT(CRASH) | BIT(CUT) | BIT(RESET) | BIT(CLIENT), 700, false,
      true},
-    {"firewall", BIT(FIREWALL) | CUT_FAULTS | BIT(CRASH), 1500, false, true},
+    {"firewall", BIT(FIREWALL) | BIT(ZK_STRAND) | CUT_FAULTS | BIT(CRASH), 1500, false, true},
     {"expiry",
      BIT(EXPIRE) | BIT(EXPIRE_GROUP) | BIT(EXPIRE_ALL) | BIT(ZK_LOST_SESSIONS) | BIT(ZK_CUT) |
          BIT(CUT) | BIT(START),
      1500, false, true},
-    {"outage", BIT(ZK_OUTAGE) | BIT(ZK_LEADER) | CUT_FAULTS | BIT(WEIGHT) | BIT(CRASH), 2500, false,
-     true},
+    {"outage",
+     BIT(ZK_OUTAGE) | BIT(ZK_LEADER) | BIT(ZK_STRAND) | CUT_FAULTS | BIT(WEIGHT) | BIT(CRASH), 2500,
+     false, true},
     {"pauses", BIT(PAUSE) | BIT(LATE_TICKS) | BIT(WEIGHT) | BIT(CRASH) | BIT(EXPIRE), 1500, false,
      true},
 };
@@ -306,6 +308,9 @@ static void apply_lasting(struct sim *sim, struct fault *fault, bool on)
     case FAULT_DARK:
         isolate(sim, fault->a, on);
         cut_zookeeper(sim, fault->a, on);
+        return;
+    case FAULT_ZK_STRAND:
+        sim_zookeeper_strand(sim, fault->a, on);
         return;
     case FAULT_LATE_TICKS:
         node->late_ms = on ? (unsigned)(fault->value % 1500) : 0;

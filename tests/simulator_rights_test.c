@@ -2,7 +2,9 @@
 
 /* Schedules of docs/protocol-cluster.md, section 15: who may commit, and who may create. */
 
+#include "tests/simulator_node.h"
 #include "tests/simulator_script.h"
+#include "tests/simulator_zookeeper.h"
 #include "tests/test.h"
 
 #define NOT_YET "the core does not ask for its right yet"
@@ -100,6 +102,148 @@ static void a_node_stops_as_soon_as_it_reads_that_it_was_evicted(void **state RH
     script_end(script);
 }
 
+/* 11 */
+static void nodes_of_two_epochs_agree_without_zookeeper(void **state RH_UNUSED)
+{
+    script_pending(NOT_YET);
+    struct script *script = script_create(5, 2, "ABCD");
+    (void)script_commit(script, A);
+    script_cut(script, A, C, true);
+    script_cut_zookeeper(script, C, true);
+    script_start(script, E);
+    script_until(script, "A: adopts");
+    script_until(script, "B: adopts");
+    script_zookeeper(script, false);
+    script_until(script, "C: adopts");
+    script_pass(script, 5000);
+    script_expect(script, "A > B relay");
+    (void)script_commit(script, A);
+    script_cut(script, A, C, false);
+    script_cut_zookeeper(script, C, false);
+    script_zookeeper(script, true);
+    script_end(script);
+}
+
+/* 22 */
+static void a_lone_newcomer_waits_for_those_who_are_recorded(void **state RH_UNUSED)
+{
+    script_pending(NOT_YET);
+    struct script *script = script_create(3, 2, "AB");
+    (void)script_commit(script, A);
+    script_cut(script, A, C, true);
+    script_cut(script, B, C, true);
+    script_cut_zookeeper(script, A, true);
+    script_cut_zookeeper(script, B, true);
+    script_until(script, "of A expires");
+    script_start(script, C);
+    script_until(script, "C: adopts");
+    script_pass(script, 8000);
+    (void)script_commit(script, A); /* by leases */
+    (void)script_publish(script, C);
+    script_never(script, 6000, "C: * waiting -> claiming", NULL);
+    (void)script_commit(script, A);
+    script_cut(script, A, C, false);
+    script_cut(script, B, C, false);
+    script_until(script, "A: * acting -> suspect");
+    (void)script_publish(script, C);
+    script_until(script, "C: * claiming -> acting");
+    script_cut_zookeeper(script, A, false);
+    script_cut_zookeeper(script, B, false);
+    script_end(script);
+}
+
+/* 25 */
+static void a_leader_that_was_deposed_proves_nothing(void **state RH_UNUSED)
+{
+    script_pending(NOT_YET);
+    struct script *script = script_create(3, 1, "ABC");
+    (void)script_commit(script, A);
+    sim_zookeeper_strand(script->sim, script_node(script, A), true);
+    script_pass(script, 3000);
+    (void)script_publish(script, A);
+    script_never(script, 5500, "A: * commits 2", NULL);
+    sim_zookeeper_strand(script->sim, script_node(script, A), false);
+    script_end(script);
+}
+
+/* 39 */
+static void a_fresh_node_asks_before_it_believes_that_it_is_the_first(void **state RH_UNUSED)
+{
+    script_pending(NOT_YET);
+    struct script *script = script_create(4, 2, "ABC");
+    uint64_t message = script_commit(script, A);
+    script_zookeeper(script, false);
+    script_pass(script, 100);
+    for (int letter = A; letter <= C; letter++) {
+        script_cut_zookeeper(script, letter, true);
+    }
+    script_wipe(script);
+    script_zookeeper(script, true);
+    script_start(script, D);
+    script_never(script, 5000, "create_config of D: 0", NULL);
+    for (int letter = A; letter <= C; letter++) {
+        script_cut_zookeeper(script, letter, false);
+    }
+    script_until(script, "A: * claiming -> acting 2/");
+    script_publish_again(script, A, message);
+    script_until(script, "seq 1, duplicate");
+    script_end(script);
+}
+
+/* 41 */
+static void a_member_with_another_weight_is_still_the_one_that_was_recorded(void **state RH_UNUSED)
+{
+    script_pending(NOT_YET);
+    struct script *script = script_create(2, 1, "AB");
+    (void)script_commit(script, A);
+    script_lose(script, RH_PEER_REPORT_END, SCRIPT_ANY, SCRIPT_ANY, 100);
+    script_weight(script, A, 500);
+    script_until(script, "A: adopts");
+    script_until(script, "B: adopts");
+    script_crash(script, B);
+    script_until(script, "A: adopts");
+    script_pass(script, 1000);
+    script_expect(script, "is recorded");
+    script_end(script);
+}
+
+/* 43 */
+static void nobody_comes_to_act_in_an_epoch_that_is_not_recorded(void **state RH_UNUSED)
+{
+    script_pending(NOT_YET);
+    struct script *script = script_create(4, 2, "ABCD");
+    script_weight(script, A, 0);
+    scenario_rest(script->scenario);
+    (void)script_commit(script, B);
+    script_forget(script);
+    script_pause(script, D);
+    script_weight(script, A, 1000);
+    script_until(script, "A: adopts");
+    script_never(script, 2500, "B: * gated -> passing", "A: * replica -> claiming", NULL);
+    (void)script_commit(script, B);
+    script_until(script, "of D expires");
+    script_until(script, "B: * gated -> passing");
+    script_until(script, "A: * claiming -> acting");
+    script_resume(script, D);
+    script_end(script);
+}
+
+/* 44 */
+static void a_member_without_a_way_to_it_stops_its_channels(void **state RH_UNUSED)
+{
+    script_pending(NOT_YET);
+    struct script *script = script_create(2, 2, "AB");
+    (void)script_commit(script, A);
+    script_cut(script, A, B, true);
+    (void)script_publish(script, A);
+    script_never(script, 4000, "A: * commits 2", NULL);
+    const struct sim_node *node = script->sim->nodes[script_node(script, A)];
+    assert_int_equal(rh_core_stats(node->core)->channels_stalled, 1);
+    script_cut(script, A, B, false);
+    script_until(script, "A: * commits 2");
+    script_end(script);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -108,6 +252,13 @@ int main(void)
         RH_TEST(a_node_that_seems_dead_is_missed_among_the_leases),
         RH_TEST(a_newcomer_waits_for_losses_before_its_time),
         RH_TEST(a_node_stops_as_soon_as_it_reads_that_it_was_evicted),
+        RH_TEST(nodes_of_two_epochs_agree_without_zookeeper),
+        RH_TEST(a_lone_newcomer_waits_for_those_who_are_recorded),
+        RH_TEST(a_leader_that_was_deposed_proves_nothing),
+        RH_TEST(a_fresh_node_asks_before_it_believes_that_it_is_the_first),
+        RH_TEST(a_member_with_another_weight_is_still_the_one_that_was_recorded),
+        RH_TEST(nobody_comes_to_act_in_an_epoch_that_is_not_recorded),
+        RH_TEST(a_member_without_a_way_to_it_stops_its_channels),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);

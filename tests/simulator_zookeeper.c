@@ -59,6 +59,7 @@ struct handle {
     uint64_t turned_away_ms; /* since; 0: not */
     bool cut;
     bool silent;
+    bool stranded;
     uint64_t ops[OPS_MAX]; /* numbers of those in flight */
     size_t ops_count;
 };
@@ -388,8 +389,8 @@ static void run_apply(struct sim *sim, struct sim_event *event)
         for (int node = 0; node < sim->nodes_count; node++) {
             struct handle *handle = &sim->zookeeper->handles[node];
             int watch = watch_of(apply->changes[i], sim->nodes[node]->id);
-            if (watch >= 0 && handle->armed[watch] && handle->server == apply->server &&
-                is_open(sim->zookeeper, handle)) {
+            if (watch >= 0 && handle->armed[watch] && !handle->stranded &&
+                handle->server == apply->server && is_open(sim->zookeeper, handle)) {
                 fire(sim, node, watch, apply->zxid);
             }
         }
@@ -741,6 +742,18 @@ static void run_op_at_leader(struct sim *sim, struct sim_event *event)
     sim_after(sim, skips ? 0 : stream_delay_ms(sim, server), event);
 }
 
+/* Whether the operation ends at a leader that was deposed. */
+static bool zookeeper_strands(struct sim *sim, struct op *op)
+{
+    if (!sim->zookeeper->handles[op->node].stranded) {
+        return false;
+    }
+    if (op->kind == RH_MEMBERSHIP_SYNC) {
+        deliver(sim, op->node, &op_answer(sim, op, 0)->event);
+    }
+    return true;
+}
+
 static void run_op(struct sim *sim, struct sim_event *event)
 {
     struct op *op = rh_container_of(event, struct op, event);
@@ -766,6 +779,9 @@ static void run_op(struct sim *sim, struct sim_event *event)
         }
         return;
     default:
+        if (zookeeper_strands(sim, op)) {
+            return;
+        }
         op->event.run = run_op_at_leader;
         sim_keep(event);
         sim_after(sim, sim_delay_ms(sim), event);
@@ -844,7 +860,8 @@ static void expire(struct sim *sim, struct session *session)
     session->connection = 0;
     int node = session->node;
     end_session(sim, session);
-    if (connection != 0 && sim->zookeeper->handles[node].connection == connection) {
+    if (connection != 0 && !sim->zookeeper->handles[node].stranded &&
+        sim->zookeeper->handles[node].connection == connection) {
         break_connection(sim, node, sim_delay_ms(sim));
     }
 }
@@ -875,6 +892,7 @@ void sim_zookeeper_silence(struct sim *sim, int node, bool silent)
 {
     struct handle *handle = &sim->zookeeper->handles[node];
     struct session *session = session_find(sim->zookeeper, handle->session);
+    silent |= handle->stranded;
     handle->silent = silent;
     if (session == NULL || session->connection == 0) {
         return; /* counted already */
@@ -1074,6 +1092,7 @@ static void greet(struct sim *sim, int node, int index)
     struct sim_zookeeper *zookeeper = sim->zookeeper;
     struct handle *handle = &zookeeper->handles[node];
     handle->connection = ++zookeeper->connections;
+    handle->stranded = false;
     handle->server = index;
     handle->turned_away_ms = 0;
     struct session *session =
@@ -1162,6 +1181,19 @@ void sim_zookeeper_cut(struct sim *sim, int node, bool cut)
     if (cut) {
         /* The client library notices after two thirds of the timeout at the latest. */
         break_connection(sim, node, sim_below(sim, SIM_SESSION_TIMEOUT_MS * 2 / 3));
+    }
+}
+
+void sim_zookeeper_strand(struct sim *sim, int node, bool stranded)
+{
+    struct handle *handle = &sim->zookeeper->handles[node];
+    if (handle->stranded == stranded || (stranded && !is_open(sim->zookeeper, handle))) {
+        return; /* it ends too when the connection breaks */
+    }
+    handle->stranded = stranded;
+    sim_zookeeper_silence(sim, node, stranded || sim->nodes[node]->paused);
+    if (!stranded) {
+        break_connection(sim, node, sim_delay_ms(sim));
     }
 }
 

@@ -56,6 +56,10 @@ void sim_zookeeper_start(struct sim *sim); /* sessions have their full time agai
 void sim_zookeeper_wipe(struct sim *sim);  /* while stopped: all data and sessions are lost */
 void sim_zookeeper_lag(struct sim *sim, int server, uint64_t ms); /* applies nothing for so long */
 
+/* The process is connected to a leader that was deposed and does not know it: that one answers sync
+ * and shows what it has, but no transaction comes to an end, and nobody else hears of the process. */
+void sim_zookeeper_strand(struct sim *sim, int node, bool stranded);
+
 /* --- as an operator with a client of her own sees it: through the leader, at once --- */
 
 /* False: the ensemble is down, or there is no parent. */
