@@ -7,6 +7,7 @@
  * means.
  */
 
+#include "node/fault.h"
 #include "node/membership_internal.h"
 
 #include <string.h>
@@ -45,7 +46,8 @@ void proof_settle(struct rh_membership *membership)
     membership->proof_sent_ms = membership->now_ms;
     membership->proof_next_ms = membership->now_ms + PROOF_GAP_MS;
     membership->proof_number++;
-    struct rh_membership_action *action = membership_act(membership, RH_MEMBERSHIP_CHECK);
+    struct rh_membership_action *action = membership_act(
+        membership, rh_fault(RH_FAULT_SESSION_PROOF) ? RH_MEMBERSHIP_SYNC : RH_MEMBERSHIP_CHECK);
     action->number = membership->proof_number | NUMBER_BIT;
     action->name = membership->own_name;
 }

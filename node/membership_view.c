@@ -9,6 +9,7 @@
  *             --> ADOPT
  */
 
+#include "node/fault.h"
 #include "node/membership_internal.h"
 
 #include <inttypes.h>
@@ -117,7 +118,7 @@ static uint64_t promised_until_ms(const struct rh_membership *membership,
     for (size_t i = 0; i < membership->promises_count; i++) {
         const struct promise *promise = &membership->promises[i];
         if (promise->until_ms > until_ms && promise->until_ms > membership->now_ms &&
-            !has_process(membership, candidate, &promise->peer)) {
+            !rh_fault(RH_FAULT_NO_PROMISE) && !has_process(membership, candidate, &promise->peer)) {
             until_ms = promise->until_ms;
         }
     }

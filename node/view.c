@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/view.h"
 
+#include "node/fault.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -153,7 +155,7 @@ bool rh_view_lost(const struct rh_view *before, const struct rh_view *view)
         }
         gone += strcmp(view->names[index].text, before->names[i].text) != 0;
     }
-    return view->deletions > before->deletions + gone;
+    return view->deletions > before->deletions + gone && !rh_fault(RH_FAULT_SEEN_LOSSES);
 }
 
 bool rh_view_shares_chain(const struct rh_view *view, const struct rh_record *record)

@@ -249,5 +249,6 @@ int main(void)
         RH_TEST(an_expedite_that_is_out_of_date_changes_nothing),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
+    script_environment();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
  */
 
 #include "tests/simulator.h"
+#include "tests/simulator_fault.h"
 #include "tests/simulator_mutation.h"
 
 #include <assert.h>
@@ -27,7 +28,8 @@ static const char usage[] =
     "simulator --seed S [--trace] [--profile P] [--without N,N...] [--mutation M]\n"
     "    one run; --without leaves faults of its plan out\n"
     "simulator --seeds A-B [--profile P] [--mutation M] [--quick]\n"
-    "    with --replicas R the nodes keep R copies, \"any\" is 1 to 3 as the seed says\n"
+    "    with --replicas R the nodes keep R copies, \"any\" is 1 to 3 as the seed says;\n"
+    "    --fault F breaks a rule of node/fault.h\n"
     "    many runs; of those that fail the trace's end and the faults that it takes, unless "
     "--quick\n"
     "simulator --repeat A-B\n"
@@ -429,6 +431,11 @@ static bool parse_option(const char *name, const char *value, struct command *co
     }
     if (strcmp(name, "--without") == 0) {
         return parse_without(value, command);
+    }
+    if (strcmp(name, "--fault") == 0) {
+        enum rh_fault fault = sim_fault_find(value);
+        sim_fault_set(fault);
+        return fault != RH_FAULTS_COUNT;
     }
     if (strcmp(name, "--replicas") == 0) {
         command->options.replicas =

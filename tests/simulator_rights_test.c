@@ -261,5 +261,6 @@ int main(void)
         RH_TEST(a_member_without_a_way_to_it_stops_its_channels),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
+    script_environment();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

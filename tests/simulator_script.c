@@ -4,6 +4,7 @@
 #include "ring/ring.h"
 #include "tests/simulator_clients.h"
 #include "tests/simulator_describe.h"
+#include "tests/simulator_fault.h"
 #include "tests/simulator_network.h"
 #include "tests/simulator_node.h"
 #include "tests/simulator_zookeeper.h"
@@ -136,6 +137,20 @@ void script_drop(struct script *script, int from, int to)
 }
 
 /* ---- life ---- */
+
+void script_environment(void)
+{
+    const char *fault = getenv("RINGHOP_FAULT");
+    const char *test = getenv("RINGHOP_TEST");
+    if (fault != NULL) {
+        enum rh_fault found = sim_fault_find(fault);
+        assert_int_not_equal(found, RH_FAULTS_COUNT);
+        sim_fault_set(found);
+    }
+    if (test != NULL) {
+        cmocka_set_test_filter(test);
+    }
+}
 
 bool script_is_pending(const char *name, const char *why)
 {

@@ -46,6 +46,10 @@ struct script {
     } while (0)
 bool script_is_pending(const char *name, const char *why);
 
+/* What the environment asks for: RINGHOP_TEST, the name of the only test to run; RINGHOP_FAULT, a
+ * fault of node/fault.h. */
+void script_environment(void);
+
 /* |nodes| nodes with R |replicas|; those of |letters| ("AB") run and are at rest, in a view in which
  * each has weight. */
 struct script *script_create(int nodes, int replicas, const char *letters);

@@ -106,5 +106,6 @@ int main(void)
         RH_TEST(a_burst_is_refused_before_anything_is_trimmed),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
+    script_environment();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

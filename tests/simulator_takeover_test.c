@@ -321,5 +321,6 @@ int main(void)
         RH_TEST(zookeeper_comes_back_empty_and_incarnations_are_kept),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
+    script_environment();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
