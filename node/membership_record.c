@@ -208,7 +208,7 @@ static void settle_awaited(struct rh_membership *membership)
     struct rh_membership_awaited *list = calloc(count + 1, sizeof(*list));
     if (list == NULL) {
         count = 0; /* listed after the next event: they point into a record that may be gone */
-    } else {
+    } else if (count > 0) {
         (void)list_awaited(membership, list);
     }
     bool same = count == membership->awaited_count;

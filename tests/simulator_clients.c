@@ -710,6 +710,11 @@ void sim_clients_finish_publishing(struct sim *sim)
     }
 }
 
+bool sim_clients_have_finished(const struct sim *sim)
+{
+    return sim->clients->finishing;
+}
+
 void sim_clients_publish_last(struct sim *sim)
 {
     struct sim_clients *clients = sim->clients;

@@ -87,6 +87,8 @@ void sim_clients_expect_calm(struct sim *sim, bool calm);
 /* Nobody publishes anything new from now on. */
 void sim_clients_finish_publishing(struct sim *sim);
 
+bool sim_clients_have_finished(const struct sim *sim);
+
 /* Publishes one last message per channel. */
 void sim_clients_publish_last(struct sim *sim);
 

@@ -206,10 +206,10 @@ static struct sim_connection *connection_of(struct rh_subscription *subscription
 
 /* Whether the node may serve |entry| (or NULL) of a channel to a client. */
 static void check_served(struct sim *sim, const struct sim_node *node, const char *key,
-                         uint64_t incarnation, const struct rh_entry *entry)
+                         uint64_t incarnation, const struct rh_entry *entry, const char *what)
 {
     if (sim->replicated) {
-        sim_truth_served(sim, node->index, key, incarnation, entry);
+        sim_truth_served(sim, node->index, key, incarnation, entry, what);
     } else {
         sim_check_served(sim, node->index, key, incarnation);
     }
@@ -218,7 +218,7 @@ static void check_served(struct sim *sim, const struct sim_node *node, const cha
 static void on_welcome(struct sim *sim, struct sim_node *node, const struct rh_action *action)
 {
     struct sim_connection *connection = connection_of(action->welcome.subscription);
-    check_served(sim, node, connection->key, action->welcome.incarnation, NULL);
+    check_served(sim, node, connection->key, action->welcome.incarnation, NULL, "a welcome");
     struct sim_said *said = sim_said(SIM_SAID_WELCOME, 0);
     said->incarnation = action->welcome.incarnation;
     said->seq = action->welcome.seq;
@@ -325,7 +325,7 @@ static void on_deliver(struct sim *sim, struct sim_node *node, const struct rh_a
     sim_check_message(sim, action->deliver.incarnation, entry->seq, sim_truth_message(entry));
     if (action->kind == RH_ACTION_DELIVER) {
         struct sim_connection *connection = connection_of(action->deliver.subscription);
-        check_served(sim, node, connection->key, action->deliver.incarnation, entry);
+        check_served(sim, node, connection->key, action->deliver.incarnation, entry, "a replay");
         send_message(sim, node, connection, action);
         feed_again(sim, node, connection);
         return;
@@ -334,7 +334,7 @@ static void on_deliver(struct sim *sim, struct sim_node *node, const struct rh_a
     for (struct rh_subscription *at = rh_channel_live_next(channel, NULL); at != NULL;
          at = rh_channel_live_next(channel, at)) {
         struct sim_connection *connection = connection_of(at);
-        check_served(sim, node, connection->key, action->deliver.incarnation, entry);
+        check_served(sim, node, connection->key, action->deliver.incarnation, entry, "a message");
         send_message(sim, node, connection, action);
     }
 }
@@ -426,8 +426,10 @@ static void on_read_done(struct sim *sim, struct sim_node *node, const struct rh
 {
     struct sim_connection *connection = connection_of(action->read.subscription);
     struct sim_said *said = sim_said(SIM_SAID_READ, action->read.count);
-    if (action->read.incarnation != 0) {
-        check_served(sim, node, connection->key, action->read.incarnation, NULL);
+    /* That nothing has come is true wherever it was waited for. */
+    bool nothing = sim->replicated && action->read.count == 0 && action->read.recovered;
+    if (action->read.incarnation != 0 && !nothing) {
+        check_served(sim, node, connection->key, action->read.incarnation, NULL, "an answer");
     }
     said->incarnation = action->read.incarnation;
     said->recovered = action->read.recovered;
@@ -437,7 +439,7 @@ static void on_read_done(struct sim *sim, struct sim_node *node, const struct rh
         const struct rh_entry *entry = action->read.entries[i];
         assert(entry != NULL);
         uint64_t message = sim_truth_message(entry);
-        check_served(sim, node, connection->key, action->read.incarnation, entry);
+        check_served(sim, node, connection->key, action->read.incarnation, entry, "an answer");
         sim_check_message(sim, action->read.incarnation, entry->seq, message);
         said->messages[i] = (struct sim_message){.seq = entry->seq, .message = message};
     }
@@ -449,7 +451,7 @@ static void on_read_done(struct sim *sim, struct sim_node *node, const struct rh
 static void check_publish(struct sim *sim, struct sim_node *node, uint64_t incarnation)
 {
     if (node->publish_key[0] != '\0' && incarnation != 0) {
-        check_served(sim, node, node->publish_key, incarnation, NULL);
+        check_served(sim, node, node->publish_key, incarnation, NULL, "a seq");
     }
 }
 

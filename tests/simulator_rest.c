@@ -89,8 +89,11 @@ static const char *replica_unrest(const struct sim *sim, int owner, int node,
     }
     if (info.suspect || info.incarnation != acting->incarnation ||
         !rh_term_equal(info.term, acting->term) || info.op != acting->op ||
-        info.seq != acting->seq || info.commit != acting->commit) {
-        return unrest("n%d has another copy of %.*s than its owner n%d", node, size, key, owner);
+        info.seq != acting->seq || info.commit > acting->commit) { /* it rides on what follows */
+        return unrest("n%d has another copy of %.*s than its owner n%d: op %" PRIu64 " and %" PRIu64
+                      ", commit %" PRIu64 " and %" PRIu64 "%s",
+                      node, size, key, owner, info.op, acting->op, info.commit, acting->commit,
+                      info.suspect ? ", suspect" : "");
     }
     uint64_t first = info.first_op > acting->first_op ? info.first_op : acting->first_op;
     return log_unrest(sim, owner, node, &info, first);
@@ -172,6 +175,25 @@ static const char *node_unrest(const struct sim *sim, const struct sim_node *nod
         }
     }
     return what;
+}
+
+void sim_rest_trace(struct sim *sim)
+{
+    for (int i = 0; i < sim->nodes_count; i++) {
+        const struct sim_node *node = sim->nodes[i];
+        struct rh_core_inside inside;
+        if (!node->running) {
+            continue;
+        }
+        rh_core_inside(node->core, &inside);
+        sim_trace(sim,
+                  "  n%d:%s%s%s%s held %" PRIu64 ", reports %" PRIu64 ", busy %" PRIu64
+                  ", moves %" PRIu64 ", claims %" PRIu64 ", syncs %" PRIu64 " and %" PRIu64,
+                  i, inside.lost ? " lost" : "", inside.complete ? " complete" : "",
+                  inside.recorded ? " recorded" : "", inside.sweeping ? " walking" : "",
+                  inside.held_bytes, inside.reports, inside.busy, inside.moves, inside.claims,
+                  inside.syncs_out, inside.syncs_in);
+    }
 }
 
 const char *sim_rest_unrest(struct sim *sim)

@@ -13,4 +13,7 @@
 /* NULL: all is as it should be. Otherwise what is not so; valid until the next call. */
 const char *sim_rest_unrest(struct sim *sim);
 
+/* What all cores have in flight, into the trace. */
+void sim_rest_trace(struct sim *sim);
+
 #endif

@@ -6,6 +6,7 @@
 #include "tests/simulator_clients.h"
 #include "tests/simulator_faults.h"
 #include "tests/simulator_network.h"
+#include "tests/simulator_rest.h"
 #include "tests/simulator_truth.h"
 #include "tests/simulator_zookeeper.h"
 
@@ -152,6 +153,9 @@ void sim_run_once(const struct sim_options *options, struct sim_result *ret_resu
               sim_faults_profile(&sim), sim.nodes_count, sim_faults_count(&sim));
     uint64_t rest_ms = 0;
     run_phases(&sim, &rest_ms);
+    if (sim.failed && sim.replicated && sim.options.trace != NULL) {
+        sim_rest_trace(&sim);
+    }
     *ret_result = (struct sim_result){
         .rest_ms = rest_ms,
         .failed = sim.failed,

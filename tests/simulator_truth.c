@@ -790,12 +790,12 @@ static const struct life *life_anywhere(const struct sim_truth *truth, uint64_t 
 }
 
 void sim_truth_served(struct sim *sim, int node, const char *key, uint64_t incarnation,
-                      const struct rh_entry *entry)
+                      const struct rh_entry *entry, const char *what)
 {
     struct truth_channel *channel = channel_of(sim->truth, rh_bytes_text(key));
     const struct seen *seen = &channel->seen[node];
     if (!seen->there || !is_acting(seen->role) || seen->incarnation != incarnation) {
-        sim_truth_fail(sim, "I6", key, "n%d serves it, and does not act", node);
+        sim_truth_fail(sim, "I6", key, "n%d gives %s, and does not act", node, what);
         return;
     }
     if (entry == NULL) {

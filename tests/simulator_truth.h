@@ -33,9 +33,9 @@ void sim_truth_registered(struct sim *sim, uint64_t instance);
 void sim_truth_lost(struct sim *sim, uint64_t instance);
 void sim_truth_all_lost(struct sim *sim);
 
-/* A client is served: welcomed, answered, or given |entry| (or NULL). */
+/* A client is served: |what| it is, for the failure; and if it is a message, |entry|. */
 void sim_truth_served(struct sim *sim, int node, const char *key, uint64_t incarnation,
-                      const struct rh_entry *entry);
+                      const struct rh_entry *entry, const char *what);
 
 /* A publisher is told that its message is committed. */
 void sim_truth_acknowledged(struct sim *sim, uint64_t incarnation, uint64_t seq, uint64_t message);
