@@ -196,9 +196,10 @@ bool config_write(struct rh_membership *membership)
         return false;
     }
     struct rh_shared_config config = membership->own_config;
-    config.generation = purpose != CONFIG_RAISE && membership->generation > 0
-                            ? membership->generation
-                            : generation_above(membership);
+    /* If there was one, and we have seen it, the first is that of the next generation. */
+    config.generation = purpose == CONFIG_RAISE || purpose == CONFIG_FIRST
+                            ? generation_above(membership)
+                            : membership->generation;
     if (config.session_timeout_ms == 0) {
         config.session_timeout_ms = membership->found.session_timeout_ms;
     }

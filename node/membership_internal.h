@@ -197,7 +197,7 @@ struct rh_membership {
     uint64_t registered_ms;
     char own_name[RH_REGISTRATION_NAME_SIZE]; /* of the one that stands */
     char chain[RH_REGISTRATION_NAME_SIZE];    /* of its first; "": we are not registered, or lost */
-    char lost_chain[RH_REGISTRATION_NAME_SIZE]; /* the last one that was lost, in this generation */
+    char lost_chain[RH_REGISTRATION_NAME_SIZE]; /* the last one that was lost in this session */
     int64_t chain_czxid;
     int64_t own_czxid;         /* of the latest of ours, of this generation */
     int64_t lost_czxid;        /* what was made up to there is lost */

@@ -156,20 +156,25 @@ static size_t list_awaited(const struct rh_membership *membership,
     return count;
 }
 
-/* Whether the core wants the adopted view to be recorded, and it is not. */
-static bool is_wanted(const struct rh_membership *membership)
+/* Whether the adopted view is later than the recorded one. */
+static bool is_later(const struct rh_membership *membership)
 {
     return membership->view != NULL && membership->config_good && !membership->finishing &&
-           rh_epoch_compare(membership->complete, membership->view->epoch) == 0 &&
            membership->found.generation == membership->view->epoch.generation &&
            rh_epoch_compare(membership->record.last, membership->view->epoch) < 0;
+}
+
+/* Whether the core wants it to be recorded, and it is not. */
+static bool is_wanted(const struct rh_membership *membership)
+{
+    return is_later(membership) && membership->chain[0] != '\0' &&
+           rh_epoch_compare(membership->complete, membership->view->epoch) == 0;
 }
 
 bool record_is_due(const struct rh_membership *membership)
 {
     return is_wanted(membership) && membership->now_ms >= membership->record_ms &&
-           membership->chain[0] != '\0' && list_awaited(membership, NULL) == 0 &&
-           !is_guarded_by_all(membership);
+           list_awaited(membership, NULL) == 0 && !is_guarded_by_all(membership);
 }
 
 /* For the log: as many ids as fit. */
@@ -198,10 +203,13 @@ static void note_awaited(struct rh_membership *membership)
                     membership->view->epoch.pzxid, names);
 }
 
-/* Makes `awaited` what it has to be. */
+/* Makes `awaited` what it has to be. Who is listed stays so when another view is adopted meanwhile,
+ * so that a link to it goes on. */
 static void settle_awaited(struct rh_membership *membership)
 {
-    size_t count = is_wanted(membership) ? list_awaited(membership, NULL) : 0;
+    bool wanted = is_wanted(membership) || (membership->awaited_count > 0 && is_later(membership) &&
+                                            membership->chain[0] != '\0');
+    size_t count = wanted ? list_awaited(membership, NULL) : 0;
     if (count == 0 && membership->awaited_count == 0) {
         return;
     }

@@ -51,11 +51,18 @@ static void lose(struct rh_membership *membership)
     (void)membership_act(membership, RH_MEMBERSHIP_LOST);
 }
 
+/* What was lost cannot come again: the names and numbers of what comes now are others. */
+static void forget_lost(struct rh_membership *membership)
+{
+    membership->lost_chain[0] = '\0';
+    membership->lost_czxid = 0;
+    membership->own_czxid = 0;
+}
+
 /* The registration that stands is |own|. */
 static void follow_chain(struct rh_membership *membership, const struct member *own)
 {
     const char *chain = chain_of(own->name, own->registration.origin);
-    membership->replacing = false;
     membership->own_czxid = own->czxid;
     membership_copy_name(membership->own_name, own->name);
     if (strcmp(chain, membership->chain) == 0) {
@@ -250,6 +257,7 @@ void registration_on_session_lost(struct rh_membership *membership)
         rh_machine_move(&membership->registration, RH_MEMBERSHIP_OUTSIDE);
     }
     lose(membership);
+    forget_lost(membership); /* those of another session are none of ours anyway */
 }
 
 void registration_on_gone(struct rh_membership *membership)
@@ -268,8 +276,7 @@ void registration_on_generation(struct rh_membership *membership)
         rh_machine_move(&membership->registration, RH_MEMBERSHIP_OUTSIDE);
     }
     lose(membership);
-    membership->lost_chain[0] = '\0';
-    membership->lost_czxid = 0;
+    forget_lost(membership);
 }
 
 void registration_on_dead(struct rh_membership *membership, const struct rh_node_ref *peer)
@@ -329,6 +336,7 @@ void registration_on_registered(struct rh_membership *membership,
                                 const struct rh_membership_result *result)
 {
     membership->list_stale = true;
+    membership->snapshot.complete = false; /* it is of before */
     membership->replacing = false;
     if (result->rv == RH_ERR_NOT_FOUND) {
         membership->parents_missing = true; /* or what was to be replaced is gone */

@@ -177,6 +177,7 @@ void snapshot_end_of_reads(struct rh_membership *membership)
         return;
     }
     snapshot->complete = true;
+    membership->replacing = false;
     if (membership->session.state == RH_MEMBERSHIP_PREPARING) {
         rh_machine_move(&membership->session, RH_MEMBERSHIP_FOLLOWING);
     }

@@ -125,22 +125,17 @@ static uint64_t promised_until_ms(const struct rh_membership *membership,
     return until_ms;
 }
 
-/* Whether the candidate has to wait, and until when as things stand. */
-static bool must_wait(struct rh_membership *membership, const struct candidate *candidate)
+/* Until when the candidate has to wait for members that it lacks, as things stand; 0: not. */
+static uint64_t graced_until_ms(struct rh_membership *membership, const struct candidate *candidate)
 {
-    uint64_t until_ms = promised_until_ms(membership, candidate);
-    if (find_missing(membership, candidate) > 0) {
-        if (is_away(membership)) {
-            /* They cannot come back; but if a peer has gone on to this very view, so do we. */
-            if (rh_epoch_compare(candidate->epoch, membership->heard) > 0) {
-                until_ms = NEVER;
-            }
-        } else if (!peer_is_ahead(membership) && until_ms < missing_until_ms(membership)) {
-            until_ms = missing_until_ms(membership);
-        }
+    if (find_missing(membership, candidate) == 0) {
+        return 0;
     }
-    membership->held_until_ms = until_ms;
-    return until_ms > membership->now_ms;
+    if (is_away(membership)) {
+        /* They cannot come back; but if a peer has gone on to this very view, so do we. */
+        return rh_epoch_compare(candidate->epoch, membership->heard) > 0 ? NEVER : 0;
+    }
+    return peer_is_ahead(membership) ? 0 : missing_until_ms(membership);
 }
 
 /* For the log: the ids that are waited for, as many as fit. */
@@ -157,23 +152,31 @@ static void format_missing(const struct rh_membership *membership, char *text, s
     }
 }
 
-static void hold(struct rh_membership *membership, const struct candidate *candidate)
+/* Puts the candidate off, if it has to wait. */
+static bool hold(struct rh_membership *membership, const struct candidate *candidate)
 {
+    uint64_t graced_ms = graced_until_ms(membership, candidate);
+    uint64_t promised_ms = promised_until_ms(membership, candidate);
+    membership->held_until_ms = graced_ms < promised_ms ? promised_ms : graced_ms;
+    if (membership->held_until_ms <= membership->now_ms) {
+        return false;
+    }
     if (membership->view_machine.state == RH_MEMBERSHIP_HELD) {
-        return;
+        return true;
     }
     rh_machine_move(&membership->view_machine, RH_MEMBERSHIP_HELD);
-    char missing[256];
-    format_missing(membership, missing, sizeof(missing));
-    if (missing[0] == '\0') {
+    if (graced_ms <= membership->now_ms) {
         membership_note(membership, RH_NOTE_INFO,
                         "view_held epoch=%" PRId64 " promised_ms=%" PRIu64, candidate->epoch.pzxid,
-                        membership->held_until_ms - membership->now_ms);
-        return;
+                        promised_ms - membership->now_ms);
+        return true;
     }
+    char missing[256];
+    format_missing(membership, missing, sizeof(missing));
     membership_note(membership, RH_NOTE_INFO,
                     "view_held epoch=%" PRId64 " missing=%s grace_ms=%" PRIu32,
                     candidate->epoch.pzxid, missing, membership->grace_ms);
+    return true;
 }
 
 void view_forget_missing(struct rh_membership *membership)
@@ -416,11 +419,9 @@ void view_settle(struct rh_membership *membership)
     if (!is_consistent(membership, &candidate)) {
         return;
     }
-    if (must_wait(membership, &candidate)) {
-        hold(membership, &candidate);
-        return;
+    if (!hold(membership, &candidate)) {
+        adopt(membership, &candidate);
     }
-    adopt(membership, &candidate);
 }
 
 uint64_t view_deadline_ms(const struct rh_membership *membership)

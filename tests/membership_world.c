@@ -2,6 +2,7 @@
 #include "tests/membership_world.h"
 
 #include "base/units.h"
+#include "node/view_shown.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -224,6 +225,64 @@ static int read_znode(struct world_tree *tree, const char *path,
     return 0;
 }
 
+static bool is_alive(const struct world *world, uint64_t instance, struct rh_epoch *ret_epoch)
+{
+    for (int i = 1; i < WORLD_NODES; i++) {
+        const struct world_node *node = &world->nodes[i];
+        if (node->machine != NULL && node->registration.instance == instance) {
+            *ret_epoch = node->epoch;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool shares_chain(const struct rh_record *a, const struct rh_record *b)
+{
+    for (size_t i = 0; i < a->members_count; i++) {
+        for (size_t j = 0; j < b->members_count; j++) {
+            if (a->last.generation == b->last.generation &&
+                strcmp(a->members[i].origin, b->members[j].origin) == 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* Nobody is left behind who could still act: V7. */
+static void check_record(struct world *world, const char *before_text, const char *after_text)
+{
+    struct rh_shared_config config;
+    struct rh_record before;
+    struct rh_record after;
+    if (rh_shared_config_decode(rh_bytes_text(after_text), &config, &after, NULL) != 0) {
+        return; /* no memory */
+    }
+    struct rh_shared_config other;
+    if (rh_shared_config_decode(rh_bytes_text(before_text), &other, &before, NULL) != 0) {
+        rh_record_finish(&after);
+        return;
+    }
+    bool recorded = after.last.generation == config.generation &&
+                    rh_epoch_compare(after.last, before.last) != 0;
+    if (recorded) {
+        assert_true(rh_epoch_compare(after.last, before.last) > 0);
+    }
+    for (size_t i = 0; recorded && !shares_chain(&before, &after) && i < before.members_count;
+         i++) {
+        const struct rh_record_member *member = &before.members[i];
+        struct rh_epoch epoch;
+        if (is_alive(world, member->instance, &epoch) && rh_epoch_compare(epoch, after.last) < 0 &&
+            !rh_record_forgets(&before, member->instance)) {
+            (void)fputs(world->trace, stderr);
+            fail_msg("seed %" PRIu64 ": %s was left behind by a record", world->seed, member->id);
+        }
+    }
+    rh_record_finish(&before);
+    rh_record_finish(&after);
+}
+
 static int write_znode(struct world *world, const char *path, const struct world_op *op,
                        struct rh_membership_result *result)
 {
@@ -238,6 +297,9 @@ static int write_znode(struct world *world, const char *path, const struct world
         return RH_ERR_CONFLICT;
     }
     result->version = znode == NULL ? 0 : znode->version + 1;
+    if (op->kind == RH_MEMBERSHIP_SET_CONFIG) {
+        check_record(world, znode->data, op->data);
+    }
     world_write(world, path, op->data, 0);
     return 0;
 }
@@ -339,7 +401,8 @@ static bool is_write(enum rh_membership_action_kind kind)
 {
     return kind == RH_MEMBERSHIP_OPEN || kind == RH_MEMBERSHIP_CREATE_CONFIG ||
            kind == RH_MEMBERSHIP_SET_CONFIG || kind == RH_MEMBERSHIP_SET_REQUEST ||
-           kind == RH_MEMBERSHIP_REGISTER || kind == RH_MEMBERSHIP_EVICT;
+           kind == RH_MEMBERSHIP_REGISTER || kind == RH_MEMBERSHIP_EVICT ||
+           kind == RH_MEMBERSHIP_UNREGISTER || kind == RH_MEMBERSHIP_CHECK;
 }
 
 static int execute(struct world *world, int index, const struct world_op *op, const char **names,
@@ -350,7 +413,8 @@ static int execute(struct world *world, int index, const struct world_op *op, co
     (void)snprintf(path, sizeof(path), "/requests/n%d", index);
     if (is_write(op->kind)) {
         world_catch_up(world, index); /* a write is answered when the server has all before it */
-        if (world->fail_writes != 0 && op->kind != RH_MEMBERSHIP_OPEN) {
+        if (world->fail_writes != 0 && op->kind != RH_MEMBERSHIP_OPEN &&
+            op->kind != RH_MEMBERSHIP_UNREGISTER) {
             return world->fail_writes;
         }
     }
@@ -414,6 +478,9 @@ void world_run_one(struct world *world, int index)
     const struct world_op op = node->ops[0];
     node->ops_count--;
     memmove(&node->ops[0], &node->ops[1], node->ops_count * sizeof(node->ops[0]));
+    if (node->leader_is_deposed && is_write(op.kind)) {
+        return; /* it waits for a quorum that it does not have */
+    }
     const char *names[WORLD_ZNODES];
     char name[RH_MEMBERSHIP_NAME_SIZE] = "";
     struct rh_membership_event event = {.kind = RH_MEMBERSHIP_RESULT,
@@ -464,6 +531,9 @@ static void push_op(struct world_node *node, const struct rh_membership_action *
 static void trace_register(struct world *world, int index,
                            const struct rh_membership_action *action)
 {
+    if (world->mute) {
+        return;
+    }
     struct rh_registration registration;
     assert_int_equal(rh_registration_decode(action->data, &registration, NULL), 0);
     char weight[RH_WEIGHT_TEXT_SIZE];
@@ -492,10 +562,23 @@ static void format_members(const struct rh_view *view, char *text, size_t size)
 }
 
 /* The same epoch is the same members for everyone; instances count too. */
-static void check_laws(struct world *world, struct world_node *node, const struct rh_view *view)
+static void check_laws(struct world *world, struct world_node *node,
+                       const struct rh_membership_action *action)
 {
+    const struct rh_view *view = action->view;
     assert_true(rh_epoch_compare(view->epoch, node->epoch) > 0);
     node->epoch = view->epoch;
+    bool present = rh_view_has(view, node->registration.id, node->registration.instance);
+    assert_int_equal(present, action->registration_epoch.generation != 0);
+    int order = rh_epoch_compare(action->registration_epoch, node->registration_epoch);
+    if (present) {
+        assert_true(order >= 0 && rh_epoch_compare(action->registration_epoch, view->epoch) <= 0);
+        assert_true(order == 0 || node->lost || node->registration_epoch.generation == 0);
+        node->registration_epoch = action->registration_epoch;
+        node->lost = false;
+    } else {
+        assert_true(node->lost);
+    }
     char members[512];
     format_members(view, members, sizeof(members));
     size_t used = strlen(members);
@@ -545,6 +628,9 @@ static void connect_links(struct world *world, int index, const struct rh_view *
 
 static void trace_config(struct world *world, int index, const struct rh_membership_action *action)
 {
+    if (world->mute) {
+        return; /* memory may be short */
+    }
     struct rh_shared_config config;
     assert_int_equal(rh_shared_config_decode(action->data, &config, NULL, NULL), 0);
     trace(world, "n%d: %s config generation=%" PRIu64, index,
@@ -564,12 +650,19 @@ static void trace_request(struct world *world, int index, const struct rh_member
           request.reason[0] == '\0' ? "" : " reason=", request.reason);
 }
 
-static void trace_view(struct world *world, int index, const struct rh_view *view)
+static void trace_view(struct world *world, int index, const struct rh_membership_action *action)
 {
+    const struct rh_view *view = action->view;
     char members[512];
+    char more[128] = "";
     format_members(view, members, sizeof(members));
-    trace(world, "n%d: adopt %" PRIu64 "/%" PRId64 "%s", index, view->epoch.generation,
-          view->epoch.pzxid, members);
+    if (world->trace_more) {
+        (void)snprintf(more, sizeof(more), " since=%" PRId64 " deletions=%" PRIu64 "%s",
+                       action->registration_epoch.pzxid, view->deletions,
+                       action->ignorant_until_ms > world->now_ms ? " ignorant" : "");
+    }
+    trace(world, "n%d: adopt %" PRIu64 "/%" PRId64 "%s%s", index, view->epoch.generation,
+          view->epoch.pzxid, members, more);
 }
 
 static void trace_note(struct world *world, int index, const char *text)
@@ -596,6 +689,43 @@ static void trace_read(struct world *world, int index, const struct rh_membershi
     }
 }
 
+static void trace_awaited(struct world *world, int index)
+{
+    size_t count = 0;
+    const struct rh_membership_awaited *awaited =
+        rh_membership_awaited(world->nodes[index].machine, &count);
+    char text[256] = "nobody";
+    size_t used = 0;
+    for (size_t i = 0; i < count; i++) {
+        used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s at %s",
+                                 used == 0 ? "" : ", ", awaited[i].node.id, awaited[i].address);
+        assert_true(used < sizeof(text));
+    }
+    trace(world, "n%d: awaits %s", index, text);
+}
+
+/* What replication needs. Proofs are not told; tests look at them. */
+static void trace_more(struct world *world, int index, const struct rh_membership_action *action)
+{
+    switch ((unsigned)action->kind) {
+    case RH_MEMBERSHIP_LOST:
+        trace(world, "n%d: lost", index);
+        return;
+    case RH_MEMBERSHIP_RECORDED:
+        trace(world, "n%d: recorded %" PRIu64 "/%" PRId64, index, action->epoch.generation,
+              action->epoch.pzxid);
+        return;
+    case RH_MEMBERSHIP_ASK_PEERS:
+        trace(world, "n%d: asks its peers", index);
+        return;
+    case RH_MEMBERSHIP_AWAITED:
+        trace_awaited(world, index);
+        return;
+    default:
+        return;
+    }
+}
+
 static void trace_action(struct world *world, int index, const struct rh_membership_action *action)
 {
     switch (action->kind) {
@@ -616,7 +746,7 @@ static void trace_action(struct world *world, int index, const struct rh_members
         trace_request(world, index, action);
         return;
     case RH_MEMBERSHIP_ADOPT:
-        trace_view(world, index, action->view);
+        trace_view(world, index, action);
         return;
     case RH_MEMBERSHIP_PROBE:
         trace(world, "n%d: probe %s at %s", index, action->probe.node.id, action->probe.address);
@@ -649,20 +779,113 @@ static void trace_action(struct world *world, int index, const struct rh_members
     case RH_MEMBERSHIP_HEARD:
     case RH_MEMBERSHIP_ASK_PEERS:
     case RH_MEMBERSHIP_AWAITED:
-        return; /* not of interest yet */
+        if (world->trace_more) {
+            trace_more(world, index, action);
+        }
+        return;
+    }
+}
+
+static void note_awaited(struct world_node *node)
+{
+    size_t count = 0;
+    const struct rh_membership_awaited *awaited = rh_membership_awaited(node->machine, &count);
+    assert_true(count <= WORLD_NODES);
+    for (size_t i = 0; i < count; i++) {
+        node->awaited[i] = awaited[i];
+        (void)snprintf(node->addresses[i], sizeof(node->addresses[i]), "%s", awaited[i].address);
+    }
+    node->awaited_count = count;
+}
+
+/* Which of the others answer, and to which epoch they say that they have come. */
+static void answer_newcomer(struct world *world, int index)
+{
+    for (int i = 1; i < WORLD_NODES && !world->no_answers_to_newcomers; i++) {
+        const struct world_node *peer = &world->nodes[i];
+        if (i == index || peer->machine == NULL) {
+            continue;
+        }
+        struct rh_membership_event event = {
+            .kind = RH_MEMBERSHIP_PEER_EPOCH,
+            .peer_epoch = {.epoch = peer->epoch,
+                           .from = {.instance = peer->registration.instance}}};
+        (void)snprintf(event.peer_epoch.from.id, RH_NODE_ID_SIZE, "n%d", i);
+        world_event(world, index, &event);
+    }
+    world_event_kind(world, index, RH_MEMBERSHIP_PEERS_ASKED);
+}
+
+/* Whether all who are in the view of |node| have adopted it. */
+static bool is_complete(const struct world *world, const struct world_node *node)
+{
+    const struct rh_view *view = rh_membership_view(node->machine);
+    for (size_t i = 0; view != NULL && i < view->members_count; i++) {
+        struct rh_epoch epoch;
+        if (!is_alive(world, view->members[i].instance, &epoch) ||
+            rh_epoch_compare(epoch, view->epoch) != 0) {
+            return false;
+        }
+    }
+    return view != NULL;
+}
+
+/* What the cores would say. */
+static void tell_complete(struct world *world)
+{
+    for (int i = 1; i < WORLD_NODES; i++) {
+        const struct world_node *node = &world->nodes[i];
+        if (node->machine != NULL && !node->lost && world->replicate && is_complete(world, node)) {
+            const struct rh_membership_event event = {.kind = RH_MEMBERSHIP_COMPLETE,
+                                                      .epoch = node->epoch};
+            world_event(world, i, &event);
+        }
     }
 }
 
 static void perform(struct world *world, int index, const struct rh_membership_action *action)
 {
+    struct world_node *node = &world->nodes[index];
     trace_action(world, index, action);
-    if (action->kind == RH_MEMBERSHIP_ADOPT) {
-        check_laws(world, &world->nodes[index], action->view);
-    } else if (action->kind == RH_MEMBERSHIP_PROBE) {
-        world->nodes[index].probed = action->probe.node;
-    } else if (action->number != 0) {
-        push_op(&world->nodes[index], action);
+    switch ((unsigned)action->kind) {
+    case RH_MEMBERSHIP_ADOPT:
+        check_laws(world, node, action);
+        return;
+    case RH_MEMBERSHIP_LOST:
+        node->lost = true;
+        node->proof_ms = 0;
+        return;
+    case RH_MEMBERSHIP_PROOF:
+        assert_true(action->at_ms <= world->now_ms);
+        node->proof_ms = action->at_ms;
+        return;
+    case RH_MEMBERSHIP_RECORDED:
+        assert_true(rh_epoch_compare(action->epoch, node->epoch) == 0);
+        assert_true(rh_epoch_compare(action->epoch, node->recorded) > 0);
+        node->recorded = action->epoch;
+        return;
+    case RH_MEMBERSHIP_AWAITED:
+        note_awaited(node);
+        return;
+    case RH_MEMBERSHIP_PROBE:
+        node->probed = action->probe.node;
+        return;
+    default:
+        if (action->number != 0) {
+            push_op(node, action);
+        }
     }
+}
+
+static bool has_action(const struct rh_membership_actions *actions,
+                       enum rh_membership_action_kind kind)
+{
+    for (size_t i = 0; i < actions->count; i++) {
+        if (actions->items[i].kind == kind) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void world_event(struct world *world, int index, const struct rh_membership_event *event)
@@ -675,17 +898,17 @@ void world_event(struct world *world, int index, const struct rh_membership_even
     now.now_ms = world->now_ms;
     struct rh_membership_actions actions;
     rh_membership_step(node->machine, &now, &actions);
-    struct rh_view *adopted = NULL;
     for (size_t i = 0; i < actions.count; i++) {
         perform(world, index, &actions.items[i]);
-        if (actions.items[i].kind == RH_MEMBERSHIP_ADOPT) {
-            adopted = actions.items[i].view;
-        }
     }
-    if (adopted != NULL) {
-        adopted = rh_view_take(adopted);
+    if (has_action(&actions, RH_MEMBERSHIP_ADOPT)) {
+        struct rh_view *adopted = rh_view_take(rh_membership_view(node->machine));
         connect_links(world, index, adopted);
         rh_view_give(adopted);
+        tell_complete(world);
+    }
+    if (has_action(&actions, RH_MEMBERSHIP_ASK_PEERS)) {
+        answer_newcomer(world, index);
     }
 }
 
@@ -729,6 +952,64 @@ void world_probed(struct world *world, int index, enum rh_membership_probe resul
         .kind = RH_MEMBERSHIP_PROBE_RESULT,
         .probe = {.node = world->nodes[index].probed, .result = result}};
     world_event(world, index, &event);
+}
+
+void world_event_kind(struct world *world, int index, enum rh_membership_event_kind kind)
+{
+    const struct rh_membership_event event = {.kind = kind};
+    world_event(world, index, &event);
+}
+
+void world_promise(struct world *world, int index, int peer, uint64_t ms)
+{
+    struct rh_membership_event event = {
+        .kind = RH_MEMBERSHIP_PROMISE,
+        .promise = {.peer = {.instance = world->nodes[peer].registration.instance},
+                    .until_ms = world->now_ms + ms}};
+    (void)snprintf(event.promise.peer.id, RH_NODE_ID_SIZE, "n%d", peer);
+    world_event(world, index, &event);
+}
+
+void world_show(struct world *world, int index, int peer)
+{
+    struct rh_view_shown *shown = NULL;
+    struct rh_membership_event event = {.kind = RH_MEMBERSHIP_PEER_VIEW};
+    if (rh_view_show(rh_membership_view(world->nodes[peer].machine), &shown) != 0 ||
+        rh_view_read(rh_view_shown_message(shown), &event.view, NULL) != 0) {
+        rh_view_shown_destroy(shown);
+        return; /* out of memory */
+    }
+    rh_view_shown_destroy(shown);
+    world_event(world, index, &event);
+    rh_view_give(event.view);
+}
+
+/* Another process than the one that is awaited may answer at its address. */
+static void meet(struct world *world, int index, const struct rh_node_ref *awaited, int peer)
+{
+    const struct world_node *node = &world->nodes[peer];
+    if (node->machine == NULL || node->dark) {
+        return;
+    }
+    struct rh_membership_event event = {.kind = RH_MEMBERSHIP_PEER_REPLACED, .peer = *awaited};
+    if (node->registration.instance == awaited->instance) {
+        world_peer_epoch(world, peer, world->nodes[index].epoch.generation,
+                         world->nodes[index].epoch.pzxid);
+        world_show(world, peer, index);
+        event =
+            (struct rh_membership_event){.kind = RH_MEMBERSHIP_PEER_EPOCH,
+                                         .peer_epoch = {.epoch = node->epoch, .from = *awaited}};
+    }
+    world_event(world, index, &event);
+}
+
+void world_meet(struct world *world, int index)
+{
+    struct world_node *node = &world->nodes[index];
+    for (size_t i = 0; i < node->awaited_count; i++) {
+        struct rh_node_ref awaited = node->awaited[i].node;
+        meet(world, index, &awaited, node->addresses[i][strlen(node->addresses[i]) - 1] - '0');
+    }
 }
 
 void world_progress(struct world *world, int index, uint64_t channels, uint64_t connections)
@@ -838,7 +1119,15 @@ void world_start_weight(struct world *world, int index, uint32_t weight_milli)
         .config_name = "cluster.yaml",
         .registration = node->registration,
         .grace_ms = WORLD_GRACE_MS,
+        .prove = world->replicate,
+        .wait_while_ignorant = world->replicate,
+        .ask_peers = world->replicate,
     };
+    node->registration_epoch = (struct rh_epoch){0};
+    node->recorded = (struct rh_epoch){0};
+    node->lost = false;
+    node->proof_ms = 0;
+    node->awaited_count = 0;
     node->epoch = (struct rh_epoch){0};
     node->session = 0;
     assert_int_equal(rh_membership_create(&options, &node->machine), 0);

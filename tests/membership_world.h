@@ -10,8 +10,15 @@
  *     n1: adopt 1/5 n1 n2:0.5                a view, with weights other than 1
  *     n1: view_held epoch=6 missing=n2 ...   a line for the log
  *
- * Reads are not traced, unless `trace_reads` is set. Two laws are checked at each adoption: the
- * epochs of one process ascend, and all who adopt an epoch adopt the same members.
+ * Reads are not traced, unless `trace_reads` is set, nor is what replication needs, unless
+ * `trace_more` is. Laws are checked at each adoption: the epochs of one process ascend, all who
+ * adopt an epoch adopt the same members, and a process is in its view exactly if it has a
+ * registration epoch, which changes only when it was lost.
+ *
+ * With `replicate` set before a process starts, it proves, asks and waits as one that replicates. The
+ * world plays its core: a view that all its members have adopted is complete. It plays the links to
+ * those who are awaited. And it checks the law for which the guard is there: when a view is recorded,
+ * nobody of the record before can be left who has neither adopted it nor stands in it.
  *
  * Links between nodes come up by themselves when a view is adopted, and break as the test says.
  */
@@ -27,7 +34,7 @@
 
 struct world_znode {
     char path[128]; /* "" is a free place */
-    char data[1024];
+    char data[4096];
     size_t size;
     int64_t czxid;
     int64_t pzxid;
@@ -51,7 +58,7 @@ struct world_op {
     char name[RH_MEMBERSHIP_NAME_SIZE];
     char names[RH_MEMBERSHIP_DELETES_MAX][RH_MEMBERSHIP_NAME_SIZE];
     size_t names_count;
-    char data[1024];
+    char data[4096];
 };
 
 struct world_node {
@@ -66,7 +73,16 @@ struct world_node {
     struct world_tree *stale;     /* the server lags: what it shows until it is asked to sync */
     struct rh_epoch epoch;
     struct rh_node_ref probed;
-    bool deaf; /* operations are taken and never answered */
+    bool deaf;              /* operations are taken and never answered */
+    bool dark;              /* those who await it do not reach it */
+    bool leader_is_deposed; /* its server answers reads and syncs, and no transaction */
+    struct rh_epoch registration_epoch;
+    bool lost;
+    uint64_t proof_ms; /* of the last PROOF; 0: none */
+    struct rh_epoch recorded;
+    struct rh_membership_awaited awaited[WORLD_NODES];
+    char addresses[WORLD_NODES][RH_ADDRESS_SIZE];
+    size_t awaited_count;
 };
 
 struct world {
@@ -77,9 +93,12 @@ struct world {
     int64_t last_session;
     uint64_t last_instance;
     bool trace_reads;
-    bool mute;       /* no trace at all */
-    uint64_t seed;   /* of a random test, for messages */
-    int fail_writes; /* what each write is answered with instead of being done */
+    bool trace_more;
+    bool replicate;
+    bool no_answers_to_newcomers; /* nobody is there when they ask */
+    bool mute;                    /* no trace at all */
+    uint64_t seed;                /* of a random test, for messages */
+    int fail_writes;              /* what each write is answered with instead of being done */
     char trace[WORLD_TRACE];
     size_t trace_size;
     struct {
@@ -134,6 +153,12 @@ void world_link(struct world *world, int node, int peer, bool up);
 void world_dead(struct world *world, int node, int peer);
 void world_peer_epoch(struct world *world, int node, uint64_t generation, int64_t pzxid);
 void world_probed(struct world *world, int node, enum rh_membership_probe result);
+/* |node| hears what the processes whom it awaits are in; those are shown its view. */
+void world_meet(struct world *world, int node);
+void world_event_kind(struct world *world, int node, enum rh_membership_event_kind kind);
+void world_promise(struct world *world, int node, int peer, uint64_t ms);
+/* |node| is shown the view of |peer|. */
+void world_show(struct world *world, int node, int peer);
 void world_progress(struct world *world, int node, uint64_t channels, uint64_t connections);
 
 /* Somebody else writes into ZooKeeper; |data| NULL deletes. Owner 0 is persistent. */
