@@ -26,20 +26,19 @@ void rh_core_send_refused(struct rh_core *core, const struct rh_process *to,
         .sync = sync,
         .code = code,
     };
-    if (channel == NULL) {
-        return;
-    }
-    assert(core->options.replication);
-    if (rh_role_holds_copy(channel->role)) {
+    struct rh_core_trace trace = {.kind = RH_TRACE_REFUSED, .key = key};
+    if (channel != NULL && rh_role_holds_copy(channel->role)) {
         message->refused.have_term = rh_channel_term_at(channel, channel->op);
         message->refused.have_op = channel->op;
+        trace.op = channel->op;
     }
-    struct rh_core_trace *trace;
-    rh_core_trace(core, channel, RH_TRACE_REFUSED, channel->role);
-    trace = &core->actions->items[core->actions->count - 1].trace;
-    trace->peer = to->ref;
-    trace->about = about;
-    trace->code = code;
+    trace.from = channel == NULL ? RH_ROLE_ABSENT : (enum rh_role)channel->role;
+    trace.to = trace.from;
+    trace.term = term;
+    trace.peer = to->ref;
+    trace.about = about;
+    trace.code = code;
+    rh_core_act(core, RH_ACTION_TRACE)->trace = trace;
 }
 
 struct rh_entry *rh_core_entry_of(const struct rh_peer_operation *operation)

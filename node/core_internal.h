@@ -52,13 +52,15 @@ struct rh_member {
     uint64_t acked; /* operations that it holds, as far as it has said */
     uint64_t sent;  /* that were sent to it */
     uint64_t told;  /* stamp of the first append or sync with the present group; 0: none yet */
+    uint64_t commit_told; /* stamp of the first append that said so; 0: none yet */
     struct rh_sync *sync; /* on its way to it, or NULL */
     uint64_t pause_ms;    /* it had no room: not before that time */
     bool in_group;
-    bool known;     /* `acked` is true of it: appends can follow */
-    bool confirmed; /* has acknowledged something whose group names it, and is not in doubt */
-    bool informed;  /* has acknowledged the present group */
-    bool leaving;   /* was asked to leave */
+    bool known;      /* `acked` is true of it: appends can follow */
+    bool confirmed;  /* has acknowledged something whose group names it, and is not in doubt */
+    bool informed;   /* has acknowledged the present group */
+    bool is_current; /* knows that all is committed */
+    bool leaving;    /* was asked to leave */
 };
 
 /* What the actor of a channel keeps while not all members have all, or something is to change. */
@@ -73,6 +75,7 @@ struct rh_acting {
     struct rh_epoch own_epoch;     /* PASSING: of that `Own`, which is repeated as it was */
     struct rh_group *own_group;
     bool is_stalled; /* counted in stats */
+    bool is_quiet;   /* nothing new for a while: what is committed is told by itself */
     uint32_t count;
     uint32_t capacity;
     struct rh_member *members;

@@ -59,6 +59,7 @@ struct rh_acting *rh_core_acting(struct rh_core *core, struct rh_channel *channe
         member->known = true;
         member->confirmed = true;
         member->informed = true;
+        member->is_current = true;
         member->acked = channel->op;
         member->sent = channel->op;
     }
@@ -136,7 +137,7 @@ static bool is_in_step(const struct rh_core *core, const struct rh_channel *chan
     }
     for (uint32_t i = 0; i < acting->count; i++) {
         const struct rh_member *member = &acting->members[i];
-        if (!member->in_group || !member->confirmed || !member->informed ||
+        if (!member->in_group || !member->confirmed || !member->informed || !member->is_current ||
             member->acked < channel->op || member->leaving || member->sync != NULL) {
             return false;
         }
@@ -200,7 +201,7 @@ static int append(struct rh_core *core, struct rh_channel *channel, struct rh_en
 
 int rh_core_number(struct rh_core *core, struct rh_channel *channel, struct rh_entry *entry)
 {
-    if (core->options.replication) {
+    if (!rh_core_is_alone(channel)) {
         (void)rh_core_acting(core, channel); /* before: the members are in step with what was */
     }
     rh_core_channel_uncount(core, channel);
@@ -213,6 +214,7 @@ int rh_core_number(struct rh_core *core, struct rh_channel *channel, struct rh_e
     struct rh_acting *acting = channel->acting;
     if (acting != NULL) {
         acting->since_ms = acting->since_ms == 0 ? core->now_ms : acting->since_ms;
+        acting->is_quiet = false;
         rh_core_mark_dirty(core, channel);
     }
     return 0;
@@ -301,6 +303,9 @@ static void send_append(struct rh_core *core, const struct rh_channel *channel,
     }
     fill_operations(core, channel, member->sent, count, &append->operations);
     member->sent += count;
+    if (channel->commit == channel->op && member->sent == channel->op && member->commit_told == 0) {
+        member->commit_told = append->sent_ms;
+    }
 }
 
 /* Whether the operations after |op| can still be appended at a member that has that much. */
@@ -326,11 +331,12 @@ static void bring_up_to_date(struct rh_core *core, struct rh_channel *channel,
         return;
     }
     bool must_tell = member->in_group && !member->informed && member->told == 0;
-    bool must_ask = !member->confirmed && member->in_group && member->told == 0;
-    while (member->sent < channel->op || must_tell || must_ask) {
+    bool must_say = channel->acting->is_quiet && channel->commit == channel->op &&
+                    !member->is_current && member->commit_told == 0;
+    while (member->sent < channel->op || must_tell || must_say) {
         send_append(core, channel, member, batch_after(channel, member->sent));
         must_tell = false;
-        must_ask = false;
+        must_say = false;
     }
 }
 
@@ -346,9 +352,7 @@ static void flush(struct rh_core *core, struct rh_channel *channel)
     for (uint32_t i = 0; i < acting->count; i++) {
         bring_up_to_date(core, channel, &acting->members[i]);
     }
-    if (channel->role == RH_ROLE_ACTING) {
-        free_if_in_step(core, channel);
-    }
+    free_if_in_step(core, channel);
 }
 
 void rh_core_flush(struct rh_core *core)
@@ -439,6 +443,10 @@ void rh_core_try_commit(struct rh_core *core, struct rh_channel *channel)
         core->stats.channels_stalled -= acting->is_stalled;
         acting->is_stalled = false;
     }
+    for (uint32_t i = 0; acting != NULL && i < acting->count; i++) {
+        acting->members[i].is_current = false;
+        acting->members[i].commit_told = 0;
+    }
     rh_core_trace(core, channel, RH_TRACE_COMMIT, channel->role);
     deliver(core, channel, before);
 }
@@ -464,11 +472,12 @@ void rh_core_member_acked(struct rh_core *core, struct rh_channel *channel,
         member->informed = true;
         member->confirmed = confirmed;
     }
+    if (member->commit_told != 0 && stamp >= member->commit_told) {
+        member->is_current = true;
+    }
     rh_core_try_commit(core, channel);
     rh_core_advance(core, channel);
-    if (channel->role == RH_ROLE_ACTING) {
-        free_if_in_step(core, channel);
-    }
+    free_if_in_step(core, channel);
 }
 
 /* ---- again, when there is no progress ---- */
@@ -499,11 +508,14 @@ static void send_again(struct rh_core *core, struct rh_channel *channel)
         } else {
             member->sent = member->acked;
             member->told = member->informed ? member->told : 0;
+            member->commit_told = member->is_current ? member->commit_told : 0;
+            acting->is_quiet = true;
             rh_core_mark_dirty(core, channel);
         }
     }
     rh_core_try_commit(core, channel);
     rh_core_advance(core, channel);
+    free_if_in_step(core, channel);
 }
 
 static void retry(struct rh_core *core, struct rh_acting *acting)

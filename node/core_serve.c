@@ -112,6 +112,7 @@ static bool number(struct rh_core *core, const struct rh_request_ref *request,
         acknowledge(core, request, channel, seq, false, connections);
         return true;
     }
+    (void)rh_core_acting(core, channel); /* so that it is looked at again */
     struct rh_request_ref numbered = *request;
     numbered.maybe_done = true; /* it cannot be refused any more, only be unknown */
     pending = kept(core, &numbered, channel, pending);

@@ -20,8 +20,8 @@ struct rh_process {
     struct rh_node_ref ref;
     uint32_t groups;        /* that name it, and others that point here */
     uint32_t index;         /* in the present view, or RH_RING_NONE */
-    bool was_member; /* of the view before */
-    bool is_up; /* its link */
+    bool was_member;        /* of the view before */
+    bool is_up;             /* its link */
     uint64_t down_ms;       /* since when it is not */
     bool is_relayed;        /* a third node stands in for the link */
     uint32_t relay;         /* third nodes that have failed */
