@@ -448,6 +448,9 @@ void rh_core_try_commit(struct rh_core *core, struct rh_channel *channel)
         acting->members[i].commit_told = 0;
     }
     rh_core_trace(core, channel, RH_TRACE_COMMIT, channel->role);
+    if (acting != NULL) {
+        rh_core_mark_dirty(core, channel); /* it may be in step now, however this came */
+    }
     deliver(core, channel, before);
 }
 
