@@ -128,10 +128,11 @@ void rh_core_take_message(struct rh_core *core, struct rh_process *from,
         rule->take(core, from, message);
         return;
     }
-    if (!core->options.replication || core->view == NULL) {
+    if (!core->options.replication) {
         return;
     }
-    if (rule->epochs != ANY && rh_epoch_compare(message->epoch, core->view->epoch) > 0) {
+    bool is_early = core->view == NULL || rh_epoch_compare(message->epoch, core->view->epoch) > 0;
+    if (rule->epochs != ANY && is_early) {
         rh_core_hold(core, from, message);
         return;
     }

@@ -89,7 +89,7 @@ static const char *replica_unrest(const struct sim *sim, int owner, int node,
     }
     if (info.suspect || info.incarnation != acting->incarnation ||
         !rh_term_equal(info.term, acting->term) || info.op != acting->op ||
-        info.seq != acting->seq || info.commit > acting->commit) { /* it rides on what follows */
+        info.seq != acting->seq || info.commit != acting->commit) {
         return unrest("n%d has another copy of %.*s than its owner n%d: op %" PRIu64 " and %" PRIu64
                       ", commit %" PRIu64 " and %" PRIu64 "%s",
                       node, size, key, owner, info.op, acting->op, info.commit, acting->commit,
