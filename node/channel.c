@@ -169,14 +169,21 @@ struct rh_resume rh_channel_resume(const struct rh_channel *channel, bool has_af
 }
 
 struct rh_subscription *rh_channel_live_next(const struct rh_channel *channel,
-                                             const struct rh_subscription *subscription)
+                                             const struct rh_subscription *subscription,
+                                             const struct rh_entry *entry)
 {
     if (channel->audience == NULL) {
         return NULL;
     }
     struct rh_list *head = &channel->audience->live;
-    struct rh_list *next = subscription == NULL ? head->next : subscription->link.next;
-    return next == head ? NULL : rh_container_of(next, struct rh_subscription, link);
+    struct rh_list *link = subscription == NULL ? head->next : subscription->link.next;
+    for (; link != head; link = link->next) {
+        struct rh_subscription *next = rh_container_of(link, struct rh_subscription, link);
+        if (next->live_from <= entry->seq) {
+            return next;
+        }
+    }
+    return NULL;
 }
 
 struct rh_bytes rh_channel_key(const struct rh_channel *channel)

@@ -105,6 +105,7 @@ struct rh_subscription {
     bool has_after;
     struct rh_position after; /* as the client asked; for a read, also where it waits */
     uint64_t next_seq;        /* next message to deliver */
+    uint64_t live_from;       /* LIVE: first message that DELIVER_ALL brings it */
     uint64_t deadline_ms;     /* of a waiting read, of HELD, or of catching up */
     uint32_t limit;           /* of a read: messages at most */
     uint32_t wait_ms;         /* of a read */
@@ -421,10 +422,12 @@ uint64_t rh_core_view_since_ms(const struct rh_core *core);
  * Without replication always true. */
 bool rh_core_is_settled(const struct rh_core *core);
 
-/* Walks the live streams of the channel of a DELIVER_ALL: NULL gives the first, the last gives
- * NULL. No step may happen during the walk. */
+/* Walks the live streams of the channel of a DELIVER_ALL that get its |entry|: NULL gives the first,
+ * the last gives NULL. Those that became live later in the same step are passed over. No step may
+ * happen during the walk. */
 struct rh_subscription *rh_channel_live_next(const struct rh_channel *channel,
-                                             const struct rh_subscription *subscription);
+                                             const struct rh_subscription *subscription,
+                                             const struct rh_entry *entry);
 
 /* The key of a channel; valid as long as the channel. */
 struct rh_bytes rh_channel_key(const struct rh_channel *channel);

@@ -128,6 +128,7 @@ static void replay(struct rh_core *core, struct rh_subscription *subscription)
         rh_list_remove(&subscription->link);
         rh_list_push_back(&channel->audience->live, &subscription->link);
         subscription->state = RH_SUBSCRIPTION_LIVE;
+        subscription->live_from = subscription->next_seq;
     }
 }
 

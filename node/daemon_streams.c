@@ -176,8 +176,9 @@ void rh_daemon_stream_deliver(struct rh_daemon *daemon, const struct rh_action *
         return;
     }
     const struct rh_channel *channel = action->deliver.channel;
-    for (struct rh_subscription *at = rh_channel_live_next(channel, NULL); at != NULL;
-         at = rh_channel_live_next(channel, at)) {
+    const struct rh_entry *entry = action->deliver.entry;
+    for (struct rh_subscription *at = rh_channel_live_next(channel, NULL, entry); at != NULL;
+         at = rh_channel_live_next(channel, at, entry)) {
         send_frame(daemon, rh_daemon_client_of(at), frame);
     }
     rh_shared_give(frame);

@@ -243,8 +243,9 @@ static void on_entry(struct run *run, struct client *client, const struct rh_act
 
 static void on_deliver_all(struct run *run, const struct rh_action *action)
 {
-    for (struct rh_subscription *at = rh_channel_live_next(action->deliver.channel, NULL);
-         at != NULL; at = rh_channel_live_next(action->deliver.channel, at)) {
+    const struct rh_channel *channel = action->deliver.channel;
+    for (struct rh_subscription *at = rh_channel_live_next(channel, NULL, action->deliver.entry);
+         at != NULL; at = rh_channel_live_next(channel, at, action->deliver.entry)) {
         on_entry(run, client_of(at), action);
     }
 }

@@ -122,8 +122,9 @@ static void trace_deliver(struct world *world, const char *id, const struct rh_a
         line(world, " s%u\n", sub_number(world, action->deliver.subscription));
         return;
     }
-    for (struct rh_subscription *at = rh_channel_live_next(action->deliver.channel, NULL);
-         at != NULL; at = rh_channel_live_next(action->deliver.channel, at)) {
+    const struct rh_channel *channel = action->deliver.channel;
+    for (struct rh_subscription *at = rh_channel_live_next(channel, NULL, action->deliver.entry);
+         at != NULL; at = rh_channel_live_next(channel, at, action->deliver.entry)) {
         line(world, " s%u", sub_number(world, at));
     }
     line(world, "\n");

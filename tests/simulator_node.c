@@ -331,8 +331,8 @@ static void on_deliver(struct sim *sim, struct sim_node *node, const struct rh_a
         return;
     }
     const struct rh_channel *channel = action->deliver.channel;
-    for (struct rh_subscription *at = rh_channel_live_next(channel, NULL); at != NULL;
-         at = rh_channel_live_next(channel, at)) {
+    for (struct rh_subscription *at = rh_channel_live_next(channel, NULL, entry); at != NULL;
+         at = rh_channel_live_next(channel, at, entry)) {
         struct sim_connection *connection = connection_of(at);
         check_served(sim, node, connection->key, action->deliver.incarnation, entry, "a message");
         send_message(sim, node, connection, action);
