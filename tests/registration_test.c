@@ -80,6 +80,104 @@ static void a_shared_config_survives_the_way_there_and_back(void **state RH_UNUS
     assert_encodes(rh_shared_config_encode(&config, NULL), config_text);
 }
 
+static const char record_text[] =
+    "{\"format\":1,\"generation\":3,\"vnodes\":512,\"replicas\":2,"
+    "\"seed\":\"ffffffffffffffff\",\"session_timeout_ms\":4000,"
+    "\"last\":{\"generation\":2,\"pzxid\":4294967296,\"members\":["
+    "{\"id\":\"n1\",\"instance\":\"0123456789abcdef\",\"origin\":\"n1.0000000003\","
+    "\"peer\":\"h:7201\"},"
+    "{\"id\":\"n2\",\"instance\":\"00000000000000ff\",\"origin\":\"n2.0000000001\","
+    "\"peer\":\"[::1]:7202\"}]},"
+    "\"forgotten\":[\"0000000000000001\",\"0000000000000000\"]}";
+
+static void a_record_survives_the_way_there_and_back(void **state RH_UNUSED)
+{
+    struct rh_shared_config config = {0};
+    struct rh_record record = {0};
+    assert_int_equal(rh_shared_config_decode(rh_bytes_text(record_text), &config, &record, NULL),
+                     0);
+    assert_int_equal(config.session_timeout_ms, 4000);
+    assert_true(record.last.generation == 2 && record.last.pzxid == INT64_C(1) << 32);
+    assert_int_equal(record.members_count, 2);
+    assert_string_equal(record.members[1].id, "n2");
+    assert_string_equal(record.members[1].peer, "[::1]:7202");
+    assert_string_equal(record.members[0].origin, "n1.0000000003");
+    assert_int_equal(rh_record_find(&record, 255), 1);
+    assert_int_equal(rh_record_find(&record, 256), 2);
+    assert_true(rh_record_forgets(&record, 1));
+    assert_true(rh_record_forgets(&record, RH_FORGOTTEN_UNKNOWN));
+    assert_false(rh_record_forgets(&record, 255));
+    assert_encodes(rh_shared_config_encode(&config, &record), record_text);
+    rh_record_finish(&record);
+    assert_int_equal(record.members_count, 0);
+    /* Who has no use for it is given none; and none is not the same as one of nobody. */
+    assert_int_equal(rh_shared_config_decode(rh_bytes_text(record_text), &config, NULL, NULL), 0);
+    record.last = (struct rh_epoch){.generation = 3, .pzxid = 7};
+    char *text = rh_shared_config_encode(&config, &record);
+    assert_non_null(text);
+    assert_non_null(strstr(text, "\"last\":{\"generation\":3,\"pzxid\":7,\"members\":[]}"));
+    assert_null(strstr(text, "forgotten"));
+    free(text);
+}
+
+/* ZooKeeper takes little more than a megabyte. */
+static void the_record_of_1024_nodes_with_the_longest_names_fits(void **state RH_UNUSED)
+{
+    static struct rh_record_member members[1024];
+    for (size_t i = 0; i < 1024; i++) {
+        struct rh_record_member *member = &members[i];
+        memset(member->id, 'x', sizeof(member->id) - 1);
+        member->id[0] = (char)('a' + i / 64);
+        member->id[1] = (char)('0' + i % 64 / 8);
+        member->id[2] = (char)('0' + i % 8);
+        member->instance = UINT64_MAX - i;
+        (void)snprintf(member->origin, sizeof(member->origin), "%.64s.%010u", member->id,
+                       (unsigned)i);
+        memset(member->peer, 'h', sizeof(member->peer) - 1);
+        memcpy(member->peer + sizeof(member->peer) - 7, ":65535", 7);
+    }
+    uint64_t forgotten[1024];
+    for (size_t i = 0; i < 1024; i++) {
+        forgotten[i] = i;
+    }
+    const struct rh_shared_config config = {
+        .format = RH_CONFIG_FORMAT, .generation = INT64_MAX, .vnodes = 1, .replicas = 1};
+    struct rh_record record = {.last = {.generation = INT64_MAX, .pzxid = INT64_MAX},
+                               .members = members,
+                               .members_count = 1024,
+                               .forgotten = forgotten,
+                               .forgotten_count = 1024};
+    char *text = rh_shared_config_encode(&config, &record);
+    assert_non_null(text);
+    assert_in_range(strlen(text), 400000, 600000);
+    struct rh_shared_config back;
+    struct rh_record record_back;
+    assert_int_equal(rh_shared_config_decode(rh_bytes_text(text), &back, &record_back, NULL), 0);
+    assert_encodes(rh_shared_config_encode(&back, &record_back), text);
+    rh_record_finish(&record_back);
+    free(text);
+}
+
+static void an_origin_is_told_if_there_is_one(void **state RH_UNUSED)
+{
+    struct rh_registration registration = n1;
+    (void)snprintf(registration.origin, sizeof(registration.origin), "n1.0000000007");
+    char *text = rh_registration_encode(&registration);
+    assert_non_null(text);
+    assert_non_null(strstr(text, ",\"origin\":\"n1.0000000007\"}"));
+    struct rh_registration back = {0};
+    assert_int_equal(rh_registration_decode(rh_bytes_text(text), &back, NULL), 0);
+    assert_string_equal(back.origin, "n1.0000000007");
+    free(text);
+    assert_true(rh_registration_name_valid("n1.0000000007", "n1"));
+    assert_true(rh_registration_name_valid("n1.0000000007", NULL));
+    assert_false(rh_registration_name_valid("n1.0000000007", "n"));
+    assert_false(rh_registration_name_valid("n1.000000007", "n1"));
+    assert_false(rh_registration_name_valid("n1.00000000x7", "n1"));
+    assert_false(rh_registration_name_valid(".0000000007", NULL));
+    assert_false(rh_registration_name_valid("n1", "n1"));
+}
+
 static void a_request_survives_the_way_there_and_back(void **state RH_UNUSED)
 {
     struct rh_request request = {0};
@@ -213,6 +311,9 @@ static void a_malformed_registration_is_refused_and_the_field_named(void **state
         {"localhost:7301", "localhost", "admin: \"localhost\" is not host:port"},
         {"\"0.1.0\"", "[]", "version: not a string"},
         {"\"0.1.0\"", "\"0123456789012345678901234567890123\"", "version: longer than 32 bytes"},
+        {"\"0.1.0\"", "\"\",\"origin\":7", "origin: not a string"},
+        {"\"0.1.0\"", "\"\",\"origin\":\"n2.0000000001\"",
+         "origin: \"n2.0000000001\" is not a registration of n1"},
         {"\"zone\"", "\"id\"", "not JSON: duplicate object key"},
         {"}", "} x", "not JSON: "},
         {"}", "", "not JSON: "},
@@ -239,6 +340,40 @@ static void a_malformed_config_is_refused_and_the_field_named(void **state RH_UN
         {"\"ffffffffffffffff\"", "\"0\"", "seed: \"0\" is not 16 hex digits"},
     };
     CHECK_EDITS(decode_config, config_text, edits);
+}
+
+static int decode_record(struct rh_bytes data, struct rh_reason *reason)
+{
+    struct rh_shared_config config;
+    struct rh_record record = {.members_count = 77};
+    int rv = rh_shared_config_decode(data, &config, &record, reason);
+    assert_true(rv == 0 || record.members_count == 77);
+    return rv;
+}
+
+static void a_malformed_record_is_refused_and_the_field_named(void **state RH_UNUSED)
+{
+    static const struct edit edits[] = {
+        {"4000", "0", "session_timeout_ms: 0 is not within 1 to"},
+        {"4000", "4294967296", "session_timeout_ms: 4294967296 is not within"},
+        {"4000", "\"4s\"", "session_timeout_ms: not an integer"},
+        {"\"last\":{", "\"last\":1,\"x\":{", "last: not an object"},
+        {"\"generation\":2,", "", "last.generation: missing"},
+        {"\"generation\":2,", "\"generation\":0,", "last.generation: 0 is not within"},
+        {"\"generation\":2,", "\"generation\":4,", "last.generation: 4 is not within 1 to 3"},
+        {"4294967296", "-1", "last.pzxid: -1 is not within"},
+        {"\"members\":[", "\"members\":1,\"x\":[", "members: not an array"},
+        {"{\"id\":\"n1\"", "7,{\"id\":\"n1\"", "last.members[0].not an object"},
+        {"\"id\":\"n2\"", "\"id\":\"n 2\"", "last.members[1].id: \"n 2\" is not a node id"},
+        {"00000000000000ff", "0000000000000000", "last.members[1].instance: is 0"},
+        {"n2.0000000001", "n1.0000000001", "last.members[1].origin: \"n1.0000000001\" is not a "},
+        {"\"origin\":\"n1.0000000003\",", "", "last.members[0].origin: missing"},
+        {"h:7201", "h", "last.members[0].peer: \"h\" is not host:port"},
+        {"\"forgotten\":[", "\"forgotten\":1,\"x\":[", "forgotten: not an array"},
+        {"\"0000000000000001\"", "1", "forgotten[0]: not 16 hex digits"},
+        {"\"0000000000000001\"", "\"1\"", "forgotten[0]: not 16 hex digits"},
+    };
+    CHECK_EDITS(decode_record, record_text, edits);
 }
 
 static void a_malformed_request_is_refused_and_the_field_named(void **state RH_UNUSED)
@@ -378,6 +513,10 @@ int main(void)
         RH_TEST(unknown_fields_are_ignored_and_optional_ones_may_be_missing),
         RH_TEST(a_malformed_registration_is_refused_and_the_field_named),
         RH_TEST(a_malformed_config_is_refused_and_the_field_named),
+        RH_TEST(a_record_survives_the_way_there_and_back),
+        RH_TEST(the_record_of_1024_nodes_with_the_longest_names_fits),
+        RH_TEST(an_origin_is_told_if_there_is_one),
+        RH_TEST(a_malformed_record_is_refused_and_the_field_named),
         RH_TEST(a_malformed_request_is_refused_and_the_field_named),
         RH_TEST(what_is_no_object_is_refused),
         RH_TEST(every_beginning_of_a_text_is_refused),
