@@ -14,7 +14,8 @@
 #include <string.h>
 
 #define FAULTS_MAX   24
-#define FORGOTTEN_MS 1500U /* after its death; the session would take more than 4 s */
+#define RECOVER_MS   12000U /* an operator takes her time */
+#define FORGOTTEN_MS 1500U  /* after its death; the session would take more than 4 s */
 
 /* Name, how long it lasts at least and at most. */
 #define FAULT_MAP(X)                                                                         \
@@ -135,6 +136,7 @@ struct sim_faults {
     size_t count;
     int server_down[SIM_SERVERS];
     int outages;
+    uint64_t healed_ms; /* 0: not yet */
     int zookeeper_cut[SIM_NODES_MAX];
 };
 
@@ -453,8 +455,74 @@ uint64_t sim_faults_begin(struct sim *sim)
     return end_ms + 1;
 }
 
+/* Whether a process of that instance runs. */
+static bool runs(const struct sim *sim, uint64_t instance)
+{
+    for (int i = 0; i < sim->nodes_count; i++) {
+        if (sim->nodes[i]->running && sim->nodes[i]->instance == instance) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void forget(struct rh_record *record, uint64_t instance)
+{
+    uint64_t *forgotten =
+        realloc(record->forgotten, (record->forgotten_count + 1) * sizeof(*forgotten));
+    if (forgotten == NULL) {
+        abort();
+    }
+    record->forgotten = forgotten;
+    if (!rh_record_forgets(record, instance)) {
+        record->forgotten[record->forgotten_count++] = instance;
+    }
+}
+
+static void forget_awaited(const struct sim *sim, const struct sim_node *node,
+                           struct rh_record *record)
+{
+    size_t count = 0;
+    const struct rh_membership_awaited *awaited = rh_membership_awaited(node->machine, &count);
+    for (size_t i = 0; i < count; i++) {
+        if (!runs(sim, awaited[i].node.instance)) {
+            forget(record, awaited[i].node.instance);
+        }
+    }
+}
+
+void sim_faults_recover(struct sim *sim)
+{
+    struct rh_shared_config config;
+    struct rh_record record = {0};
+    struct rh_reason reason;
+    const char *data = sim_zookeeper_get(sim, "/config");
+    if (!sim->replicated || sim->faults->healed_ms == 0 || data == NULL ||
+        sim->now_ms < sim->faults->healed_ms + RECOVER_MS ||
+        rh_shared_config_decode(rh_bytes_text(data), &config, &record, &reason) != 0) {
+        return;
+    }
+    size_t before = record.forgotten_count;
+    for (int i = 0; i < sim->nodes_count; i++) {
+        if (sim->nodes[i]->running) {
+            forget_awaited(sim, sim->nodes[i], &record);
+        }
+    }
+    if (record.last.generation == 0 && config.generation > 1) {
+        forget(&record, RH_FORGOTTEN_UNKNOWN);
+    }
+    if (record.forgotten_count != before) {
+        char *text = rh_shared_config_encode(&config, &record);
+        sim_trace(sim, "the operator recovers: %s", text);
+        (void)sim_zookeeper_put(sim, "/config", text);
+        free(text);
+    }
+    rh_record_finish(&record);
+}
+
 void sim_faults_heal(struct sim *sim)
 {
+    sim->faults->healed_ms = sim->now_ms;
     for (int i = 0; i < sim->nodes_count; i++) {
         if (!sim->nodes[i]->running && (i == 0 || sim_chance(sim, 500))) {
             sim_node_start(sim, i);

@@ -32,6 +32,10 @@ bool sim_faults_is_calm(const struct sim *sim);
 /* Whether one fault is over, and its consequences too, before the next begins. */
 bool sim_faults_are_apart(const struct sim *sim);
 
+/* The operator gives up members of the recorded view that do not run any more and whom the others
+ * wait for, some seconds after all is well: `ringhop recover`. */
+void sim_faults_recover(struct sim *sim);
+
 const char *sim_faults_profile(const struct sim *sim);
 size_t sim_faults_count(const struct sim *sim);
 

@@ -2,11 +2,14 @@
 #include "tests/simulator_rest.h"
 
 #include "node/core_inspect.h"
+#include "tests/simulator_describe.h"
 #include "tests/simulator_node.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
 #include <string.h>
+
+#define COPIES_SHOWN 10
 
 static char said[200];
 
@@ -180,6 +183,19 @@ static const char *node_unrest(const struct sim *sim, const struct sim_node *nod
     return what;
 }
 
+static void trace_copies(struct sim *sim, const struct sim_node *node)
+{
+    struct rh_copy_info info;
+    unsigned count = 0;
+    for (void *at = rh_core_copy_next(node->core, NULL, &info); at != NULL && count < COPIES_SHOWN;
+         at = rh_core_copy_next(node->core, at, &info)) {
+        char text[SIM_TEXT_SIZE];
+        sim_describe_copy(&info, text);
+        sim_trace(sim, "    %.*s %s", (int)info.key.size, (const char *)info.key.data, text);
+        count++;
+    }
+}
+
 void sim_rest_trace(struct sim *sim)
 {
     for (int i = 0; i < sim->nodes_count; i++) {
@@ -196,6 +212,7 @@ void sim_rest_trace(struct sim *sim)
                   inside.recorded ? " recorded" : "", inside.sweeping ? " walking" : "",
                   inside.held_bytes, inside.reports, inside.busy, inside.moves, inside.claims,
                   inside.syncs_out, inside.syncs_in);
+        trace_copies(sim, node);
     }
 }
 

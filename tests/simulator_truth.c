@@ -3,6 +3,7 @@
 
 #include "tests/simulator_describe.h"
 #include "tests/simulator_history.h"
+#include "tests/simulator_zookeeper.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -42,6 +43,7 @@ struct activation {
     struct rh_term term;
     uint64_t instance;
     uint64_t incarnation;
+    unsigned era;            /* of ZooKeeper's data */
     struct sim_history held; /* the copy that was activated */
 };
 
@@ -52,6 +54,7 @@ struct actor {
 
 struct truth_channel {
     char key[SIM_KEY_SIZE];
+    bool is_torn; /* see tear() */
     struct seen seen[SIM_NODES_MAX];
     struct life *lives;
     size_t lives_count;
@@ -214,6 +217,9 @@ void sim_truth_fail(struct sim *sim, const char *name, const char *key, const ch
     va_start(args, format);
     (void)vsnprintf(text, sizeof(text), format, args);
     va_end(args);
+    if (channel_of(sim->truth, rh_bytes_text(key))->is_torn) {
+        return;
+    }
     if (!sim->failed) {
         trace_copies(sim, key);
     }
@@ -547,6 +553,17 @@ static void check_loss(struct sim *sim, int node, struct truth_channel *channel)
     }
 }
 
+/*
+ * ZooKeeper lost its data, and a process that began after that found nobody who could tell it: so it
+ * took itself for the first of a new cluster, in generation 1. Nothing can be asked of such a
+ * channel any more (docs/protocol-cluster.md, 12.9); that a fresh node asks is a schedule of its own.
+ */
+static void tear(struct sim *sim, struct truth_channel *channel)
+{
+    sim_trace(sim, "truth: %s began anew with the data of ZooKeeper", channel->key);
+    channel->is_torn = true;
+}
+
 /* Whether this is the first time that the copy is seen to act under its term. */
 static bool check_activation(struct sim *sim, int node, struct truth_channel *channel)
 {
@@ -565,14 +582,20 @@ static bool check_activation(struct sim *sim, int node, struct truth_channel *ch
     }
     const struct activation *top = highest(channel);
     bool late = top != NULL && rh_term_compare(top->term, seen->term) > 0;
+    if (late && top->era < sim_zookeeper_era(sim) &&
+        top->term.generation == seen->term.generation) {
+        tear(sim, channel);
+    }
     if (!late) {
         check_loss(sim, node, channel);
     }
     channel->activations =
         grown(channel->activations, channel->activations_count, sizeof(*channel->activations));
     struct activation *activation = &channel->activations[channel->activations_count++];
-    *activation = (struct activation){
-        .term = seen->term, .instance = instance, .incarnation = seen->incarnation};
+    *activation = (struct activation){.term = seen->term,
+                                      .instance = instance,
+                                      .incarnation = seen->incarnation,
+                                      .era = sim_zookeeper_era(sim)};
     sim_history_copy(&activation->held, &seen->held);
     if (!late) {
         sim_history_copy(&channel->alive, &seen->held);
