@@ -231,6 +231,9 @@ void rh_core_moves_pump(struct rh_core *core)
     if (started == PUMP_MAX || (looks == LOOKS_MAX && left > 0)) {
         core->moves_ms = started > 0 ? core->now_ms : core->now_ms + 20;
     }
+    if (!rh_list_empty(&core->moves) && core->moves_ms > core->now_ms + RH_RETRY_MS) {
+        core->moves_ms = core->now_ms + RH_RETRY_MS; /* a pause after a failure ends by itself */
+    }
 }
 
 void rh_core_moves_recorded(struct rh_core *core)

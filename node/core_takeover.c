@@ -445,7 +445,7 @@ static uint64_t look(struct rh_core *core, struct rh_channel *channel)
         return core->pace_us / 1000 + 1;
     }
     if (!channel->urgent && !has_credit(core, channel)) {
-        return LOOK_NEVER;
+        return core->now_ms + RH_RETRY_MS; /* a pause after a failure ends by itself */
     }
     if (!channel->urgent) {
         rh_core_pace_take(core);
