@@ -103,6 +103,7 @@ struct rh_subscription {
     enum rh_subscription_state state;
     bool is_read; /* one waiting read; otherwise a stream */
     bool has_after;
+    bool after_is_ours;       /* of a waiting read: the client gave none, it waits from there */
     struct rh_position after; /* as the client asked; for a read, also where it waits */
     uint64_t next_seq;        /* next message to deliver */
     uint64_t live_from;       /* LIVE: first message that DELIVER_ALL brings it */

@@ -20,6 +20,7 @@
 
 #define PUMP_MAX      256U /* channels that have their turn in one step */
 #define LOOKS_MAX     1024U
+#define LOOK_MS       200U /* at channels that could not begin */
 #define LEAVE_MS      500U
 #define PACE_BURST_US 50000U
 
@@ -204,7 +205,7 @@ void rh_core_moves_pump(struct rh_core *core)
     unsigned started = 0;
     unsigned looks = 0;
     uint32_t left = core->stats.moves_waiting;
-    core->moves_ms = UINT64_MAX; /* until credit comes, or the record */
+    core->moves_ms = core->now_ms + LOOK_MS; /* or when credit comes, or the record */
     for (; left > 0 && looks < LOOKS_MAX && started < PUMP_MAX; left--, looks++) {
         struct rh_list *link = rh_list_first(&core->moves);
         if (link == NULL) {

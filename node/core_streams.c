@@ -220,17 +220,24 @@ static bool read_has_answer(const struct rh_subscription *subscription,
     return !resume.recovered || resume.next_seq <= rh_channel_commit_seq(channel);
 }
 
+/* A read without a position waits from the channel's present end. */
+static void anchor(struct rh_subscription *subscription, const struct rh_channel *channel)
+{
+    subscription->after = (struct rh_position){0};
+    if (exists(channel)) {
+        subscription->after = (struct rh_position){.incarnation = channel->incarnation,
+                                                   .seq = rh_channel_commit_seq(channel)};
+    }
+}
+
 static void wait_for_message(struct rh_core *core, struct rh_subscription *subscription,
                              struct rh_channel *channel)
 {
     /* Without a position a read waits for what comes after now, also while it waits. */
     if (!subscription->has_after) {
         subscription->has_after = true;
-        subscription->after = (struct rh_position){0};
-        if (exists(channel)) {
-            subscription->after = (struct rh_position){.incarnation = channel->incarnation,
-                                                       .seq = rh_channel_commit_seq(channel)};
-        }
+        subscription->after_is_ours = true;
+        anchor(subscription, channel);
     }
     subscription->deadline_ms = core->now_ms + subscription->wait_ms;
     if (core->stats.reads_waiting == 0) {
@@ -369,6 +376,7 @@ static void start(struct rh_core *core, const struct rh_event *event, bool is_re
     assert(subscription->state == RH_SUBSCRIPTION_FREE);
     subscription->is_read = is_read;
     subscription->has_after = event->subscribe.has_after;
+    subscription->after_is_ours = false;
     subscription->after = event->subscribe.after;
     subscription->hop = event->subscribe.hop;
     subscription->limit = event->subscribe.limit;
@@ -541,6 +549,17 @@ static void catch_up_streams(struct rh_core *core, struct rh_channel *channel)
     }
 }
 
+/* Reads that gave no position cannot have missed anything. */
+static void anchor_again(struct rh_channel *channel)
+{
+    rh_list_each (&channel->audience->waiting, link) {
+        struct rh_subscription *waiting = rh_container_of(link, struct rh_subscription, link);
+        if (waiting->after_is_ours && waiting->after.incarnation != 0) {
+            anchor(waiting, channel);
+        }
+    }
+}
+
 void rh_core_streams_wake(struct rh_core *core, struct rh_channel *channel)
 {
     if (channel->audience == NULL) {
@@ -548,6 +567,7 @@ void rh_core_streams_wake(struct rh_core *core, struct rh_channel *channel)
     }
     if (channel->audience->incarnation != channel->incarnation) {
         move_streams(core, channel, core->self);
+        anchor_again(channel);
     } else {
         catch_up_streams(core, channel);
     }
@@ -583,6 +603,18 @@ void rh_core_streams_retry(struct rh_core *core)
     }
 }
 
+/* Nothing came in time, and what this node holds is not to be shown now: the client is where it
+ * was. */
+static void answer_nothing(struct rh_core *core, struct rh_subscription *subscription)
+{
+    struct rh_action *action = rh_core_act(core, RH_ACTION_READ_DONE);
+    action->read.subscription = subscription;
+    action->read.incarnation = subscription->after.incarnation;
+    action->read.position = subscription->after;
+    action->read.recovered = true;
+    release(core, subscription);
+}
+
 static void expire_reads(struct rh_core *core)
 {
     uint64_t now_slot = core->now_ms / RH_READ_SLOT_MS;
@@ -597,7 +629,11 @@ static void expire_reads(struct rh_core *core)
             if (waiting->deadline_ms > core->now_ms) {
                 continue;
             }
-            answer_read(core, waiting, waiting->channel);
+            if (exists(waiting->channel) && !is_served(core, waiting->channel)) {
+                answer_nothing(core, waiting);
+            } else {
+                answer_read(core, waiting, waiting->channel);
+            }
         }
     }
 }

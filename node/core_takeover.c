@@ -14,6 +14,8 @@
 #define MISSES_MAX 64U  /* of those at the front that cannot have it yet */
 #define FETCH_MS   500U /* without progress a Fetch is sent again */
 
+#define LOOK_MS 200U /* at channels for which nothing tells when they can have their turn */
+
 /* Looks that a channel is worth: */
 #define LOOK_NEVER UINT64_MAX /* something will happen to it before */
 #define LOOK_DONE  0U         /* it is out of the queue */
@@ -518,7 +520,7 @@ void rh_core_claims_pump(struct rh_core *core)
     }
     unsigned turns = 0;
     unsigned misses = 0;
-    core->claims_ms = LOOK_NEVER;
+    core->claims_ms = core->now_ms + LOOK_MS;
     for (uint32_t left = core->stats.claims_waiting;
          left > 0 && turns < PUMP_MAX && misses < MISSES_MAX; left--) {
         struct rh_list *link = rh_list_first(&core->claims);
