@@ -271,6 +271,28 @@ static void set_terms(struct rh_channel *channel, const struct rh_terms *terms)
     }
 }
 
+static void push_term(struct rh_channel *channel, uint64_t first_op, struct rh_term term)
+{
+    if (rh_terms_push(&channel->terms, first_op, term) != 0) {
+        abort();
+    }
+}
+
+/* The copy keeps what it had up to |op|, and the terms of it: the sender may have trimmed more, and
+ * does not know those any longer. */
+static void go_on_with_terms(struct rh_channel *channel, const struct rh_terms *terms, uint64_t op)
+{
+    if (channel->terms == NULL) {
+        push_term(channel, 1, channel->term);
+    }
+    rh_terms_cut(&channel->terms, op);
+    for (uint32_t i = 0; terms != NULL && i < terms->count; i++) {
+        if (terms->items[i].first_op > op) {
+            push_term(channel, terms->items[i].first_op, terms->items[i].term);
+        }
+    }
+}
+
 /* S3, S5. A copy of the same life and term is never made shorter; anything else is replaced from
  * where the sync begins. */
 static void replace_content(struct rh_core *core, struct rh_channel *channel,
@@ -304,7 +326,11 @@ static void replace_content(struct rh_core *core, struct rh_channel *channel,
     if (channel->commit > channel->op) {
         channel->commit = channel->op;
     }
-    set_terms(channel, incoming->terms);
+    if (incoming->from_op == 0) {
+        set_terms(channel, incoming->terms);
+    } else {
+        go_on_with_terms(channel, incoming->terms, above);
+    }
     assert(channel->op == incoming->op);
 }
 

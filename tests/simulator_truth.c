@@ -660,12 +660,8 @@ static void take_group(struct seen *seen, const struct rh_copy_info *info)
     seen->group_count = info->group_count;
 }
 
-/* The channel has come to its end in order: nothing of it has to be found again. */
-static void note_gone(struct truth_channel *channel, struct seen *seen)
+static void note_gone(struct seen *seen)
 {
-    if (seen->there && seen->role == RH_ROLE_CLOSING) {
-        sim_history_cut(&channel->alive, 0);
-    }
     seen->there = false;
     seen->op = 0;
     sim_history_cut(&seen->held, 0);
@@ -677,7 +673,7 @@ static void look(struct sim *sim, int node, struct truth_channel *channel,
     struct seen *seen = &channel->seen[node];
     seen->visit = sim->truth->visits;
     if (!rh_role_holds_copy(info->role)) {
-        note_gone(channel, seen);
+        note_gone(seen);
         return;
     }
     if (is_as_seen(seen, info)) {
@@ -716,6 +712,19 @@ static void look(struct sim *sim, int node, struct truth_channel *channel,
     }
 }
 
+/* Channels that have come to their end in order: nothing of them has to be found again. */
+static void note_ends(struct sim *sim, int node)
+{
+    const struct rh_actions *actions = &sim->nodes[node]->core_actions;
+    for (size_t i = 0; i < actions->count; i++) {
+        const struct rh_core_trace *trace = &actions->items[i].trace;
+        if (actions->items[i].kind == RH_ACTION_TRACE && trace->kind == RH_TRACE_ROLE &&
+            trace->from == RH_ROLE_CLOSING && !rh_role_holds_copy(trace->to)) {
+            sim_history_cut(&channel_of(sim->truth, trace->key)->alive, 0);
+        }
+    }
+}
+
 /* I14: what is bounded. */
 static void check_bounds(struct sim *sim, int node)
 {
@@ -735,6 +744,7 @@ void sim_truth_stepped(struct sim *sim, int node, const struct rh_event *event)
     if (event->kind == RH_EVENT_LOST) {
         sim_truth_lost(sim, sim->nodes[node]->instance);
     }
+    note_ends(sim, node);
     struct rh_copy_info info;
     for (void *at = rh_core_copy_next(core, NULL, &info); at != NULL;
          at = rh_core_copy_next(core, at, &info)) {
@@ -743,7 +753,7 @@ void sim_truth_stepped(struct sim *sim, int node, const struct rh_event *event)
     for (size_t i = 0; i < truth->channels_count; i++) {
         struct seen *seen = &truth->channels[i]->seen[node];
         if (seen->there && seen->visit != truth->visits) {
-            note_gone(truth->channels[i], seen);
+            note_gone(seen);
         }
     }
     check_bounds(sim, node);
