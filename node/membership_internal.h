@@ -322,8 +322,11 @@ void proof_begin(struct rh_membership *membership);
 void proof_end(struct rh_membership *membership);
 
 /* membership_newcomer.c */
-/* Nothing may be written or registered before the peers have been asked. Asks them. */
+/* No config may be written before the peers have been asked. Asks them. */
 bool newcomer_waits(struct rh_membership *membership);
+/* It looks like the first start of a cluster: the peers have to be asked before that is believed.
+ * Asks them. */
+bool newcomer_doubts(struct rh_membership *membership);
 uint64_t newcomer_deadline_ms(const struct rh_membership *membership);
 void newcomer_on_shown(struct rh_membership *membership, struct rh_epoch epoch);
 void newcomer_on_asked(struct rh_membership *membership);

@@ -9,18 +9,21 @@
 
 #include "node/membership_internal.h"
 
-/* Has the right to be asked once more. */
+/* Every registration ever made still stands, as far as this ZooKeeper knows. */
+static bool nothing_was_lost(const struct rh_membership *membership)
+{
+    return membership->generation == 1 && membership->snapshot.deletions == 0;
+}
+
 static bool is_again_due(const struct rh_membership *membership)
 {
     return membership->peers == PEERS_ASKED && membership->peers_know &&
            membership->config_missing && membership->now_ms >= membership->peers_ms;
 }
 
-bool newcomer_waits(struct rh_membership *membership)
+/* Asks, unless that was done; false: the answers are in. */
+static bool is_asking(struct rh_membership *membership)
 {
-    if (!membership->ask_peers || membership->view != NULL) {
-        return false;
-    }
     if (membership->peers == PEERS_BEING_ASKED && membership->now_ms >= membership->peers_ms) {
         newcomer_on_asked(membership);
     }
@@ -30,9 +33,22 @@ bool newcomer_waits(struct rh_membership *membership)
         membership->peers_ms = membership->now_ms + ASK_TIMEOUT_MS;
         (void)membership_act(membership, RH_MEMBERSHIP_ASK_PEERS);
     }
+    return membership->peers == PEERS_BEING_ASKED;
+}
+
+bool newcomer_waits(struct rh_membership *membership)
+{
+    if (!membership->ask_peers || membership->view != NULL || !membership->config_missing) {
+        return false;
+    }
     /* Whoever knows of a cluster will write the config. */
-    return membership->peers == PEERS_BEING_ASKED ||
-           (membership->config_missing && membership->peers_know);
+    return is_asking(membership) || membership->peers_know;
+}
+
+bool newcomer_doubts(struct rh_membership *membership)
+{
+    return membership->ask_peers && membership->view == NULL && nothing_was_lost(membership) &&
+           is_asking(membership);
 }
 
 uint64_t newcomer_deadline_ms(const struct rh_membership *membership)
@@ -77,11 +93,9 @@ static bool knows_stranger(const struct rh_membership *membership)
     return false;
 }
 
-/* Every registration ever made still stands: nothing was lost. */
 static bool is_first_start(const struct rh_membership *membership)
 {
-    return membership->generation == 1 && membership->snapshot.deletions == 0 &&
-           !knows_stranger(membership);
+    return nothing_was_lost(membership) && !knows_stranger(membership);
 }
 
 void newcomer_on_adopted(struct rh_membership *membership)

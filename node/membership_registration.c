@@ -466,7 +466,7 @@ bool registration_operate(struct rh_membership *membership)
         return false;
     }
     if (membership->registration.state == RH_MEMBERSHIP_OUTSIDE) {
-        return !membership->leaving && start_register(membership);
+        return !membership->leaving && !newcomer_doubts(membership) && start_register(membership);
     }
     if (membership->registration.state != RH_MEMBERSHIP_REGISTERED) {
         return false;
