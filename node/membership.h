@@ -296,7 +296,7 @@ bool rh_membership_holds_without(const struct rh_membership *membership,
  */
 struct rh_membership_awaited {
     struct rh_node_ref node;
-    const char *address; /* where peers connect */
+    char address[RH_ADDRESS_SIZE]; /* where peers connect */
 };
 
 const struct rh_membership_awaited *rh_membership_awaited(const struct rh_membership *membership,

@@ -147,9 +147,9 @@ static size_t list_awaited(const struct rh_membership *membership,
             continue;
         }
         if (list != NULL) {
-            list[count] = (struct rh_membership_awaited){.node = {.instance = member->instance},
-                                                         .address = member->peer};
+            list[count].node.instance = member->instance;
             memcpy(list[count].node.id, member->id, sizeof(list[count].node.id));
+            memcpy(list[count].address, member->peer, sizeof(list[count].address));
         }
         count++;
     }
@@ -203,6 +203,17 @@ static void note_awaited(struct rh_membership *membership)
                     membership->view->epoch.pzxid, names);
 }
 
+static bool is_awaited_the_same(const struct rh_membership *membership,
+                                const struct rh_membership_awaited *list, size_t count)
+{
+    bool same = count == membership->awaited_count;
+    for (size_t i = 0; i < count && same; i++) {
+        same = rh_node_ref_equal(&list[i].node, &membership->awaited[i].node) &&
+               strcmp(list[i].address, membership->awaited[i].address) == 0;
+    }
+    return same;
+}
+
 /* Makes `awaited` what it has to be. Who is listed stays so when another view is adopted meanwhile,
  * so that a link to it goes on. */
 static void settle_awaited(struct rh_membership *membership)
@@ -215,20 +226,19 @@ static void settle_awaited(struct rh_membership *membership)
     }
     struct rh_membership_awaited *list = calloc(count + 1, sizeof(*list));
     if (list == NULL) {
-        count = 0; /* listed after the next event: they point into a record that may be gone */
-    } else if (count > 0) {
+        return; /* after the next event; who may be recorded does not depend on it */
+    }
+    if (count > 0) {
         (void)list_awaited(membership, list);
     }
-    bool same = count == membership->awaited_count;
-    for (size_t i = 0; i < count && same; i++) {
-        same = rh_node_ref_equal(&list[i].node, &membership->awaited[i].node);
+    if (is_awaited_the_same(membership, list, count)) {
+        free(list);
+        return;
     }
     free(membership->awaited);
     membership->awaited = list;
     membership->awaited_count = count;
-    if (!same) {
-        (void)membership_act(membership, RH_MEMBERSHIP_AWAITED);
-    }
+    (void)membership_act(membership, RH_MEMBERSHIP_AWAITED);
 }
 
 static bool is_waiting(const struct rh_membership *membership)

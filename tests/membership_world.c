@@ -793,7 +793,6 @@ static void note_awaited(struct world_node *node)
     assert_true(count <= WORLD_NODES);
     for (size_t i = 0; i < count; i++) {
         node->awaited[i] = awaited[i];
-        (void)snprintf(node->addresses[i], sizeof(node->addresses[i]), "%s", awaited[i].address);
     }
     node->awaited_count = count;
 }
@@ -1008,7 +1007,8 @@ void world_meet(struct world *world, int index)
     struct world_node *node = &world->nodes[index];
     for (size_t i = 0; i < node->awaited_count; i++) {
         struct rh_node_ref awaited = node->awaited[i].node;
-        meet(world, index, &awaited, node->addresses[i][strlen(node->addresses[i]) - 1] - '0');
+        const char *address = node->awaited[i].address;
+        meet(world, index, &awaited, address[strlen(address) - 1] - '0');
     }
 }
 

@@ -81,7 +81,6 @@ struct world_node {
     uint64_t proof_ms; /* of the last PROOF; 0: none */
     struct rh_epoch recorded;
     struct rh_membership_awaited awaited[WORLD_NODES];
-    char addresses[WORLD_NODES][RH_ADDRESS_SIZE];
     size_t awaited_count;
 };
 
