@@ -18,7 +18,8 @@
 #define HEALED_MS   45000U /* from the last fault to a cluster at rest */
 #define LAST_MS     20000U /* until everybody has the last messages */
 #define LOOK_MS     200U
-#define SETTLED_MS  3000U /* clients have found their nodes */
+#define SETTLED_MS  3000U  /* clients have found their nodes */
+#define WEIGHTY_MS  10000U /* newcomers have their weight, and their channels */
 #define ROUNDS_REST 2
 
 typedef const char *unrest_function(struct sim *sim);
@@ -122,7 +123,8 @@ static void run_phases(struct sim *sim, uint64_t *ret_rest_ms)
     }
     sim_rest(sim, false, STARTED_MS, "at the start");
     uint64_t moves = sim_check_moves(sim);
-    sim_run_until(sim, sim->now_ms + (sim_faults_are_apart(sim) ? SETTLED_MS : 0));
+    uint64_t settled_ms = sim->replicated ? WEIGHTY_MS : SETTLED_MS;
+    sim_run_until(sim, sim->now_ms + (sim_faults_are_apart(sim) ? settled_ms : 0));
     if (sim->replicated) { /* what those have who came first is handed over until then */
         moves = sim_check_moves(sim);
     }
