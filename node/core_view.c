@@ -350,6 +350,9 @@ static void put_group_right(struct rh_core *core, struct rh_channel *channel)
         }
     }
     assert(count > 0 && left[0] == core->self_process);
+    if (count < group->count) {
+        (void)rh_core_acting(core, channel); /* so that who is gone is found among the members */
+    }
     for (uint32_t i = channel->acting == NULL ? 0 : channel->acting->count; i > 0; i--) {
         struct rh_member *member = &channel->acting->members[i - 1];
         member->leaving = false; /* a Leave of an older epoch is void (G4) */

@@ -218,13 +218,23 @@ static void connect_to(struct sim *sim, int index, int node, struct rh_hop hop)
     queue_turn(sim, index, subscriber->connection, CONNECT_MS + ask->wait_ms, run_give_up);
 }
 
+/* Any, running or not; in a script the first that runs. */
+static int any_node(struct sim *sim)
+{
+    int node = (int)sim_below(sim, (uint64_t)sim->nodes_count);
+    while (sim->scripted && sim->replicated && !sim->nodes[node]->running &&
+           node + 1 < sim->nodes_count) {
+        node++;
+    }
+    return node;
+}
+
 static void run_connect(struct sim *sim, struct sim_event *event)
 {
     struct turn *turn = rh_container_of(event, struct turn, event);
     if (sim->clients->subscribers[turn->client].connection == 0 &&
         !sim->clients->subscribers[turn->client].gone) {
-        connect_to(sim, turn->client, (int)sim_below(sim, (uint64_t)sim->nodes_count),
-                   (struct rh_hop){0});
+        connect_to(sim, turn->client, any_node(sim), (struct rh_hop){0});
     }
 }
 
