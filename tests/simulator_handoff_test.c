@@ -6,13 +6,10 @@
 #include "tests/simulator_script.h"
 #include "tests/test.h"
 
-#define NOT_YET "the core does not hand over yet"
-
 /* 4, 17 */
 static void
 an_own_that_is_out_of_date_is_refused_and_the_old_owner_is_succeeded(void **state RH_UNUSED)
 {
-    script_pending(NOT_YET);
     struct script *script = script_create(4, 2, "BC");
     uint64_t message = script_commit(script, B);
     script_hold(script, RH_PEER_OWN, B, A, 100);
@@ -35,7 +32,6 @@ an_own_that_is_out_of_date_is_refused_and_the_old_owner_is_succeeded(void **stat
 /* 31 */
 static void connections_do_not_notice_an_own_that_is_refused(void **state RH_UNUSED)
 {
-    script_pending(NOT_YET);
     struct script *script = script_create(4, 2, "BC");
     (void)script_commit(script, B);
     script_hold(script, RH_PEER_OWN, B, A, 100);
@@ -57,24 +53,23 @@ static void connections_do_not_notice_an_own_that_is_refused(void **state RH_UNU
 /* 5 */
 static void a_sync_of_an_earlier_epoch_is_refused(void **state RH_UNUSED)
 {
-    script_pending(NOT_YET);
     struct script *script = script_create(4, 2, "BC");
     (void)script_commit(script, B);
-    script_hold(script, RH_PEER_SYNC_BEGIN, B, A, 1);
+    script_hold(script, RH_PEER_SYNC_BEGIN, B, A, 100);
     script_start(script, A);
     script_until(script, "B > A sync_begin");
     script_start(script, D);
-    script_until(script, "A: adopts");
-    script_until(script, "B: adopts");
+    script_adopt(script, "AB");
+    script_let(script);
     script_release(script, B, A);
-    script_until(script, "A: * refuses sync_begin of B: stale_epoch");
+    script_until(script, "A > B refused sync_begin *");
+    script_expect(script, "stale_epoch");
     script_end(script);
 }
 
 /* 13 */
 static void a_replica_joins_whoever_acts(void **state RH_UNUSED)
 {
-    script_pending(NOT_YET);
     struct script *script = script_create(4, 2, "ABCD");
     script_weight(script, A, 0);
     script_weight(script, B, 0);
@@ -93,29 +88,30 @@ static void a_replica_joins_whoever_acts(void **state RH_UNUSED)
 /* 16 */
 static void an_old_sync_that_comes_after_a_leave_is_refused(void **state RH_UNUSED)
 {
-    script_pending(NOT_YET);
-    struct script *script = script_create(3, 2, "AC");
-    (void)script_commit(script, A);
-    script_lose(script, RH_PEER_SYNC_BEGIN, A, B, 100);
-    script_start(script, B);
-    script_until(script, "A > B sync_begin");
-    script_lose(script, RH_PEER_APPEND, A, C, 1);
-    script_hold(script, RH_PEER_SYNC_BEGIN, A, C, 1);
-    (void)script_publish(script, A);
-    script_pass(script, 5);
-    (void)script_commit(script, A);
-    script_until(script, "A > C sync_begin");
-    script_let(script);
-    script_until(script, "C: * replica -> absent");
-    script_release(script, A, C);
-    script_until(script, "C: * refuses sync_begin of A: left");
+    struct script *script = script_create(4, 2, "ABCD");
+    script_weight(script, A, 0);
+    script_weight(script, B, 0);
+    scenario_rest(script->scenario);
+    (void)script_commit(script, C);
+    script_lose(script, RH_PEER_SYNC_BEGIN, C, SCRIPT_ANY, 100);
+    script_hold(script, RH_PEER_SYNC_BEGIN, A, D, 1);
+    script_forget(script);
+    script_weight(script, A, 1000);
+    script_weight(script, B, 1000);
+    script_until(script, "A: adopts");
+    script_pass(script, 50);
+    script_crash(script, C);
+    script_until(script, "A: * claiming -> acting"); /* D has the second one */
+    script_until(script, "D: * replica -> absent");
+    script_release(script, A, D);
+    script_until(script, "D > A refused sync_begin *");
+    script_expect(script, "left");
     script_end(script);
 }
 
 /* 26 */
 static void a_leave_of_an_earlier_epoch_is_refused(void **state RH_UNUSED)
 {
-    script_pending(NOT_YET);
     struct script *script = script_create(4, 2, "AC");
     (void)script_commit(script, A);
     script_hold(script, RH_PEER_LEAVE, A, C, 1);
@@ -126,7 +122,8 @@ static void a_leave_of_an_earlier_epoch_is_refused(void **state RH_UNUSED)
     script_until(script, "C: adopts");
     script_until(script, "C > A report *");
     script_release(script, A, C);
-    script_until(script, "C: * refuses leave of A: stale_epoch");
+    script_until(script, "C > A refused leave *");
+    script_expect(script, "stale_epoch");
     script_let(script);
     script_until(script, "C: * replica -> absent");
     script_end(script);
@@ -135,7 +132,6 @@ static void a_leave_of_an_earlier_epoch_is_refused(void **state RH_UNUSED)
 /* 27 */
 static void a_copy_that_was_away_when_its_group_changed_is_asked_to_leave(void **state RH_UNUSED)
 {
-    script_pending(NOT_YET);
     struct script *script = script_create(3, 2, "AC");
     (void)script_commit(script, A);
     script_cut_zookeeper(script, C, true);
@@ -156,7 +152,6 @@ static void a_copy_that_was_away_when_its_group_changed_is_asked_to_leave(void *
 /* 28 */
 static void a_channel_that_is_made_anew_has_another_term(void **state RH_UNUSED)
 {
-    script_pending(NOT_YET);
     struct script *script = script_prepare(2, 2);
     script->sim->limits.channel_idle_ms = 2000;
     script_begin(script, "AB");
@@ -165,15 +160,16 @@ static void a_channel_that_is_made_anew_has_another_term(void **state RH_UNUSED)
     script_pass(script, 300000);
     script_until(script, "A: * acting -> closing");
     script_until(script, "A: * closing -> absent");
-    (void)script_commit(script, A);
-    script_expect(script, "A: * absent -> claiming");
+    (void)script_publish(script, A);
+    script_until(script, "A: * absent -> waiting");
+    script_until(script, "A: * waiting -> claiming");
+    script_until(script, "A: * commits 1");
     script_end(script);
 }
 
 /* 30 */
 static void a_busy_channel_is_handed_over(void **state RH_UNUSED)
 {
-    script_pending(NOT_YET);
     struct script *script = script_create(3, 2, "BC");
     (void)script_commit(script, B);
     script_forget(script);
@@ -192,7 +188,6 @@ static void a_busy_channel_is_handed_over(void **state RH_UNUSED)
 /* 35 */
 static void a_sync_in_parts_of_an_earlier_epoch_is_never_a_copy(void **state RH_UNUSED)
 {
-    script_pending(NOT_YET);
     struct script *script = script_prepare(4, 2);
     script->sim->limits.padding = 900;
     script->sim->limits.log_messages = 1000;
@@ -204,10 +199,9 @@ static void a_sync_in_parts_of_an_earlier_epoch_is_never_a_copy(void **state RH_
     script_start(script, A);
     script_until(script, "B > A sync_chunk");
     script_start(script, D);
-    script_until(script, "A: adopts");
-    script_until(script, "B: adopts");
-    script_let(script);
+    script_adopt(script, "AB");
     script_release(script, B, A);
+    script_let(script);
     script_never(script, 20, "A: * absent -> joining", NULL);
     script_end(script);
 }
@@ -215,7 +209,6 @@ static void a_sync_in_parts_of_an_earlier_epoch_is_never_a_copy(void **state RH_
 /* 37 */
 static void an_expedite_that_is_out_of_date_changes_nothing(void **state RH_UNUSED)
 {
-    script_pending(NOT_YET);
     struct script *script = script_create(4, 2, "BC");
     (void)script_commit(script, B);
     script_hold(script, RH_PEER_EXPEDITE, A, B, 1);
@@ -225,8 +218,7 @@ static void an_expedite_that_is_out_of_date_changes_nothing(void **state RH_UNUS
     (void)script_publish(script, A);
     script_until(script, "A > B expedite");
     script_start(script, D);
-    script_until(script, "B: adopts");
-    script_until(script, "B: adopts");
+    script_adopt(script, "AB");
     script_let(script);
     script_release(script, A, B);
     script_until(script, "A: * claiming -> acting");

@@ -336,6 +336,20 @@ void script_until(struct script *script, const char *text)
     }
 }
 
+void script_adopt(struct script *script, const char *letters)
+{
+    size_t from = script->scenario->read;
+    size_t last = from;
+    for (const char *at = letters; *at != '\0'; at++) {
+        char text[16];
+        (void)snprintf(text, sizeof(text), "%c: adopts", *at);
+        script->scenario->read = from;
+        script_until(script, text);
+        last = last < script->scenario->read ? script->scenario->read : last;
+    }
+    script->scenario->read = last;
+}
+
 void script_never(struct script *script, uint64_t ms, ...)
 {
     (void)fflush(script->scenario->trace);

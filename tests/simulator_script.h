@@ -115,6 +115,9 @@ uint64_t script_commit(struct script *script, int letter);
  * minute. */
 void script_until(struct script *script, const char *text);
 
+/* Likewise until all nodes of |letters| have adopted a view, in any order. */
+void script_adopt(struct script *script, const char *letters);
+
 /* Runs for |ms|, in which no line contains any of the texts, which end with NULL. */
 void script_never(struct script *script, uint64_t ms, ...) __attribute__((sentinel));
 
