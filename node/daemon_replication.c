@@ -99,6 +99,9 @@ void rh_daemon_replication_perform(struct rh_daemon *daemon, const struct rh_act
 {
     switch (action->kind) {
     case RH_ACTION_COMPLETE:
+        rh_log(daemon->logger, RH_LOG_DEBUG,
+               "view_complete generation=%" PRIu64 " epoch=%" PRId64, action->epoch.generation,
+               action->epoch.pzxid);
         rh_zk_membership_complete(daemon->membership, action->epoch);
         return;
     case RH_ACTION_PROVE:
@@ -165,8 +168,11 @@ void rh_daemon_replication_heard(void *context, uint64_t at_ms)
 
 void rh_daemon_replication_recorded(void *context, struct rh_epoch epoch)
 {
+    struct rh_daemon *daemon = context;
     struct rh_event event = {.kind = RH_EVENT_RECORDED, .epoch = epoch};
-    rh_daemon_step(context, &event);
+    rh_log(daemon->logger, RH_LOG_DEBUG, "view_settled generation=%" PRIu64 " epoch=%" PRId64,
+           epoch.generation, epoch.pzxid);
+    rh_daemon_step(daemon, &event);
 }
 
 /* ---- who has to be heard of (V7) ---- */
