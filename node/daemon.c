@@ -283,6 +283,7 @@ static int init(struct rh_daemon *daemon, struct rh_reason *reason)
     rh_list_init(&daemon->lingering);
     rh_list_init(&daemon->hungry);
     rh_list_init(&daemon->probes);
+    rh_list_init(&daemon->questions);
     rh_machine_init(&daemon->machine, states, sizeof(states) / sizeof(states[0]),
                     RH_DAEMON_RUNNING);
     int rv = rh_table_init(&daemon->requests);

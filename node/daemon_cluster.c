@@ -366,8 +366,8 @@ void rh_daemon_cluster_finish(struct rh_daemon *daemon)
 {
     /* The registration goes first: a link that breaks while it stands looks like a crash. */
     rh_zk_membership_destroy(daemon->membership);
-    rh_daemon_replication_forget_shown(daemon);
     rh_ev_peer_stop(daemon->peers);
+    rh_daemon_replication_finish(daemon);
     rh_list_each_safe (&daemon->probes, link) {
         rh_list_remove(link);
         free(rh_container_of(link, struct probe, link));

@@ -118,7 +118,7 @@ struct rh_daemon {
     bool request_active; /* an operator's request wants progress */
     enum rh_request_kind request_kind;
     struct rh_view_shown *view_shown; /* the adopted view as a message; NULL until it is wanted */
-    unsigned questions;               /* of daemon_replication.c: not answered yet */
+    struct rh_list questions;         /* of daemon_replication.c: not answered yet */
     struct rh_list probes;            /* of daemon_cluster.c: under way */
     uint64_t state_since_ms;
     bool left;            /* the registration is gone */
@@ -216,8 +216,11 @@ void rh_daemon_replication_up(struct rh_daemon *daemon, const struct rh_node_ref
 /* A view was adopted: shows it to those who are awaited and can be reached. */
 void rh_daemon_replication_show_awaited(struct rh_daemon *daemon);
 
-/* The view is another one, or there will be none. */
+/* The view is another one. */
 void rh_daemon_replication_forget_shown(struct rh_daemon *daemon);
+
+/* After the links are gone. */
+void rh_daemon_replication_finish(struct rh_daemon *daemon);
 
 /* ---- daemon_stop.c ---- */
 

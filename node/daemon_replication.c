@@ -2,6 +2,7 @@
 #include "node/daemon_internal.h"
 
 #include <assert.h>
+#include <stdlib.h>
 
 /*
  * What the core needs of ZooKeeper for copies of channels, and of others for a view: translated
@@ -99,9 +100,8 @@ void rh_daemon_replication_perform(struct rh_daemon *daemon, const struct rh_act
 {
     switch (action->kind) {
     case RH_ACTION_COMPLETE:
-        rh_log(daemon->logger, RH_LOG_DEBUG,
-               "view_complete generation=%" PRIu64 " epoch=%" PRId64, action->epoch.generation,
-               action->epoch.pzxid);
+        rh_log(daemon->logger, RH_LOG_DEBUG, "view_complete generation=%" PRIu64 " epoch=%" PRId64,
+               action->epoch.generation, action->epoch.pzxid);
         rh_zk_membership_complete(daemon->membership, action->epoch);
         return;
     case RH_ACTION_PROVE:
@@ -228,36 +228,68 @@ void rh_daemon_replication_awaited(void *context)
 
 /* ---- which epoch others are in (V9, 12.9) ---- */
 
-static void end_question(struct rh_daemon *daemon)
+struct question {
+    struct rh_list link; /* rh_daemon::questions */
+    struct rh_daemon *daemon;
+    const struct rh_config_node *node; /* who is asked */
+};
+
+static void tell_if_asked(struct rh_daemon *daemon)
 {
-    daemon->questions--;
-    if (daemon->questions == 0) {
+    if (rh_list_empty(&daemon->questions)) {
         rh_zk_membership_peers_asked(daemon->membership);
     }
+}
+
+static void end_question(struct question *question)
+{
+    rh_list_remove(&question->link);
+    free(question);
 }
 
 static void on_answer(void *context, enum rh_ev_peer_probe_result result, uint64_t instance,
                       struct rh_epoch epoch, const char *detail RH_UNUSED)
 {
-    struct rh_daemon *daemon = context;
+    struct question *question = context;
+    struct rh_daemon *daemon = question->daemon;
     if (result == RH_EV_PEER_PROBE_ANSWERS) {
-        const struct rh_node_ref from = {.instance = instance};
+        struct rh_node_ref from = {.instance = instance};
+        (void)snprintf(from.id, sizeof(from.id), "%s", question->node->id);
         rh_zk_membership_peer_epoch(daemon->membership, &from, epoch);
     }
-    end_question(daemon);
+    end_question(question);
+    tell_if_asked(daemon);
+}
+
+static void ask(struct rh_daemon *daemon, const struct rh_config_node *node)
+{
+    struct question *question = calloc(1, sizeof(*question));
+    if (question == NULL) {
+        return;
+    }
+    question->daemon = daemon;
+    question->node = node;
+    rh_list_push_back(&daemon->questions, &question->link);
+    if (rh_ev_peer_probe(daemon->peers, node->peer_advertise, node->id, on_answer, question) != 0) {
+        end_question(question);
+    }
 }
 
 void rh_daemon_replication_ask_peers(void *context)
 {
     struct rh_daemon *daemon = context;
-    daemon->questions++; /* one for the asking itself: the end is told once */
     for (size_t i = 0; i < daemon->config->nodes_count; i++) {
-        const struct rh_config_node *node = &daemon->config->nodes[i];
-        if (strcmp(node->id, daemon->node->id) != 0 &&
-            rh_ev_peer_probe(daemon->peers, node->peer_advertise, node->id, on_answer, daemon) ==
-                0) {
-            daemon->questions++;
+        if (strcmp(daemon->config->nodes[i].id, daemon->node->id) != 0) {
+            ask(daemon, &daemon->config->nodes[i]);
         }
     }
-    end_question(daemon);
+    tell_if_asked(daemon);
+}
+
+void rh_daemon_replication_finish(struct rh_daemon *daemon)
+{
+    rh_daemon_replication_forget_shown(daemon);
+    rh_list_each_safe (&daemon->questions, link) {
+        end_question(rh_container_of(link, struct question, link));
+    }
 }
