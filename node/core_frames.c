@@ -7,6 +7,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#define GREET_MIN_MS 1000U
+#define GREET_MAX_MS 30000U
+
 /*
  * Two things for which a message is turned into bytes and back within the core: one of an epoch
  * that was not adopted yet is held until it is (M1), and one for a node that cannot be reached goes
@@ -207,22 +210,37 @@ void rh_core_on_relay_failed(struct rh_core *core, struct rh_process *from,
     struct rh_process *to = rh_groups_find(&core->groups, &message->relay_failed.to);
     if (to != NULL) {
         to->relay++;
+        if (to->greet_ms > core->now_ms + GREET_MIN_MS) {
+            to->greet_ms = core->now_ms + GREET_MIN_MS; /* what was told may be what was lost */
+        }
     }
 }
 
 /* A registered node whose link is down for so long is spoken to by a third from now on: it wants
- * what it would want of a link that came up. */
+ * what it would want of a link that came up. Reports that are lost on such a way are not missed by
+ * anybody who could ask for them, so they are told again, at growing intervals. */
 void rh_core_relays_tick(struct rh_core *core)
 {
     for (size_t i = 0; core->view != NULL && i < core->view->members_count; i++) {
         struct rh_process *process = core->members[i];
-        if (process == core->self_process || process->is_up || process->is_relayed ||
+        if (process == core->self_process || process->is_up || core->now_ms < process->greet_ms ||
             rh_core_relay_for(core, process) == NULL) {
             continue;
         }
-        process->is_relayed = true;
+        process->greet_pause_ms =
+            process->greet_pause_ms == 0 ? GREET_MIN_MS : process->greet_pause_ms * 2;
+        if (process->greet_pause_ms > GREET_MAX_MS) {
+            process->greet_pause_ms = GREET_MAX_MS;
+        }
+        process->greet_ms = core->now_ms + process->greet_pause_ms;
         rh_core_greet(core, process);
     }
+}
+
+void rh_core_relays_begin(const struct rh_core *core, struct rh_process *process)
+{
+    process->greet_ms = core->now_ms;
+    process->greet_pause_ms = 0;
 }
 
 uint64_t rh_core_relays_ms(const struct rh_core *core)
@@ -230,13 +248,15 @@ uint64_t rh_core_relays_ms(const struct rh_core *core)
     uint64_t deadline_ms = UINT64_MAX;
     for (size_t i = 0; core->view != NULL && i < core->view->members_count; i++) {
         const struct rh_process *process = core->members[i];
-        if (process != core->self_process && !process->is_up && !process->is_relayed) {
-            uint64_t at_ms = process->down_ms + RH_UNREACHABLE_MS;
-            if (at_ms <= core->now_ms) {
-                at_ms = core->now_ms + RH_UNREACHABLE_MS; /* nobody to go by, yet */
-            }
-            deadline_ms = at_ms < deadline_ms ? at_ms : deadline_ms;
+        if (process == core->self_process || process->is_up) {
+            continue;
         }
+        uint64_t at_ms = process->down_ms + RH_UNREACHABLE_MS;
+        at_ms = at_ms > process->greet_ms ? at_ms : process->greet_ms;
+        if (at_ms <= core->now_ms) {
+            at_ms = core->now_ms + RH_UNREACHABLE_MS; /* nobody to go by, yet */
+        }
+        deadline_ms = at_ms < deadline_ms ? at_ms : deadline_ms;
     }
     return deadline_ms;
 }

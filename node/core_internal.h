@@ -778,6 +778,7 @@ struct rh_process *rh_core_relay_for(const struct rh_core *core, const struct rh
 /* Wraps the sends of this step whose receiver cannot be reached. */
 void rh_core_relay_sends(struct rh_core *core);
 void rh_core_relays_tick(struct rh_core *core);
+void rh_core_relays_begin(const struct rh_core *core, struct rh_process *process);
 uint64_t rh_core_relays_ms(const struct rh_core *core);
 void rh_core_on_relay(struct rh_core *core, struct rh_process *from,
                       const struct rh_peer_message *message);

@@ -190,7 +190,7 @@ void rh_core_peer_up(struct rh_core *core, const struct rh_node_ref *ref)
         return; /* requests for it wait until it comes up again, or their deadline */
     }
     process->is_up = true;
-    process->is_relayed = false;
+    rh_core_relays_begin(core, process);
     rh_core_requests_peer_up(core, process);
     rh_core_greet(core, process);
 }

@@ -637,8 +637,8 @@ static void find_members(struct rh_core *core)
         process->index = (uint32_t)i;
         if (!process->was_member && !process->is_up) {
             process->down_ms = core->now_ms; /* its link has to be made first */
-            process->is_relayed = false;
         }
+        rh_core_relays_begin(core, process);
         process->wants_reports = process != core->self_process;
         core->members[i] = process;
     }

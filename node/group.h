@@ -18,14 +18,15 @@
 struct rh_process {
     struct rh_table_link link; /* by instance */
     struct rh_node_ref ref;
-    uint32_t groups;        /* that name it, and others that point here */
-    uint32_t index;         /* in the present view, or RH_RING_NONE */
-    bool was_member;        /* of the view before */
-    bool is_up;             /* its link */
-    uint64_t down_ms;       /* since when it is not */
-    bool is_relayed;        /* a third node stands in for the link */
-    uint32_t relay;         /* third nodes that have failed */
-    uint64_t asked_view_ms; /* when it was last asked for a later view */
+    uint32_t groups;         /* that name it, and others that point here */
+    uint32_t index;          /* in the present view, or RH_RING_NONE */
+    bool was_member;         /* of the view before */
+    bool is_up;              /* its link */
+    uint64_t down_ms;        /* since when it is not */
+    uint64_t greet_ms;       /* while it is down: when it is told again, by a third node, what a */
+    uint64_t greet_pause_ms; /* link that comes up is told */
+    uint32_t relay;          /* third nodes that have failed */
+    uint64_t asked_view_ms;  /* when it was last asked for a later view */
     /* Of the present view: */
     bool reported;      /* its end marker is in */
     bool wants_reports; /* has not got ours, or the link broke since */
