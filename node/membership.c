@@ -248,6 +248,9 @@ static void on_disconnected(struct rh_membership *membership)
     membership->reads_left = 0;
     membership->retry_ms = 0;
     membership->synced = false;
+    membership->sync_is_late = false;
+    membership->catching_up = false;
+    membership->catch_up_again = false;
     membership->raise_reason = NULL;
     membership->dead.count = 0;
     proof_end(membership);
@@ -283,6 +286,12 @@ static void on_expired(struct rh_membership *membership)
 
 void membership_catch_up(struct rh_membership *membership)
 {
+    if (membership->catching_up) {
+        /* Not at once: whoever is asked all the time would never come to an end. */
+        membership->catch_up_again = true;
+        return;
+    }
+    membership->catching_up = true;
     membership->sync_wanted = true;
     membership->config_stale = true;
     membership->list_stale = true;
@@ -409,7 +418,8 @@ static void handle_result(struct rh_membership *membership, enum operation opera
     case OPERATION_OPEN:
         return;
     case OPERATION_SYNC:
-        membership->synced = true;
+        membership->synced = !membership->sync_is_late;
+        membership->sync_is_late = false;
         return;
     case OPERATION_READ_CONFIG:
         config_on_read(membership, result);

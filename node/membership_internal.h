@@ -133,6 +133,8 @@ struct rh_membership {
     bool config_stale;
     bool request_stale;
     bool list_stale;
+    bool catching_up;    /* all of it, from the leader on: until a snapshot is complete */
+    bool catch_up_again; /* once more after that */
 
     /* config */
     bool config_known;   /* a good one was read once */
@@ -149,6 +151,7 @@ struct rh_membership {
     struct rh_record record_written;    /* by it */
     int64_t view_config_czxid;          /* of the config under which the view was adopted */
     bool synced;                        /* what is read now is what the leader has */
+    bool sync_is_late;                  /* the one in flight may be from before the adopted view */
     const char *raise_reason;           /* static; NULL: nothing to raise */
     int32_t config_ignored_version;     /* logged for that version */
 
@@ -185,6 +188,7 @@ struct rh_membership {
     bool peers_know;   /* one of them has adopted a view */
     uint64_t peers_ms; /* asked again, or given up */
     uint64_t ignorant_until_ms;
+    bool weight_taken; /* not to be given back for want of knowledge */
 
     /* Our registration. */
     struct rh_machine registration; /* enum rh_membership_registration_state */

@@ -9,10 +9,16 @@
 
 #include "node/membership_internal.h"
 
-/* Every registration ever made still stands, as far as this ZooKeeper knows. */
+/* Every chain ever begun still stands, as far as this ZooKeeper knows: each registration that has an
+ * origin stands for one, at least, that was replaced. */
 static bool nothing_was_lost(const struct rh_membership *membership)
 {
-    return membership->generation == 1 && membership->snapshot.deletions == 0;
+    uint64_t replaced = 0;
+    for (size_t i = 0; i < membership->snapshot.count; i++) {
+        const struct member *member = &membership->snapshot.members[i];
+        replaced += member->state == MEMBER_GOOD && member->registration.origin[0] != '\0';
+    }
+    return membership->generation == 1 && membership->snapshot.deletions <= replaced;
 }
 
 static bool is_again_due(const struct rh_membership *membership)
@@ -54,8 +60,8 @@ bool newcomer_doubts(struct rh_membership *membership)
 uint64_t newcomer_deadline_ms(const struct rh_membership *membership)
 {
     if (membership->view != NULL) {
-        bool waits =
-            membership->wait_while_ignorant && membership->ignorant_until_ms > membership->now_ms;
+        bool waits = membership->wait_while_ignorant && !membership->weight_taken &&
+                     membership->ignorant_until_ms > membership->now_ms;
         return waits ? membership->ignorant_until_ms : NEVER;
     }
     bool asks =
@@ -108,7 +114,7 @@ void newcomer_on_adopted(struct rh_membership *membership)
 
 bool newcomer_is_ignorant(const struct rh_membership *membership)
 {
-    if (!membership->wait_while_ignorant) {
+    if (!membership->wait_while_ignorant || membership->weight_taken) {
         return false;
     }
     if (membership->view == NULL) {

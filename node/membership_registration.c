@@ -322,6 +322,7 @@ static bool start_register(struct rh_membership *membership)
         }
     }
     membership->replacing = membership->chain[0] != '\0';
+    membership->weight_taken |= registration.weight_milli > 0;
     membership->replaced_count = count;
     struct rh_membership_action *action =
         membership_operate(membership, OPERATION_REGISTER, RH_MEMBERSHIP_REGISTER);

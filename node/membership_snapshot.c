@@ -154,6 +154,15 @@ static bool is_stale(const struct snapshot *snapshot)
     return false;
 }
 
+static void end_catching_up(struct rh_membership *membership)
+{
+    membership->catching_up = false;
+    if (membership->catch_up_again) {
+        membership->catch_up_again = false;
+        membership_catch_up(membership);
+    }
+}
+
 void snapshot_end_of_reads(struct rh_membership *membership)
 {
     struct snapshot *snapshot = &membership->snapshot;
@@ -178,6 +187,7 @@ void snapshot_end_of_reads(struct rh_membership *membership)
     }
     snapshot->complete = true;
     membership->replacing = false;
+    end_catching_up(membership);
     if (membership->session.state == RH_MEMBERSHIP_PREPARING) {
         rh_machine_move(&membership->session, RH_MEMBERSHIP_FOLLOWING);
     }

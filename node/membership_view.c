@@ -284,6 +284,16 @@ static void tell_adopted(struct rh_membership *membership)
     }
 }
 
+/* A view that our server need not have yet is about to be adopted. */
+static void on_shown(struct rh_membership *membership, const struct rh_view *view)
+{
+    if (membership->view->epoch.generation != view->epoch.generation) {
+        membership->view_config_czxid = 0; /* of that one we have not seen the config yet */
+    }
+    membership->synced = false;
+    membership->sync_is_late = membership->operation == OPERATION_SYNC;
+}
+
 static void adopt(struct rh_membership *membership, const struct candidate *candidate)
 {
     struct rh_view *view = NULL;
@@ -307,8 +317,8 @@ static void adopt(struct rh_membership *membership, const struct candidate *cand
     bool first = membership->view == NULL;
     if (candidate->shown == NULL) {
         membership->view_config_czxid = membership->config_czxid;
-    } else if (membership->view->epoch.generation != view->epoch.generation) {
-        membership->view_config_czxid = 0; /* of that one we have not seen the config yet */
+    } else {
+        on_shown(membership, view);
     }
     rh_view_give(membership->view);
     membership->view = view;
@@ -396,6 +406,15 @@ static bool settle_earlier(struct rh_membership *membership, const struct candid
     return true;
 }
 
+/* Whether a peer has shown something later, and we are about to read it: the newest there is counts,
+ * not the one before. */
+static bool is_outdated(const struct rh_membership *membership, const struct candidate *candidate)
+{
+    bool reading = membership->sync_wanted || membership->config_stale || membership->list_stale;
+    return reading && !is_away(membership) &&
+           rh_epoch_compare(candidate->epoch, membership->heard) < 0;
+}
+
 void view_settle(struct rh_membership *membership)
 {
     drop_offered(membership);
@@ -404,7 +423,8 @@ void view_settle(struct rh_membership *membership)
         return;
     }
     if (membership->view == NULL) {
-        if (membership->registration.state == RH_MEMBERSHIP_REGISTERED) {
+        if (membership->registration.state == RH_MEMBERSHIP_REGISTERED &&
+            !is_outdated(membership, &candidate)) {
             adopt(membership, &candidate);
         }
         return;
@@ -412,9 +432,8 @@ void view_settle(struct rh_membership *membership)
     if (settle_earlier(membership, &candidate)) {
         return;
     }
-    bool reading = membership->sync_wanted || membership->config_stale || membership->list_stale;
-    if (candidate.shown == NULL && peer_is_ahead(membership) && !is_away(membership) && reading) {
-        return; /* the newest there is, not the one before */
+    if (is_outdated(membership, &candidate)) {
+        return;
     }
     if (!is_consistent(membership, &candidate)) {
         return;
