@@ -327,6 +327,10 @@ static void bring_up_to_date(struct rh_core *core, struct rh_channel *channel,
             enum rh_peer_sync_purpose purpose = RH_PEER_SYNC_MEMBER;
             (void)rh_core_sync_begin(core, channel, member->process, purpose,
                                      member->known ? member->acked : 0, true);
+        } else if (member->known) { /* it was joining: anew, as what it lacks was trimmed */
+            member->known = false;
+            channel->moving = false;
+            rh_core_moves_add(core, channel);
         }
         return;
     }

@@ -583,7 +583,7 @@ static bool check_activation(struct sim *sim, int node, struct truth_channel *ch
     const struct activation *top = highest(channel);
     bool late = top != NULL && rh_term_compare(top->term, seen->term) > 0;
     if (late && top->era < sim_zookeeper_era(sim) &&
-        top->term.generation == seen->term.generation) {
+        top->term.generation >= seen->term.generation) {
         tear(sim, channel);
     }
     if (!late) {
@@ -660,8 +660,60 @@ static void take_group(struct seen *seen, const struct rh_copy_info *info)
     seen->group_count = info->group_count;
 }
 
-static void note_gone(struct seen *seen)
+/* A node of the preference list in |view| that should have a copy and has none that counts; -1: there
+ * is none. One whose loss nobody may have seen yet is excused. */
+static int without_copy(const struct sim *sim, const struct truth_channel *channel,
+                        const struct rh_view *view)
 {
+    uint32_t list[RH_RING_REPLICAS_MAX];
+    uint64_t hash = rh_ring_hash(view->ring, channel->key, strlen(channel->key));
+    size_t count = rh_ring_preference(view->ring, hash, view->config.replicas, list);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t instance = view->members[list[i]].instance;
+        const struct process *process = process_find(sim->truth, instance);
+        const struct seen *seen = process == NULL ? NULL : &channel->seen[process->node];
+        bool failed = process == NULL || !process->alive || !process->registered ||
+                      process->failed > channel->group_moment ||
+                      (seen->there && process->failed > seen->confirmed);
+        if (!failed && !is_in_good_standing(sim->truth, channel, process->node, instance)) {
+            return process->node;
+        }
+    }
+    return -1;
+}
+
+/* G3: who drops its copy has been asked to by one who knew that all who are to have one do, in the
+ * view of then, or of now. |node| drops it. */
+static void check_left(struct sim *sim, struct truth_channel *channel, int node)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < channel->group_count; i++) {
+        if (channel->group[i] != sim->nodes[node]->instance) {
+            channel->group[kept++] = channel->group[i];
+        }
+    }
+    if (kept == channel->group_count || channel->alive.count == 0) {
+        return;
+    }
+    channel->group_count = kept;
+    const struct activation *top = highest(channel);
+    const struct process *actor = top == NULL ? NULL : process_find(sim->truth, top->instance);
+    int who = without_copy(sim, channel, rh_core_view(sim->nodes[node]->core));
+    if (who >= 0 && actor != NULL && actor->alive) {
+        who = without_copy(sim, channel, rh_core_view(sim->nodes[actor->node]->core));
+    }
+    if (who >= 0) {
+        sim_truth_fail(sim, "I2", channel->key, "n%d drops its copy while n%d has none that counts",
+                       node, who);
+    }
+}
+
+static void note_gone(struct sim *sim, struct truth_channel *channel, int node)
+{
+    struct seen *seen = &channel->seen[node];
+    if (seen->there) {
+        check_left(sim, channel, node);
+    }
     seen->there = false;
     seen->op = 0;
     sim_history_cut(&seen->held, 0);
@@ -673,7 +725,7 @@ static void look(struct sim *sim, int node, struct truth_channel *channel,
     struct seen *seen = &channel->seen[node];
     seen->visit = sim->truth->visits;
     if (!rh_role_holds_copy(info->role)) {
-        note_gone(seen);
+        note_gone(sim, channel, node);
         return;
     }
     if (is_as_seen(seen, info)) {
@@ -753,7 +805,7 @@ void sim_truth_stepped(struct sim *sim, int node, const struct rh_event *event)
     for (size_t i = 0; i < truth->channels_count; i++) {
         struct seen *seen = &truth->channels[i]->seen[node];
         if (seen->there && seen->visit != truth->visits) {
-            note_gone(seen);
+            note_gone(sim, truth->channels[i], node);
         }
     }
     check_bounds(sim, node);
