@@ -52,6 +52,18 @@ static size_t count_ops(const struct world *world, int node, enum rh_membership_
     return count;
 }
 
+static void ask_weight(struct world *world, int node, unsigned weight)
+{
+    static unsigned number;
+    char path[64];
+    char data[256];
+    (void)snprintf(path, sizeof(path), "/requests/n%d", node);
+    (void)snprintf(data, sizeof(data),
+                   "{\"number\":\"%016x\",\"kind\":\"weight\",\"weight\":%u,\"state\":\"asked\"}",
+                   ++number, weight);
+    world_write(world, path, data, 0);
+}
+
 /* Proof: R1. */
 
 static void a_registered_node_proves_it_each_sixth_of_the_session_timeout(void **state RH_UNUSED)
@@ -969,6 +981,120 @@ static void a_view_with_other_parameters_is_none(void **state RH_UNUSED)
     world_destroy(world);
 }
 
+static void a_view_of_a_peer_is_no_sign_that_data_was_lost(void **state RH_UNUSED)
+{
+    struct world *world = create();
+    world_settle(world, 3);
+    world_event_kind(world, 1, RH_MEMBERSHIP_CATCH_UP);
+    world_run(world); /* from here on its server was up to the leader once */
+    world_lag(world, 1);
+    world_start(world, 4);
+    world_connect(world, 4);
+    world_run(world);
+    world_forget(world);
+    world_show(world, 1, 2);
+    world_event_kind(world, 1, RH_MEMBERSHIP_CATCH_UP); /* of a server that still lags */
+    world_pass(world, 3000);
+    expect(world, "n1: adopt 1/110 n1 n2 n3 n4");
+    expect_not(world, "generation_raised");
+    world_destroy(world);
+}
+
+static void a_sync_from_before_a_view_of_a_peer_says_nothing(void **state RH_UNUSED)
+{
+    struct world *world = create();
+    world->replicate = false; /* a proof would bring the server up to date */
+    world_settle(world, 3);
+    world_lag(world, 1);
+    struct world_tree *before = malloc(sizeof(*before));
+    assert_non_null(before);
+    *before = *world->nodes[1].stale;
+    world_start(world, 4);
+    world_connect(world, 4);
+    world->nodes[1].deaf = true;
+    world_run(world);
+    world_event_kind(world, 1, RH_MEMBERSHIP_CATCH_UP);
+    assert_int_equal(count_ops(world, 1, RH_MEMBERSHIP_SYNC), 1); /* done there, says the leader */
+    world_forget(world);
+    world_show(world, 1, 2);
+    world->nodes[1].deaf = false;
+    world_run_one(world, 1);
+    free(world->nodes[1].stale);
+    world->nodes[1].stale = before; /* what the server had by then */
+    world_pass(world, 3000);
+    expect_not(world, "generation_raised");
+    expect_not(world, "config generation=2");
+    world_destroy(world);
+}
+
+static void who_is_told_to_catch_up_all_the_time_does_so(void **state RH_UNUSED)
+{
+    struct world *world = create();
+    world_settle(world, 2);
+    world_lag(world, 1);
+    world_start(world, 3);
+    world_connect(world, 3);
+    world_run(world);
+    world_forget(world);
+    for (int i = 0; i < 30; i++) { /* frames of a later epoch come between any two answers */
+        world_event_kind(world, 1, RH_MEMBERSHIP_CATCH_UP);
+        if (world->nodes[1].ops_count > 0) {
+            world_run_one(world, 1);
+        }
+    }
+    expect(world, "n1: adopt 1/108 n1 n2 n3 ");
+    world_run(world);
+    world->trace_reads = true;
+    world_forget(world);
+    world_pass(world, 500);
+    world_expect(world, ""); /* and that was it */
+    world_destroy(world);
+}
+
+static void a_weight_that_was_replaced_is_no_loss_at_a_first_start(void **state RH_UNUSED)
+{
+    struct world *world = create();
+    world_settle(world, 2);
+    ask_weight(world, 1, 3);
+    world_run(world);
+    world_forget(world);
+    world_start(world, 3);
+    world_connect(world, 3);
+    world_run(world);
+    expect(world, "n3: register weight=1\n");
+    expect(world, " n1:3 n2 n3 since=112 deletions=1\n");
+    /* Twice replaced is more than anybody can tell from what stands there. */
+    ask_weight(world, 1, 2);
+    world_run(world);
+    world_start(world, 4);
+    world_connect(world, 4);
+    world_run(world);
+    expect(world, "n4: register weight=0\n");
+    world_destroy(world);
+}
+
+static void a_weight_once_taken_is_kept(void **state RH_UNUSED)
+{
+    struct world *world = create();
+    world_settle(world, 2);
+    world_start(world, 3);
+    world_connect(world, 3);
+    for (int i = 0; i < 20 && !world_traced(world, "n3: register weight=1\n"); i++) {
+        world_run_one(world, 3);
+    }
+    world_kill(world, 2); /* between its registration and its first view */
+    world->nodes[3].deaf = true;
+    world_run(world);
+    world->nodes[3].deaf = false;
+    world_run(world);
+    expect(world, "n3: adopt 1/110 n1 n3 since=110 deletions=1 ");
+    expect(world, "ignorant\n"); /* and waits for losses before its time */
+    world_forget(world);
+    world_pass(world, 10000);
+    expect_not(world, "n3: register");
+    world_destroy(world);
+}
+
 /* Anything. */
 
 static uint64_t random_state;
@@ -979,17 +1105,6 @@ static unsigned random_below(unsigned limit)
     random_state ^= random_state >> 7;
     random_state ^= random_state << 17;
     return (unsigned)(random_state % limit);
-}
-
-static void ask_weight(struct world *world, int node)
-{
-    char path[64];
-    char data[256];
-    (void)snprintf(path, sizeof(path), "/requests/n%d", node);
-    (void)snprintf(data, sizeof(data),
-                   "{\"number\":\"%016x\",\"kind\":\"weight\",\"weight\":%u,\"state\":\"asked\"}",
-                   1 + random_below(100000), random_below(3));
-    world_write(world, path, data, 0);
 }
 
 static void disturb_links(struct world *world, int node, int peer)
@@ -1100,7 +1215,7 @@ static void disturb(struct world *world)
         disturb_links(world, node, 1 + (int)random_below(4));
         return;
     case 6:
-        ask_weight(world, node);
+        ask_weight(world, node, random_below(3));
         return;
     case 7:
         if (it->ops_count > 0) {
@@ -1319,6 +1434,11 @@ int main(void)
         RH_TEST(a_view_of_a_peer_without_us_makes_us_lost),
         RH_TEST(a_view_from_before_our_registration_is_passed_over),
         RH_TEST(a_view_with_other_parameters_is_none),
+        RH_TEST(a_view_of_a_peer_is_no_sign_that_data_was_lost),
+        RH_TEST(a_sync_from_before_a_view_of_a_peer_says_nothing),
+        RH_TEST(who_is_told_to_catch_up_all_the_time_does_so),
+        RH_TEST(a_weight_that_was_replaced_is_no_loss_at_a_first_start),
+        RH_TEST(a_weight_once_taken_is_kept),
         RH_TEST(whatever_happens_the_view_of_all_is_recorded_in_the_end),
         RH_TEST(memory_that_is_short_only_delays),
     };
