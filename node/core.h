@@ -390,6 +390,7 @@ struct rh_core_stats {
     uint32_t channels_stalled; /* now: something is not committed for over a second */
     uint32_t moves_waiting;    /* now: channels to hand over, to mend, or to ask to leave */
     uint32_t claims_waiting;   /* now: channels to take over */
+    uint32_t arrivals_waiting; /* now: channels owned, of which others have copies or act for yet */
 };
 
 RH_MUST_CHECK int rh_core_create(const struct rh_core_options *options, struct rh_core **ret_core);

@@ -39,6 +39,7 @@ void rh_core_reported_free(struct rh_core *core, struct rh_channel *channel)
     for (uint32_t i = 0; i < reported->count; i++) {
         forget_copy(core, &reported->items[i]);
     }
+    core->stats.arrivals_waiting -= reported->view == core->view_number;
     free(reported->items);
     free(reported);
     channel->reported = NULL;
@@ -81,6 +82,7 @@ static struct rh_reported *reported_of(struct rh_core *core, struct rh_channel *
     if (channel->reported == NULL) {
         channel->reported = rh_core_alloc(1, sizeof(*channel->reported));
         channel->reported->view = core->view_number;
+        core->stats.arrivals_waiting++;
     }
     return channel->reported;
 }
@@ -666,6 +668,7 @@ void rh_core_adopt(struct rh_core *core, const struct rh_event *event)
     core->view_before = core->view;
     core->view = rh_view_take(view);
     core->view_number++;
+    core->stats.arrivals_waiting = 0; /* what was reported was of the view before */
     core->view_since_ms = core->now_ms;
     core->complete = false;
     core->recorded = rh_epoch_compare(core->recorded_epoch, view->epoch) == 0;

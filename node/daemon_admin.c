@@ -139,15 +139,16 @@ static json_t *copies_status(const struct rh_daemon *daemon)
     json_t *proof = daemon->proof_ms == 0
                         ? json_null()
                         : json_integer((json_int_t)(rh_clock_monotonic_ms() - daemon->proof_ms));
-    return json_pack("{s:b, s:{s:i, s:i, s:i, s:i, s:i, s:i, s:b, s:I, s:I, s:I, s:I, s:I, s:o}}",
-                     "replication", 1, "copies", "held", (int)core->copies, "acting",
-                     (int)core->channels_acting, "short", (int)core->channels_short, "stalled",
-                     (int)core->channels_stalled, "moving", (int)core->moves_waiting, "claiming",
-                     (int)core->claims_waiting, "settled", (int)rh_core_is_settled(daemon->core),
-                     "handoffs_out", (json_int_t)core->handoffs_out, "handoffs_in",
-                     (json_int_t)core->handoffs_in, "takeovers", (json_int_t)core->takeovers,
-                     "syncs_sent", (json_int_t)core->syncs_sent, "syncs_received",
-                     (json_int_t)core->syncs_received, "proof_age_ms", proof);
+    return json_pack(
+        "{s:b, s:{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:b, s:I, s:I, s:I, s:I, s:I, s:o}}",
+        "replication", 1, "copies", "held", (int)core->copies, "acting", (int)core->channels_acting,
+        "short", (int)core->channels_short, "stalled", (int)core->channels_stalled, "moving",
+        (int)core->moves_waiting, "claiming", (int)core->claims_waiting, "arriving",
+        (int)core->arrivals_waiting, "settled", (int)rh_core_is_settled(daemon->core),
+        "handoffs_out", (json_int_t)core->handoffs_out, "handoffs_in",
+        (json_int_t)core->handoffs_in, "takeovers", (json_int_t)core->takeovers, "syncs_sent",
+        (json_int_t)core->syncs_sent, "syncs_received", (json_int_t)core->syncs_received,
+        "proof_age_ms", proof);
 }
 
 static json_t *node_status(const struct rh_daemon *daemon)

@@ -224,8 +224,10 @@ void rh_daemon_cluster_tick(struct rh_daemon *daemon)
         rh_zk_membership_progress(daemon->membership, sweeping ? stats->channels : 0,
                                   daemon->lingering_count);
     } else if (!sweeping && rh_core_is_settled(daemon->core)) {
-        rh_zk_membership_progress(daemon->membership, stats->moves_waiting + stats->claims_waiting,
-                                  daemon->lingering_count);
+        /* What is to go, to be mended, to be taken over, and to come. */
+        uint64_t left =
+            (uint64_t)stats->moves_waiting + stats->claims_waiting + stats->arrivals_waiting;
+        rh_zk_membership_progress(daemon->membership, left, daemon->lingering_count);
     }
 }
 

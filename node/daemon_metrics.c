@@ -78,6 +78,8 @@ static int replication_metrics(const struct rh_daemon *daemon, struct rh_buffer 
         {"gauge", "moves_waiting", "Channels to hand over, to mend, or to ask to leave",
          core->moves_waiting},
         {"gauge", "claims_waiting", "Channels to take over", core->claims_waiting},
+        {"gauge", "arrivals_waiting", "Channels that others have to hand over, or to let go",
+         core->arrivals_waiting},
         {"gauge", "settled", "Whether the present view is recorded as complete",
          rh_core_is_settled(daemon->core)},
         {"counter", "handoffs_out_total", "Channels handed to another node", core->handoffs_out},

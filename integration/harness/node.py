@@ -232,8 +232,19 @@ class Cluster:
             assert all(node.ready() for node in self.running()), "not all are ready"
             assert ids and all(seen == want for seen in ids), f"members {ids}, wanted {want}"
             assert len(views) == 1, f"views differ: {views}"
+            self._check_weights(rings[0])
             return rings[0]
         return wait_for(check, bound, f"cluster of {want} settled")
+
+    def _check_weights(self, ring):
+        """With replication a newcomer takes its weight some seconds after it registered, and channels
+        move once all have told what they hold."""
+        has = {member["node"]: member["weight"] for member in ring["members"]}
+        for node in self.running():
+            status = node.status()
+            if status["replication"]:
+                assert status["weight"] == has[node.id], f"{node.id} has not taken its weight yet"
+                assert status["copies"]["settled"], f"{node.id}: the view is not recorded yet"
 
     def replicates(self):
         """Whether its nodes keep copies (a build option of ringhopd)."""
