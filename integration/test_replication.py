@@ -39,6 +39,16 @@ def holders(cluster, key):
     return [cluster[node_id] for node_id in [info["owner"], *info["replicas"]]]
 
 
+def follow(url):
+    """Where one gets in: a channel may go back to a node that registers again at once."""
+    while True:
+        client = Client(url)
+        first = wait_for(lambda: client.events and client.events[0], 15, f"a word from {url}")
+        if first["type"] != "moved":
+            return client
+        url = first["url"]
+
+
 def outsider(cluster, key):
     return next(node for node in cluster.running() if node not in holders(cluster, key))
 
@@ -85,9 +95,8 @@ def test_a_moved_channel_keeps_content_and_incarnation(copies):
 def test_a_killed_owner_loses_nothing(copies, key):
     cluster = copies()
     first = publish(cluster["n1"], key, *range(1, 51))
-    owner, replica = holders(cluster, key)
+    owner, other = holders(cluster, key)[0], outsider(cluster, key)
     owner.kill()
-    other = outsider(cluster, key) if len(cluster.running()) > 1 else replica
     wait_for(lambda: content(other, key) == [f"m{number}" for number in range(1, 51)], 10,
              "all messages at the new owner")
     # The window of ids came along: a retry is known.
@@ -185,8 +194,7 @@ def test_a_paused_owner_delivers_nothing_that_was_decided_without_it(copies, key
                  "a publish")
     finally:
         owner.resume()
-    moved = client.wait_event("moved", bound=15)
-    there = Client(moved["url"])
+    there = follow(client.wait_event("moved", bound=15)["url"])
     assert there.welcome()["recovered"] is True
     assert [message["data"] for message in client.messages() + there.wait_messages(1)] == ["m2"]
     client.close()

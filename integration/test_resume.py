@@ -76,6 +76,10 @@ def test_a_position_ahead_of_the_log_is_not_recovered(steady, key):
     owner = steady.owner(key)
     answers = publish(owner, key, 2)
     client = Client(owner.ws_url(key, after=f"{answers[0]['incarnation']}:99"))
+    if steady.replicates():
+        # Somebody may know more than this node: it waits for that, and then says that it cannot tell.
+        assert client.wait_closed() == 1013 and client.events[-1]["code"] == "not_ready"
+        return
     assert client.welcome()["recovered"] is False
     client.close()
 

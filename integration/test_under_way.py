@@ -57,8 +57,10 @@ def test_a_websocket_that_ends_before_its_acks_harms_nobody(cluster):
     before = cluster.owners(keys)
     clients = {key: RawClient(cluster[before[key]], key) for key in keys}
     fourth = cluster.add("n4")
+    cluster.wait_settled()
     key = next(key for key, owner in cluster.owners(keys).items() if owner == "n4")
     node = cluster[before[key]]
+    cluster.wait_whole()
     fourth.pause()
     for number in range(50):
         clients[key].send_json({"type": "publish", "id": f"m{number}", "data": "x"})
