@@ -246,6 +246,7 @@ struct rh_core {
     bool recorded; /* and `config` records it */
     struct rh_epoch recorded_epoch;
     uint32_t turn;
+    uint32_t round; /* of reports, ever */
     uint64_t stamp; /* last one given, see rh_core_stamp() */
     uint64_t lease_number;
     uint64_t leases_ms; /* when leases were last asked for */

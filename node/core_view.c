@@ -203,6 +203,13 @@ static void take_copy(struct rh_core *core, struct rh_process *from,
 void rh_core_on_report(struct rh_core *core, struct rh_process *from,
                        const struct rh_peer_message *message)
 {
+    if (message->report.round > from->round_in) {
+        from->round_in = message->report.round;
+        from->round_count = 0;
+    }
+    if (message->report.round == from->round_in) {
+        from->round_count += message->report.count;
+    }
     for (size_t i = 0; i < message->report.count; i++) {
         take_copy(core, from, &message->report.copies[i]);
     }
@@ -254,9 +261,10 @@ static struct rh_peer_copy copy_of(const struct rh_channel *channel)
 }
 
 static void send_report(struct rh_core *core, struct rh_process *to, struct rh_peer_copy *copies,
-                        size_t count)
+                        size_t count, uint32_t round)
 {
     struct rh_peer_message *message = rh_core_send(core, to, RH_PEER_REPORT);
+    message->report.round = round;
     message->report.copies = copies;
     message->report.count = count;
 }
@@ -270,7 +278,15 @@ void rh_core_report_again(struct rh_core *core, const struct rh_channel *channel
     }
     struct rh_peer_copy *copy = rh_core_scratch(core, 1, sizeof(*copy));
     *copy = copy_of(channel);
-    send_report(core, owner, copy, 1);
+    send_report(core, owner, copy, 1, 0);
+}
+
+/* All copies are told anew. */
+static void begin_round(struct rh_core *core, struct rh_process *process)
+{
+    process->wants_reports = true;
+    process->reports = 0;
+    process->round = ++core->round;
 }
 
 /* ---- the walk ---- */
@@ -462,14 +478,14 @@ static void send_batch(struct rh_core *core, struct rh_process *to, struct batch
     for (size_t i = 0; i < batch->count; i++) {
         size_t more = copy_size(&batch->copies[i]);
         if (i > begin && (size + more > RH_PEER_BATCH_SIZE || i - begin == RH_PEER_COPIES_MAX)) {
-            send_report(core, to, batch->copies + begin, i - begin);
+            send_report(core, to, batch->copies + begin, i - begin, to->round);
             begin = i;
             size = 0;
         }
         size += more;
     }
     if (batch->count > begin) {
-        send_report(core, to, batch->copies + begin, batch->count - begin);
+        send_report(core, to, batch->copies + begin, batch->count - begin, to->round);
     }
     rh_core_keep(core, batch->copies);
 }
@@ -484,6 +500,7 @@ static void end_reports(struct rh_core *core)
         process->wants_reports = false;
         struct rh_peer_message *message = rh_core_send(core, process, RH_PEER_REPORT_END);
         message->report_end.copies = process->reports;
+        message->report_end.round = process->round;
     }
 }
 
@@ -546,10 +563,7 @@ void rh_core_reports_peer_up(struct rh_core *core, struct rh_process *process)
     if (!rh_core_is_registered(core) || !rh_process_is_registered(process)) {
         return;
     }
-    if (!process->wants_reports) {
-        process->reports = 0;
-    }
-    process->wants_reports = true;
+    begin_round(core, process);
     begin_sweep(core);
 }
 
@@ -574,7 +588,11 @@ void rh_core_check_complete(struct rh_core *core)
 void rh_core_on_report_end(struct rh_core *core, struct rh_process *from,
                            const struct rh_peer_message *message)
 {
-    (void)message;
+    const struct rh_peer_report_end *end = &message->report_end;
+    uint64_t told = end->round == from->round_in ? from->round_count : 0;
+    if (end->round < from->round_in || told != end->copies) {
+        return; /* reports were lost on the way by a third node; they come again */
+    }
     from->reported = true;
     rh_core_check_complete(core);
 }
@@ -641,7 +659,9 @@ static void find_members(struct rh_core *core)
             process->down_ms = core->now_ms; /* its link has to be made first */
         }
         rh_core_relays_begin(core, process);
-        process->wants_reports = process != core->self_process;
+        if (process != core->self_process) {
+            begin_round(core, process);
+        }
         core->members[i] = process;
     }
     core->self = core->self_process->index;

@@ -30,8 +30,11 @@ struct rh_process {
     /* Of the present view: */
     bool reported;      /* its end marker is in */
     bool wants_reports; /* has not got ours, or the link broke since */
-    uint64_t reports;   /* copies that were reported to it */
-    bool was_shown;     /* our view, because it was behind */
+    uint32_t round;     /* in which it is told of our copies */
+    uint32_t round_in;  /* in which it tells us of its own, and how many it has told of */
+    uint64_t round_count;
+    uint64_t reports; /* copies that were reported to it */
+    bool was_shown;   /* our view, because it was behind */
     /* The right to commit. */
     uint64_t proof_ms; /* own clock: when it was registered at the latest known; 0: not known */
     uint64_t lease_ms; /* its lease to us counts until then */

@@ -73,6 +73,7 @@ int rh_wire_pack_report(const struct rh_peer_message *message, struct rh_wire_wr
     ringhop__peer__report__init(&writer->report);
     writer->report.n_copies = count;
     writer->report.copies = list;
+    writer->report.round = report->round;
     frame->report = &writer->report;
     return 0;
 }
@@ -91,7 +92,8 @@ int rh_wire_unpack_report(const rh_wire_frame *frame, struct rh_peer_message *me
             return rv;
         }
     }
-    message->report = (struct rh_peer_report){.copies = copies, .count = count};
+    message->report =
+        (struct rh_peer_report){.copies = copies, .count = count, .round = frame->report->round};
     return 0;
 }
 
@@ -100,6 +102,7 @@ int rh_wire_pack_report_end(const struct rh_peer_message *message, struct rh_wir
 {
     ringhop__peer__report_end__init(&writer->report_end);
     writer->report_end.copies = message->report_end.copies;
+    writer->report_end.round = message->report_end.round;
     frame->report_end = &writer->report_end;
     return 0;
 }
@@ -109,6 +112,7 @@ int rh_wire_unpack_report_end(const rh_wire_frame *frame, struct rh_peer_message
 {
     (void)reader;
     message->report_end.copies = frame->report_end->copies;
+    message->report_end.round = frame->report_end->round;
     return 0;
 }
 

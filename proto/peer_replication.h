@@ -217,11 +217,13 @@ struct rh_peer_copy {
 struct rh_peer_report {
     const struct rh_peer_copy *copies;
     size_t count;
+    uint32_t round; /* of telling all; 0: something has changed since */
 };
 
-/* All copies were reported. */
+/* All copies were reported, if as many came in that round: some may have got lost on another way. */
 struct rh_peer_report_end {
-    uint64_t copies; /* that were reported to this receiver */
+    uint64_t copies; /* that were reported to this receiver in this round */
+    uint32_t round;  /* from 1, rises */
 };
 
 /* The receiver reported the best copy: send it. */

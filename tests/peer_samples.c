@@ -232,10 +232,11 @@ struct rh_peer_message peer_sample(enum rh_peer_message_kind kind)
         };
         break;
     case RH_PEER_REPORT:
-        message.report = (struct rh_peer_report){.copies = copies, .count = 3};
+        message.report = (struct rh_peer_report){.copies = copies, .count = 3, .round = 3};
         break;
     case RH_PEER_REPORT_END:
         message.report_end.copies = 200000;
+        message.report_end.round = 3;
         break;
     case RH_PEER_FETCH:
         message.fetch = (struct rh_peer_fetch){
@@ -444,6 +445,7 @@ static void assert_refused_equal(const struct rh_peer_refused *a, const struct r
 
 static void assert_report_equal(const struct rh_peer_report *a, const struct rh_peer_report *b)
 {
+    assert_int_equal(a->round, b->round);
     assert_int_equal(a->count, b->count);
     for (size_t i = 0; i < a->count; i++) {
         const struct rh_peer_copy *left = &a->copies[i];
@@ -550,6 +552,7 @@ void assert_peer_message_equal(const struct rh_peer_message *a, const struct rh_
         break;
     case RH_PEER_REPORT_END:
         assert_true(a->report_end.copies == b->report_end.copies);
+        assert_int_equal(a->report_end.round, b->report_end.round);
         break;
     case RH_PEER_FETCH:
         assert_copy_named(a->fetch, b->fetch);
