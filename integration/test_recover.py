@@ -4,6 +4,7 @@ cluster: it writes what nodes would have left in ZooKeeper."""
 import json
 import os
 import pty
+import signal
 import subprocess
 
 import pytest
@@ -124,3 +125,57 @@ def test_what_changes_while_it_asks_is_not_overwritten(left):
     assert command.returncode == 6
     assert "something else meanwhile" in (cluster.folder / "err").read_text()
     assert cluster.written() == later
+
+
+# --- real nodes that keep copies ------------------------------------------------------------------
+
+@pytest.fixture
+def copies(shared_zookeeper, make_cluster):
+    cluster = make_cluster(shared_zookeeper, session_timeout="1s")
+    if not cluster.replicates():
+        pytest.skip("this build keeps one copy, and records nothing")
+    return cluster
+
+
+def gone(cluster):
+    with cluster.zookeeper.client() as client:
+        wait_for(lambda: client.get_children(f"/ringhop/{cluster.name}/members") == [], 10,
+                 "all registrations gone")
+
+
+def test_a_cluster_that_stopped_in_order_starts_again_by_itself(copies):
+    assert copies["n1"].publish("k", "x").status == 201
+    for node in copies.nodes.values():
+        node.process.signal(signal.SIGTERM)
+    for node in copies.nodes.values():
+        assert node.process.wait(30) == 0
+    assert "the last node stopped in order" in copies.cli("recover")
+    for node_id in list(copies.nodes):  # others come in their place
+        copies.add(f"{node_id}b", start=False).start(wait=False)
+    copies.wait_settled(bound=30)
+    assert copies["n1b"].publish("k", "y").status == 201
+
+
+def test_who_comes_after_a_crash_of_all_waits_for_the_operator(copies):
+    assert copies["n1"].publish("k", "x").status == 201
+    for node in copies.nodes.values():
+        node.kill()
+    gone(copies)
+    fresh = copies.add("n4")
+    wait_for(lambda: "record_waits" in fresh.log(), 20, "it says that it waits")
+    assert fresh.publish("k", "y").code == "not_ready"
+    seen = json.loads(copies.cli("recover", "--json", code=1))
+    assert [member["node"] for member in seen["missing"]] == ["n1", "n2", "n3"]
+    copies.cli("recover", "--yes")
+    wait_for(lambda: fresh.publish("k", "y").status == 201, 20, "it serves")
+    copies.wait_settled(bound=30)
+
+
+def test_who_is_restarted_at_its_address_need_not_be_given_up(copies):
+    for node in copies.nodes.values():
+        node.kill()
+    gone(copies)
+    for node in copies.nodes.values():
+        node.start(wait=False)
+    copies.wait_settled(bound=30)
+    assert copies["n1"].publish("k", "x").status == 201
