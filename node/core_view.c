@@ -612,25 +612,6 @@ void rh_core_recorded(struct rh_core *core, struct rh_epoch epoch)
 
 /* ---- adopting ---- */
 
-/* V8: whether something was lost between the view before and this one, be it that nobody saw it. */
-static bool shows_loss(const struct rh_view *before, const struct rh_view *view)
-{
-    uint64_t missing = 0;
-    bool lost = false;
-    for (size_t i = 0; i < before->members_count; i++) {
-        const struct rh_registration *member = &before->members[i];
-        uint32_t now = rh_view_find(view, member->id);
-        bool same_name = now != RH_RING_NONE && view->czxids[now] == before->czxids[i] &&
-                         before->epoch.generation == view->epoch.generation;
-        missing += !same_name;
-        lost |= !rh_view_has(view, member->id, member->instance);
-    }
-    if (before->epoch.generation != view->epoch.generation) {
-        return lost; /* 12.9: all are lost, and come back */
-    }
-    return lost || view->deletions > before->deletions + missing;
-}
-
 static void find_members(struct rh_core *core)
 {
     for (struct rh_table_link *link = rh_table_next(&core->groups.processes, NULL); link != NULL;
@@ -695,7 +676,7 @@ void rh_core_adopt(struct rh_core *core, const struct rh_event *event)
     core->turn = 0;
     rh_core_tombs_clear(core);
     find_members(core);
-    if (core->view_before != NULL && shows_loss(core->view_before, view)) {
+    if (core->view_before != NULL && rh_view_lost(core->view_before, view)) {
         core->lost_ms = core->now_ms;
     }
     if (core->options.replication) {

@@ -144,18 +144,16 @@ const char *rh_view_chain(const struct rh_view *view, size_t index)
 
 bool rh_view_lost(const struct rh_view *before, const struct rh_view *view)
 {
-    if (before->epoch.generation != view->epoch.generation) {
-        return true;
-    }
     uint64_t gone = 0;
     for (size_t i = 0; i < before->members_count; i++) {
         uint32_t index = rh_view_find(view, before->members[i].id);
         if (index == RH_RING_NONE || view->members[index].instance != before->members[i].instance) {
             return true;
         }
-        gone += strcmp(view->names[index].text, before->names[i].text) != 0;
+        gone += view->czxids[index] != before->czxids[i];
     }
-    return view->deletions > before->deletions + gone && !rh_fault(RH_FAULT_SEEN_LOSSES);
+    return before->epoch.generation == view->epoch.generation &&
+           view->deletions > before->deletions + gone && !rh_fault(RH_FAULT_SEEN_LOSSES);
 }
 
 bool rh_view_shares_chain(const struct rh_view *view, const struct rh_record *record)

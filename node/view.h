@@ -67,8 +67,8 @@ const char *rh_view_chain(const struct rh_view *view, size_t index);
 /*
  * Whether a registration was lost between |before| and |view|, a later one, be it in a view that
  * nobody here saw (docs/protocol-cluster.md, V8): a member of |before| is missing as a process, or
- * more registrations were deleted than those of |before| that are gone. Across generations nobody
- * knows, so the answer is yes.
+ * more registrations were deleted than those of |before| that are gone. Across generations nothing
+ * can be counted; there the guard (V7) sees to those who came and went.
  */
 bool rh_view_lost(const struct rh_view *before, const struct rh_view *view);
 
