@@ -352,6 +352,19 @@ static void put_role_right(struct rh_core *core, struct rh_channel *channel)
     }
 }
 
+/* It may have dropped its copy: it is a member, and counts for nothing until it has said what it
+ * holds. */
+static void distrust(struct rh_member *member)
+{
+    member->leaving = false;
+    member->known = false;
+    member->confirmed = false;
+    member->informed = false;
+    member->told = 0;
+    member->acked = 0;
+    member->sent = 0;
+}
+
 /* G6, and `lacked`. */
 static void put_group_right(struct rh_core *core, struct rh_channel *channel)
 {
@@ -373,7 +386,9 @@ static void put_group_right(struct rh_core *core, struct rh_channel *channel)
     }
     for (uint32_t i = channel->acting == NULL ? 0 : channel->acting->count; i > 0; i--) {
         struct rh_member *member = &channel->acting->members[i - 1];
-        member->leaving = false; /* a Leave of an older epoch is void (G4) */
+        if (member->leaving) { /* void from now on (G4), and perhaps done before */
+            distrust(member);
+        }
         if (!rh_process_is_registered(member->process)) {
             rh_core_member_remove(core, channel, member);
         } else if (!member->in_group) {
