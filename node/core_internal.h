@@ -128,6 +128,8 @@ struct rh_sync {
     uint64_t seq;   /* likewise */
     uint64_t from_op;
     struct rh_term base_term;
+    struct rh_peer_term_from *terms;
+    size_t terms_count;
     struct rh_entry **entries; /* those that are sent, with a reference each */
     uint64_t first_op;         /* of entries[0] */
     size_t entries_count;

@@ -108,6 +108,7 @@ static void sync_free(struct rh_core *core, struct rh_sync *sync)
         rh_entry_give(sync->entries[i]);
     }
     free(sync->entries);
+    free(sync->terms);
     free(sync);
     wake_queues(core);
 }
@@ -140,6 +141,14 @@ static void take_snapshot(struct rh_sync *sync, const struct rh_channel *channel
     for (size_t i = 0; i < sync->entries_count; i++) {
         sync->entries[i] = rh_entry_take(rh_channel_log_get(channel->log, sync->first_op + i));
         sync->size += rh_entry_bytes(sync->entries[i]) + 32;
+    }
+    /* The channel's list forgets with its log, and the begin may be sent again later. */
+    sync->terms_count = channel->terms != NULL ? channel->terms->count : channel->op > 0;
+    sync->terms = rh_core_alloc(sync->terms_count, sizeof(*sync->terms));
+    if (channel->terms != NULL) {
+        memcpy(sync->terms, channel->terms->items, sync->terms_count * sizeof(*sync->terms));
+    } else if (channel->op > 0) {
+        sync->terms[0] = (struct rh_peer_term_from){.first_op = 1, .term = channel->term};
     }
     sync->next.id_op = sync->from_op;
     sync->size += rh_channel_key(channel).size + 128;
@@ -275,18 +284,12 @@ static void send_begin(struct rh_core *core, struct rh_sync *sync)
     begin->from_op = sync->from_op;
     begin->base_term = sync->base_term;
     begin->sent_ms = sync->stamp;
-    if (channel->terms != NULL) {
-        struct rh_peer_term_from *terms =
-            rh_core_scratch(core, channel->terms->count, sizeof(*terms));
-        memcpy(terms, channel->terms->items, channel->terms->count * sizeof(*terms));
-        begin->terms = terms;
-        begin->terms_count = channel->terms->count;
-    } else if (channel->op > 0) {
-        struct rh_peer_term_from *terms = rh_core_scratch(core, 1, sizeof(*terms));
-        *terms = (struct rh_peer_term_from){.first_op = 1, .term = channel->term};
-        begin->terms = terms;
-        begin->terms_count = 1;
+    struct rh_peer_term_from *terms = rh_core_scratch(core, sync->terms_count, sizeof(*terms));
+    if (sync->terms_count > 0) {
+        memcpy(terms, sync->terms, sync->terms_count * sizeof(*terms));
     }
+    begin->terms = terms;
+    begin->terms_count = sync->terms_count;
     fill_entries(core, sync, &size, &begin->operations);
     if (sync->next.entry == sync->entries_count) {
         begin->ids_count = fill_ids(core, sync, &size, &begin->ids);

@@ -136,9 +136,18 @@ static void keep_copy(struct rh_core *core, struct rh_channel *channel, struct r
     };
 }
 
+/* It is asked by an append that names the group whether it still has what it said. */
+static void doubt(struct rh_core *core, struct rh_channel *channel, struct rh_member *member)
+{
+    member->confirmed = false;
+    member->informed = false;
+    member->told = 0;
+    rh_core_mark_dirty(core, channel);
+}
+
 /* G9: what a member of the group reports may say that it is not what we took it for. */
-static void doubt(struct rh_core *core, struct rh_channel *channel, struct rh_process *from,
-                  const struct rh_peer_copy *copy)
+static void judge_member(struct rh_core *core, struct rh_channel *channel, struct rh_process *from,
+                         const struct rh_peer_copy *copy)
 {
     struct rh_member *member = rh_core_member(channel, from);
     if (member == NULL && !rh_group_has(channel->group, from)) {
@@ -155,9 +164,7 @@ static void doubt(struct rh_core *core, struct rh_channel *channel, struct rh_pr
     if (member == NULL) {
         return;
     }
-    member->confirmed = false;
-    member->informed = false;
-    member->told = 0;
+    doubt(core, channel, member);
     if (is_gone || !rh_term_equal(copy->term, channel->term)) {
         member->known = false;
         member->acked = 0;
@@ -165,7 +172,6 @@ static void doubt(struct rh_core *core, struct rh_channel *channel, struct rh_pr
         member->acked = copy->op;
     }
     member->sent = member->acked;
-    rh_core_mark_dirty(core, channel);
 }
 
 static void take_copy(struct rh_core *core, struct rh_process *from,
@@ -192,7 +198,7 @@ static void take_copy(struct rh_core *core, struct rh_process *from,
         keep_copy(core, channel, from, copy);
     }
     if (rh_role_is_actor(channel->role)) {
-        doubt(core, channel, from, copy);
+        judge_member(core, channel, from, copy);
         rh_core_advance(core, channel);
     } else {
         rh_core_claims_add(core, channel);
@@ -381,13 +387,18 @@ static void put_group_right(struct rh_core *core, struct rh_channel *channel)
         }
     }
     assert(count > 0 && left[0] == core->self_process);
-    if (count < group->count) {
-        (void)rh_core_acting(core, channel); /* so that who is gone is found among the members */
+    for (uint32_t i = 0; i < group->count; i++) {
+        struct rh_process *process = group->members[i];
+        if (!rh_process_is_registered(process) || process->was_lost) {
+            (void)rh_core_acting(core, channel); /* so that it is found among the members */
+        }
     }
     for (uint32_t i = channel->acting == NULL ? 0 : channel->acting->count; i > 0; i--) {
         struct rh_member *member = &channel->acting->members[i - 1];
         if (member->leaving) { /* void from now on (G4), and perhaps done before */
             distrust(member);
+        } else if (member->process->was_lost) {
+            doubt(core, channel, member);
         }
         if (!rh_process_is_registered(member->process)) {
             rh_core_member_remove(core, channel, member);
@@ -627,6 +638,19 @@ void rh_core_recorded(struct rh_core *core, struct rh_epoch epoch)
 
 /* ---- adopting ---- */
 
+/* Whether a member is the same process as in the view before, and was lost in between: what it holds
+ * is suspect, also where it does not say so yet. */
+static bool began_anew(const struct rh_view *before, const struct rh_view *view, size_t index)
+{
+    const struct rh_registration *member = &view->members[index];
+    if (before == NULL || !rh_view_has(before, member->id, member->instance)) {
+        return false;
+    }
+    return before->epoch.generation != view->epoch.generation ||
+           strcmp(rh_view_chain(before, rh_view_find(before, member->id)),
+                  rh_view_chain(view, index)) != 0;
+}
+
 static void find_members(struct rh_core *core)
 {
     for (struct rh_table_link *link = rh_table_next(&core->groups.processes, NULL); link != NULL;
@@ -651,6 +675,7 @@ static void find_members(struct rh_core *core)
             abort();
         }
         process->index = (uint32_t)i;
+        process->was_lost = began_anew(core->view_before, core->view, i);
         if (!process->was_member && !process->is_up) {
             process->down_ms = core->now_ms; /* its link has to be made first */
         }

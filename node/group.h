@@ -20,6 +20,7 @@ struct rh_process {
     struct rh_node_ref ref;
     uint32_t groups;         /* that name it, and others that point here */
     uint32_t index;          /* in the present view, or RH_RING_NONE */
+    bool was_lost;           /* and is back, since the view before */
     bool was_member;         /* of the view before */
     bool is_up;              /* its link */
     uint64_t down_ms;        /* since when it is not */
