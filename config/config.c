@@ -66,6 +66,7 @@ static const struct rh_field limits_fields[] = {
     AMOUNT("channels", limits.channels, RH_VALUE_COUNT, 1, CHANNELS_MAX, 1000000),
     AMOUNT("copies", limits.copies, RH_VALUE_COUNT, 1, COPIES_MAX, 0),
     AMOUNT("message_bytes", limits.message_bytes, RH_VALUE_SIZE, 1, MIB(16), KIB(64)),
+    AMOUNT("state_bytes", limits.state_bytes, RH_VALUE_SIZE, 1, MIB(16), KIB(64)),
     AMOUNT("connections", limits.connections, RH_VALUE_COUNT, 1, 10000000, 200000),
     AMOUNT("dedup_age", limits.dedup_age_ms, RH_VALUE_DURATION, SECONDS(60), HOURS(1000),
            MINUTES(5)),

@@ -51,6 +51,7 @@ struct rh_config {
         uint32_t channels; /* per node */
         uint32_t copies;   /* per node, in all roles; default channels times ring.replicas */
         uint64_t message_bytes;
+        uint64_t state_bytes;
         uint32_t connections; /* per node */
         uint32_t dedup_age_ms;
         uint64_t send_queue_bytes;  /* `send_queue`: unsent bytes of one connection; default 1MiB */

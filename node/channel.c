@@ -41,6 +41,8 @@ void rh_channel_clear(struct rh_channel *channel)
     free_ids(channel);
     rh_terms_destroy(channel->terms);
     channel->terms = NULL;
+    rh_entry_give(channel->state);
+    channel->state = NULL;
     channel->incarnation = 0;
     channel->term = (struct rh_term){0};
     channel->op = 0;
@@ -137,6 +139,40 @@ struct rh_entry *rh_channel_message(const struct rh_channel *channel, uint64_t s
         return NULL;
     }
     return rh_channel_log_find_seq(channel->log, seq, NULL);
+}
+
+static bool changes_state(const struct rh_entry *entry)
+{
+    return entry != NULL && entry->entry_kind != RH_ENTRY_MESSAGE;
+}
+
+struct rh_entry *rh_channel_state_numbered(const struct rh_channel *channel)
+{
+    for (uint64_t op = channel->op; op > channel->commit; op--) {
+        struct rh_entry *entry = rh_channel_log_get(channel->log, op);
+        if (changes_state(entry)) {
+            return entry;
+        }
+    }
+    return channel->state;
+}
+
+void rh_channel_commit_to(struct rh_channel *channel, uint64_t commit)
+{
+    assert(commit <= channel->op);
+    uint64_t before = channel->commit;
+    if (commit <= before) {
+        return;
+    }
+    channel->commit = commit;
+    for (uint64_t op = commit; op > before && channel->log != NULL; op--) {
+        struct rh_entry *entry = rh_channel_log_get(channel->log, op);
+        if (changes_state(entry)) {
+            rh_entry_give(channel->state);
+            channel->state = rh_entry_take(entry);
+            return;
+        }
+    }
 }
 
 struct rh_term rh_channel_term_at(const struct rh_channel *channel, uint64_t op)

@@ -57,6 +57,7 @@ struct rh_channel {
     struct rh_channel_log *log; /* these are NULL while empty */
     struct rh_id_window *ids;
     struct rh_terms *terms;
+    struct rh_entry *state; /* last change of the state document up to `commit`; NULL: none ever */
     struct rh_acting *acting;
     struct rh_audience *audience;
     struct rh_reported *reported;
@@ -126,6 +127,13 @@ uint64_t rh_channel_commit_seq(const struct rh_channel *channel);
 
 /* The committed message of |seq|, or NULL when it is not held. */
 struct rh_entry *rh_channel_message(const struct rh_channel *channel, uint64_t seq);
+
+/* The last change of the state document that was numbered, committed or not; NULL: none ever. A
+ * STATE is the document, a STATE_DELETE says that there is none. Valid until the channel changes. */
+struct rh_entry *rh_channel_state_numbered(const struct rh_channel *channel);
+
+/* Raises `commit`, which is not lowered, to |commit|, at most op; the state document goes along. */
+void rh_channel_commit_to(struct rh_channel *channel, uint64_t commit);
 
 /* The term of operation |op|, which is held or the last one before; zero for 0. */
 struct rh_term rh_channel_term_at(const struct rh_channel *channel, uint64_t op);

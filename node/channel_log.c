@@ -7,6 +7,12 @@
 
 #define CAPACITY_MIN 4
 
+/* What follows the payload of a state operation; unaligned. The content type comes after it. */
+struct state_part {
+    uint64_t version;
+    uint8_t content_type_size;
+};
+
 static bool is_message(const struct rh_entry *entry)
 {
     return entry->entry_kind == RH_ENTRY_MESSAGE;
@@ -18,12 +24,19 @@ struct rh_entry *rh_entry_create(const struct rh_entry_draft *draft)
     struct rh_bytes payload = draft->payload.bytes;
     assert(id.size <= RH_ENTRY_ID_SIZE_MAX);
     assert((draft->kind == RH_ENTRY_MESSAGE) == (draft->version == 0));
+    assert(draft->kind == RH_ENTRY_STATE || draft->content_type.size == 0);
+    assert(draft->content_type.size <= RH_ENTRY_ID_SIZE_MAX);
     if (payload.size > UINT32_MAX) {
         return NULL;
     }
-    size_t version_size = draft->kind == RH_ENTRY_MESSAGE ? 0 : sizeof(draft->version);
+    struct state_part state = {
+        .version = draft->version,
+        .content_type_size = (uint8_t)draft->content_type.size,
+    };
+    size_t state_size = draft->kind == RH_ENTRY_MESSAGE ? 0 : sizeof(state);
     /* Not less than the struct: what is assigned as a whole may be written with its padding. */
-    size_t size = offsetof(struct rh_entry, data) + id.size + payload.size + version_size;
+    size_t size = offsetof(struct rh_entry, data) + id.size + payload.size + state_size +
+                  draft->content_type.size;
     struct rh_entry *entry = malloc(size < sizeof(*entry) ? sizeof(*entry) : size);
     if (entry == NULL) {
         return NULL;
@@ -38,13 +51,10 @@ struct rh_entry *rh_entry_create(const struct rh_entry_draft *draft)
         .time_ms = draft->time_ms,
         .payload_size = (uint32_t)payload.size,
     };
-    if (id.size > 0) {
-        memcpy(entry->data, id.data, id.size);
-    }
-    if (payload.size > 0) {
-        memcpy(entry->data + id.size, payload.data, payload.size);
-    }
-    memcpy(entry->data + id.size + payload.size, &draft->version, version_size);
+    char *out = rh_bytes_write(entry->data, id);
+    out = rh_bytes_write(out, payload);
+    memcpy(out, &state, state_size);
+    (void)rh_bytes_write(out + state_size, draft->content_type);
     return entry;
 }
 
@@ -68,11 +78,22 @@ void rh_entry_give(struct rh_entry *entry)
 
 uint64_t rh_entry_version(const struct rh_entry *entry)
 {
-    uint64_t version = 0;
+    struct state_part state = {0};
     if (!is_message(entry)) {
-        memcpy(&version, entry->data + rh_entry_bytes(entry), sizeof(version));
+        memcpy(&state, entry->data + rh_entry_bytes(entry), sizeof(state));
     }
-    return version;
+    return state.version;
+}
+
+struct rh_bytes rh_entry_content_type(const struct rh_entry *entry)
+{
+    struct state_part state = {0};
+    if (is_message(entry)) {
+        return rh_bytes(NULL, 0);
+    }
+    const char *part = entry->data + rh_entry_bytes(entry);
+    memcpy(&state, part, sizeof(state));
+    return rh_bytes(part + sizeof(state), state.content_type_size);
 }
 
 void rh_channel_log_init(struct rh_channel_log *log, uint64_t next_op)

@@ -21,7 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RH_ENTRY_ID_SIZE_MAX 255 /* bytes of a message id, or of a content type */
+#define RH_ENTRY_ID_SIZE_MAX 255 /* bytes of an id, or of a content type */
 
 enum rh_entry_kind {
     RH_ENTRY_MESSAGE,
@@ -40,7 +40,7 @@ struct rh_entry {
     uint64_t seq;    /* of a message its own; otherwise that of the last message, or 0 */
     int64_t time_ms; /* Unix time at which the acting owner took it */
     uint32_t payload_size;
-    char data[]; /* message id or content type, payload, and of a state operation the version */
+    char data[]; /* id, payload, and of a state operation version and content type */
 };
 
 /* What makes an entry; fields as in struct rh_entry. Slices are copied. */
@@ -50,8 +50,9 @@ struct rh_entry_draft {
     uint64_t version; /* of the state document; MESSAGE: 0 */
     bool in_window;
     int64_t time_ms;
-    struct rh_bytes id; /* MESSAGE: its id. STATE: content type. At most RH_ENTRY_ID_SIZE_MAX */
-    struct rh_payload payload; /* at most UINT32_MAX bytes */
+    struct rh_bytes id; /* of the message, or of the write; at most RH_ENTRY_ID_SIZE_MAX */
+    struct rh_bytes content_type; /* STATE; at most RH_ENTRY_ID_SIZE_MAX */
+    struct rh_payload payload;    /* at most UINT32_MAX bytes */
 };
 
 /* An entry with one reference, the caller's; NULL when out of memory. */
@@ -75,6 +76,9 @@ static inline struct rh_payload rh_entry_payload(const struct rh_entry *entry)
 
 /* Version of the state document that a state operation made; 0 of a message. */
 uint64_t rh_entry_version(const struct rh_entry *entry);
+
+/* Content type of the state document that a STATE made; empty of anything else. */
+struct rh_bytes rh_entry_content_type(const struct rh_entry *entry);
 
 /* What the entry counts for in `bytes` of a log: id and payload. */
 static inline uint64_t rh_entry_bytes(const struct rh_entry *entry)

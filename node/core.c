@@ -520,6 +520,11 @@ static void step(struct rh_core *core, const struct rh_event *event)
     case RH_EVENT_INSPECT:
         rh_core_inspect(core, event);
         return;
+    case RH_EVENT_STATE_GET:
+    case RH_EVENT_STATE_PUT:
+    case RH_EVENT_STATE_DELETE:
+        rh_core_state(core, event);
+        return;
     }
     assert(false && "unknown event");
 }

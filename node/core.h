@@ -46,6 +46,7 @@ struct rh_core_options {
     uint32_t dedup_age_ms;
     uint32_t dedup_ids_max; /* per channel */
     uint64_t payload_size_max;
+    uint64_t state_size_max;
     uint64_t batch_size_max; /* bytes towards a client of one batch of a replay, or of the answer of
                                      a read; one message is always taken */
     uint32_t forward_timeout_ms;  /* how long a forwarded request may take; below dedup_age_ms */
@@ -130,6 +131,9 @@ enum rh_event_kind {
     RH_EVENT_DRAINED,     /* a replaying stream has room for more */
     RH_EVENT_PUBLISH,
     RH_EVENT_INSPECT, /* channel info, from whichever node owns it */
+    RH_EVENT_STATE_GET,
+    RH_EVENT_STATE_PUT,
+    RH_EVENT_STATE_DELETE,
 
     /* With replication. */
     RH_EVENT_LOST,     /* the own registration is gone, by whatever road that was learnt */
@@ -176,6 +180,15 @@ struct rh_event {
             uint64_t request;
             struct rh_bytes key;
         } inspect;
+        struct {
+            uint64_t request;
+            struct rh_bytes key;
+            bool may_redirect;                      /* GET: the client can be sent to the owner */
+            enum rh_peer_state_condition condition; /* PUT, DELETE (not ABSENT) */
+            uint64_t if_version;                    /* VERSION */
+            struct rh_bytes content_type;           /* PUT: printable ASCII */
+            struct rh_bytes state;                  /* PUT */
+        } state;                                    /* STATE_GET, STATE_PUT, STATE_DELETE */
     };
 };
 
@@ -214,6 +227,7 @@ enum rh_action_kind {
     RH_ACTION_READ_DONE, /* answer of a READ; the subscription is FREE */
     RH_ACTION_PUBLISHED, /* answer of a PUBLISH */
     RH_ACTION_INSPECTED, /* answer of an INSPECT */
+    RH_ACTION_STATE,     /* answer of a STATE_GET, STATE_PUT, STATE_DELETE */
     RH_ACTION_SEND,      /* a message to a peer whose link is up */
     RH_ACTION_CATCH_UP,  /* somebody knows a later epoch: read the membership now */
     RH_ACTION_SWEPT,     /* all channels were checked against the view: worth a log line */
@@ -265,6 +279,18 @@ struct rh_publish_result {
     char node[RH_NODE_ID_SIZE]; /* the owner */
     uint32_t connections;
     bool duplicate; /* a retry: seq is the first one's */
+};
+
+/* What a request for the state document came to. */
+struct rh_state_result {
+    enum rh_refusal refusal;
+    const struct rh_registration *redirect; /* the client is to ask that node; or NULL */
+    enum rh_peer_state_outcome outcome;     /* neither refused nor redirected */
+    uint64_t version;                       /* as in struct rh_peer_state_answer */
+    uint64_t incarnation;                   /* likewise */
+    char node[RH_NODE_ID_SIZE];             /* the owner */
+    struct rh_bytes content_type;           /* FOUND */
+    struct rh_bytes state;                  /* FOUND */
 };
 
 /* What a channel looks like; of a channel that does not exist: incarnation 0, first_seq 1. */
@@ -323,6 +349,10 @@ struct rh_action {
             uint64_t hash;
         } inspected;
         struct {
+            uint64_t request;
+            struct rh_state_result result;
+        } state;
+        struct {
             struct rh_node_ref to;
             struct rh_peer_message message; /* its slices are valid until the next step */
         } send;
@@ -364,10 +394,13 @@ struct rh_core_stats {
     uint64_t channels_created;
     uint64_t channels_reclaimed;
     uint64_t refusals;
-    uint64_t log_bytes; /* now: ids and payloads in all logs */
-    uint64_t ids;       /* now: message ids remembered in all channels */
-    uint32_t channels;  /* now */
-    uint32_t streams;   /* now: subscriptions of streams in channels */
+    uint64_t log_bytes;   /* now: ids and payloads in all logs */
+    uint64_t state_bytes; /* now: of all state documents */
+    uint64_t state_writes;
+    uint64_t state_conflicts;
+    uint64_t ids;      /* now: message ids remembered in all channels */
+    uint32_t channels; /* now */
+    uint32_t streams;  /* now: subscriptions of streams in channels */
     uint32_t reads_waiting;
     uint32_t pending; /* now: requests that wait for a view, a link or an answer */
 

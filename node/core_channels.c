@@ -205,15 +205,22 @@ void rh_core_role_set(struct rh_core *core, struct rh_channel *channel, enum rh_
 
 /* ---- content ---- */
 
+static uint64_t state_bytes(const struct rh_channel *channel)
+{
+    return channel->state == NULL ? 0 : channel->state->payload_size;
+}
+
 void rh_core_channel_uncount(struct rh_core *core, const struct rh_channel *channel)
 {
     core->stats.log_bytes -= channel->log == NULL ? 0 : channel->log->bytes;
+    core->stats.state_bytes -= state_bytes(channel);
     core->stats.ids -= channel->ids == NULL ? 0 : rh_id_window_count(channel->ids);
 }
 
 void rh_core_channel_count(struct rh_core *core, const struct rh_channel *channel)
 {
     core->stats.log_bytes += channel->log == NULL ? 0 : channel->log->bytes;
+    core->stats.state_bytes += state_bytes(channel);
     core->stats.ids += channel->ids == NULL ? 0 : rh_id_window_count(channel->ids);
 }
 

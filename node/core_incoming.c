@@ -50,6 +50,7 @@ struct rh_entry *rh_core_entry_of(const struct rh_peer_operation *operation)
         .in_window = operation->in_window,
         .time_ms = operation->time_ms,
         .id = operation->id,
+        .content_type = operation->content_type,
         .payload = operation->payload,
     });
 }
@@ -71,6 +72,7 @@ void rh_core_incoming_free(struct rh_core *core, struct rh_channel *channel)
     incoming->from->groups--;
     rh_core_give_group(core, incoming->group);
     rh_terms_destroy(incoming->terms);
+    rh_entry_give(incoming->state);
     rh_list_remove(&incoming->link);
     free(incoming->entries);
     free(incoming->ids);
@@ -216,7 +218,7 @@ static bool take_ids(struct rh_core *core, struct rh_incoming *incoming,
         (void)rh_bytes_write(id, ids[i].id);
         incoming->ids[incoming->ids_count++] = (struct rh_incoming_id){
             .id = rh_bytes(id, ids[i].id.size),
-            .seq = ids[i].seq,
+            .seq = ids[i].version == 0 ? ids[i].seq : RH_ID_WINDOW_STATE | ids[i].version,
             .op = ids[i].op,
             .added_ms = core->now_ms - ids[i].age_ms,
         };
@@ -293,6 +295,20 @@ static void go_on_with_terms(struct rh_channel *channel, const struct rh_terms *
     }
 }
 
+/* The copy, which knew |state| to be the document at |commit|, takes the sync's document if that is
+ * later: both are true of the same life. What either does not know of yet is in the log. */
+static void set_commit(struct rh_channel *channel, const struct rh_incoming *incoming,
+                       uint64_t commit, struct rh_entry *state)
+{
+    bool keeps = commit >= incoming->commit && commit <= channel->op;
+    struct rh_entry *known = keeps ? state : incoming->state;
+    known = known == NULL ? NULL : rh_entry_take(known);
+    rh_entry_give(channel->state);
+    rh_entry_give(state);
+    channel->state = known;
+    channel->commit = keeps ? commit : incoming->commit;
+}
+
 /* S3, S5. A copy of the same life and term is never made shorter; anything else is replaced from
  * where the sync begins. */
 static void replace_content(struct rh_core *core, struct rh_channel *channel,
@@ -302,7 +318,9 @@ static void replace_content(struct rh_core *core, struct rh_channel *channel,
         rh_role_holds_copy(channel->role) && channel->incarnation == incoming->incarnation;
     bool same_term = same_life && rh_term_equal(channel->term, incoming->term);
     uint64_t commit = same_life ? channel->commit : 0;
+    struct rh_entry *state = channel->state == NULL ? NULL : rh_entry_take(channel->state);
     if (same_term && incoming->op <= channel->op) {
+        rh_entry_give(state);
         return;
     }
     if (incoming->from_op == 0) {
@@ -322,10 +340,7 @@ static void replace_content(struct rh_core *core, struct rh_channel *channel,
     add_entries(channel, incoming, above);
     add_ids(core, channel, incoming, incoming->from_op == 0 ? 0 : above);
     channel->incarnation = incoming->incarnation;
-    channel->commit = incoming->commit > commit ? incoming->commit : commit;
-    if (channel->commit > channel->op) {
-        channel->commit = channel->op;
-    }
+    set_commit(channel, incoming, commit, state);
     if (incoming->from_op == 0) {
         set_terms(channel, incoming->terms);
     } else {
@@ -467,6 +482,7 @@ static struct rh_incoming *create(struct rh_core *core, struct rh_channel *chann
         .next_op = begin->from_op == 0 ? 0 : begin->from_op + 1,
         .last_seq = begin->from_op == 0 ? 0 : seq_at(channel, begin->from_op),
     };
+    incoming->state = rh_core_state_of(begin);
     from->groups++;
     for (size_t i = 0; i < begin->terms_count; i++) {
         if (rh_terms_push(&incoming->terms, begin->terms[i].first_op, begin->terms[i].term) != 0) {

@@ -10,6 +10,7 @@
  *   core_streams.c      subscriptions: streams and waiting reads
  *   core_requests.c     publish and inspect: where they go, and those that wait
  *   core_serve.c        publish and inspect: done here
+ *   core_state.c        the state document: asked for, written, answered
  *   core_view.c         views, their walk over the channels, reports, end markers
  *   core_replication.c  appends, acknowledgements, commit
  *   core_group.c        who comes into a group and who goes, handoff, the order of all that
@@ -126,6 +127,8 @@ struct rh_sync {
     uint64_t stamp; /* of its begin */
     uint64_t op;    /* what the receiver has at the end */
     uint64_t seq;   /* likewise */
+    uint64_t commit;
+    struct rh_entry *state; /* the document as of `commit`, as rh_channel::state */
     uint64_t from_op;
     struct rh_term base_term;
     struct rh_peer_term_from *terms;
@@ -164,6 +167,7 @@ struct rh_incoming {
     uint64_t op;
     uint64_t seq;
     uint64_t commit;
+    struct rh_entry *state; /* likewise */
     uint64_t from_op;
     struct rh_term base_term;
     uint64_t stamp;
@@ -431,27 +435,54 @@ enum rh_pending_state {
     RH_PENDING_COMMITTING, /* has an operation that is not committed */
 };
 
+enum rh_ask {
+    RH_ASK_PUBLISH,
+    RH_ASK_INSPECT,
+    RH_ASK_STATE_GET,
+    RH_ASK_STATE_PUT,
+    RH_ASK_STATE_DELETE
+};
+
+/* Whether what is asked for changes a channel: then an outcome may be unknown. */
+static inline bool rh_ask_changes(enum rh_ask ask)
+{
+    return ask != RH_ASK_INSPECT && ask != RH_ASK_STATE_GET;
+}
+
 /* A request as it is served or kept: slices of the event, of a peer message, or of a pending. */
 struct rh_request_ref {
-    bool is_inspect;
+    enum rh_ask ask;
     bool from_peer;
-    bool id_is_ours; /* the publisher gave none */
+    bool may_redirect;
+    bool id_is_ours; /* the publisher gave none; a write of the state never has one */
     bool maybe_done; /* it was sent to an owner who has not answered */
     uint64_t request;
     struct rh_node_ref from;
     struct rh_bytes key;
     struct rh_bytes id;
-    struct rh_payload payload;
+    struct rh_payload payload; /* of a state: binary */
+    struct rh_bytes content_type;
+    enum rh_peer_state_condition condition;
+    uint64_t if_version;
     uint64_t deadline_ms;
 };
+
+/* Whether the request brings its channel into being, if there is none. */
+static inline bool rh_request_creates(const struct rh_request_ref *request)
+{
+    bool needs_state =
+        request->condition == RH_PEER_STATE_VERSION || request->condition == RH_PEER_STATE_PRESENT;
+    return request->ask == RH_ASK_PUBLISH || (request->ask == RH_ASK_STATE_PUT && !needs_state);
+}
 
 struct rh_pending {
     struct rh_list link;             /* rh_core::pending */
     struct rh_list channel_link;     /* rh_audience::{requests,committing}, or none */
     struct rh_table_link table_link; /* rh_core::pending_table */
     enum rh_pending_state state;
-    bool is_inspect;
+    enum rh_ask ask;
     bool from_peer;
+    bool may_redirect;
     bool id_is_ours;
     bool is_duplicate;          /* COMMITTING: its operation was another request's */
     uint32_t unanswered;        /* times it was sent and not answered: those may have been served */
@@ -463,16 +494,20 @@ struct rh_pending {
     struct rh_node_ref target;  /* LINK, SENT */
     struct rh_channel *channel; /* CHANNEL, COMMITTING */
     uint64_t op;                /* COMMITTING */
-    uint64_t seq;               /* of that */
-    uint32_t named_view;        /* view in which another than the ring's owner was tried */
-    uint64_t since_ms;          /* CHANNEL */
+    uint64_t seq;               /* of that; of a write of the state its version */
+    enum rh_peer_state_outcome outcome; /* COMMITTING, of a write of the state */
+    enum rh_peer_state_condition condition;
+    uint64_t if_version;
+    uint32_t named_view; /* view in which another than the ring's owner was tried */
+    uint64_t since_ms;   /* CHANNEL */
     uint64_t sent_ms;
     uint64_t deadline_ms;
     enum rh_payload_kind kind;
     uint32_t key_size;
     uint32_t id_size;
     uint32_t payload_size;
-    char data[]; /* key, id, payload */
+    uint32_t content_type_size;
+    char data[]; /* key, id, payload, content type */
 };
 
 void rh_core_publish(struct rh_core *core, const struct rh_event *event);
@@ -520,6 +555,78 @@ void rh_core_answer_inspect(struct rh_core *core, const struct rh_request_ref *r
                             enum rh_refusal refusal, const struct rh_channel_info *info);
 void rh_core_request_refuse(struct rh_core *core, const struct rh_request_ref *request,
                             enum rh_refusal refusal);
+
+/* A request of a client of this node: served, kept, or answered at once. */
+void rh_core_request_begin(struct rh_core *core, const struct rh_request_ref *request);
+
+/* A request that a peer of |epoch| sent here because in its view this node owns the key, or serves
+ * it. */
+void rh_core_request_take(struct rh_core *core, const struct rh_request_ref *request,
+                          struct rh_epoch epoch);
+
+/* The pending request that an answer of a peer belongs to; NULL: it was late, or answered before, or
+ * the peer does not serve the key and the request goes on. */
+struct rh_pending *rh_core_answer_take(struct rh_core *core, struct rh_process *from,
+                                       const struct rh_peer_message *message, uint64_t request,
+                                       bool (*fits)(enum rh_ask ask), enum rh_peer_result result,
+                                       const char *owner);
+
+enum rh_peer_result rh_core_peer_result(enum rh_refusal refusal);
+struct rh_bytes rh_core_peer_code(enum rh_refusal refusal);
+enum rh_refusal rh_core_peer_refusal(enum rh_peer_result result, struct rh_bytes code);
+
+/* A message to who sent a request, or is to get it; in the present epoch, if there is one. */
+struct rh_peer_message *rh_core_send_to(struct rh_core *core, const struct rh_node_ref *to,
+                                        enum rh_peer_message_kind kind);
+
+/* The id of a request that has none: makes |text| one. */
+#define RH_AUTO_ID_SIZE (sizeof("auto-") + RH_ID64_SIZE - 1)
+struct rh_bytes rh_core_auto_id(struct rh_core *core, char text[static RH_AUTO_ID_SIZE]);
+
+/* What the serving of all requests has in common: see core_serve.c. */
+struct rh_pending *rh_core_serve_kept(struct rh_core *core, const struct rh_request_ref *request,
+                                      struct rh_channel *channel, struct rh_pending *pending);
+void rh_core_serve_wait(struct rh_channel *channel, struct rh_pending *pending, uint64_t op,
+                        uint64_t number, bool duplicate);
+enum rh_refusal rh_core_serve_refusal(const struct rh_core *core,
+                                      const struct rh_request_ref *request,
+                                      const struct rh_channel *channel, bool is_kept);
+
+/* ---- core_state.c ---- */
+
+void rh_core_state(struct rh_core *core, const struct rh_event *event);
+void rh_core_on_state_get(struct rh_core *core, struct rh_process *from,
+                          const struct rh_peer_message *message);
+void rh_core_on_state_put(struct rh_core *core, struct rh_process *from,
+                          const struct rh_peer_message *message);
+void rh_core_on_state_delete(struct rh_core *core, struct rh_process *from,
+                             const struct rh_peer_message *message);
+void rh_core_on_state_answer(struct rh_core *core, struct rh_process *from,
+                             const struct rh_peer_message *message);
+
+/* As rh_core_serve(), of a request for the state document. */
+bool rh_core_serve_state(struct rh_core *core, const struct rh_request_ref *request,
+                         const struct rh_core_route *route, struct rh_pending *pending);
+
+/* The operation that a write waited for is committed. */
+void rh_core_state_committed(struct rh_core *core, const struct rh_pending *pending,
+                             const struct rh_channel *channel);
+
+/* Sends a pending request for the state document to its target. */
+void rh_core_state_forward(struct rh_core *core, const struct rh_pending *pending,
+                           const struct rh_request_ref *request);
+
+void rh_core_state_refuse(struct rh_core *core, const struct rh_request_ref *request,
+                          enum rh_refusal refusal);
+void rh_core_state_not_owner(struct rh_core *core, const struct rh_request_ref *request,
+                             const char *owner);
+
+/* The client is to ask the owner itself. */
+void rh_core_state_redirect(struct rh_core *core, const struct rh_request_ref *request,
+                            uint32_t owner);
+
+/* What a sync says of the state document, as rh_channel::state. */
+struct rh_entry *rh_core_state_of(const struct rh_peer_sync_begin *begin);
 
 /* ---- core_view.c ---- */
 
@@ -586,6 +693,9 @@ bool rh_core_may_number(const struct rh_core *core, const struct rh_channel *cha
 /* To be flushed at the end of the turn: appends to members that lack something. */
 void rh_core_mark_dirty(struct rh_core *core, struct rh_channel *channel);
 void rh_core_flush(struct rh_core *core);
+
+/* Raises `commit` to |commit|, and the state document with it. */
+void rh_core_commit_to(struct rh_core *core, struct rh_channel *channel, uint64_t commit);
 
 /* Raises `commit` as far as the rules allow (N3). */
 void rh_core_try_commit(struct rh_core *core, struct rh_channel *channel);

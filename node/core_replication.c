@@ -181,10 +181,13 @@ static int append(struct rh_core *core, struct rh_channel *channel, struct rh_en
     }
     int rv = channel->terms == NULL ? 0 : rh_terms_push(&channel->terms, op, channel->term);
     if (rv == 0 && entry->in_window) {
-        rv = rh_channel_ids_of(channel, core->options.secret) == NULL
-                 ? RH_ERR_NO_MEMORY
-                 : rh_id_window_add(channel->ids, &limits, rh_entry_id(entry), entry->seq, op,
-                                    added_ms);
+        uint64_t number = entry->entry_kind == RH_ENTRY_MESSAGE
+                              ? entry->seq
+                              : RH_ID_WINDOW_STATE | rh_entry_version(entry);
+        rv =
+            rh_channel_ids_of(channel, core->options.secret) == NULL
+                ? RH_ERR_NO_MEMORY
+                : rh_id_window_add(channel->ids, &limits, rh_entry_id(entry), number, op, added_ms);
     }
     if (rv == 0) {
         rv = rh_channel_log_append(log, entry);
@@ -244,6 +247,7 @@ struct rh_peer_operation *rh_core_operations(struct rh_core *core, struct rh_ent
             .time_ms = entry->time_ms,
             .in_window = entry->in_window,
             .id = rh_entry_id(entry),
+            .content_type = rh_entry_content_type(entry),
             .payload = rh_entry_payload(entry),
         };
     }
@@ -371,6 +375,13 @@ void rh_core_flush(struct rh_core *core)
 
 /* ---- commit ---- */
 
+void rh_core_commit_to(struct rh_core *core, struct rh_channel *channel, uint64_t commit)
+{
+    rh_core_channel_uncount(core, channel);
+    rh_channel_commit_to(channel, commit);
+    rh_core_channel_count(core, channel);
+}
+
 static uint64_t lowest_acked(const struct rh_channel *channel)
 {
     uint64_t lowest = channel->op;
@@ -440,7 +451,7 @@ void rh_core_try_commit(struct rh_core *core, struct rh_channel *channel)
         return;
     }
     uint64_t before = channel->commit;
-    channel->commit = lowest;
+    rh_core_commit_to(core, channel, lowest);
     struct rh_acting *acting = channel->acting;
     if (acting != NULL) {
         acting->since_ms = channel->commit == channel->op ? 0 : core->now_ms;
@@ -663,7 +674,7 @@ static void accept(struct rh_core *core, struct rh_process *from, struct rh_chan
     bool whole = take_operations(core, channel, &append->operations);
     rh_core_channel_count(core, channel);
     uint64_t commit = append->commit < channel->op ? append->commit : channel->op;
-    channel->commit = commit > channel->commit ? commit : channel->commit;
+    rh_core_commit_to(core, channel, commit);
     rh_core_channel_tidy(core, channel);
     if (append->group.count > 0) {
         take_group(core, channel, &append->group);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 /*
- * Publish and inspect: where they go. A request that this node can serve at once is answered within
+ * Publish, inspect, and what is done with the state document: where they go. A request that this node can serve at once is answered within
  * the step that brought it and leaves no trace here. Any other becomes *pending*:
  *
  *             +--------------------- a view was adopted ---------------------+
@@ -17,8 +17,8 @@
  *      v    v         (any change of it: dispatch)       v
  *    served here --> COMMITTING, by a group --> answered, or deadline
  *
- * A request that was sent and lost is sent again: a publish carries its message id, so the owner
- * recognises it, and an inspect changes nothing. One that came from a peer is never forwarded
+ * A request that was sent and lost is sent again: a publish or a write of the state carries its id,
+ * so the owner recognises it, and an inspect changes nothing. One that came from a peer is never forwarded
  * again: it is served, it waits, or it is answered not_owner.
  */
 
@@ -28,9 +28,6 @@
 
 /* How long a request waits at the ring's owner before it goes to who acts meanwhile (H6). */
 #define PATIENCE_MS 500U
-
-/* Text of a generated message id: "auto-" and 16 hex digits. */
-#define AUTO_ID_SIZE (sizeof("auto-") + RH_ID64_SIZE - 1)
 
 static bool peer_is_up(const struct rh_core *core, const struct rh_node_ref *ref)
 {
@@ -47,15 +44,17 @@ static struct rh_pending *pending_of(struct rh_list *link)
 
 static size_t pending_bytes(const struct rh_pending *pending)
 {
-    return sizeof(*pending) + pending->key_size + pending->id_size + pending->payload_size;
+    return sizeof(*pending) + pending->key_size + pending->id_size + pending->payload_size +
+           pending->content_type_size;
 }
 
 struct rh_request_ref rh_core_pending_request(const struct rh_pending *pending)
 {
     const char *data = pending->data;
     return (struct rh_request_ref){
-        .is_inspect = pending->is_inspect,
+        .ask = pending->ask,
         .from_peer = pending->from_peer,
+        .may_redirect = pending->may_redirect,
         .id_is_ours = pending->id_is_ours,
         .maybe_done = pending->unanswered > 0 || pending->state == RH_PENDING_COMMITTING,
         .request = pending->request,
@@ -65,6 +64,11 @@ struct rh_request_ref rh_core_pending_request(const struct rh_pending *pending)
         .payload = {.kind = pending->kind,
                     .bytes = rh_bytes(data + pending->key_size + pending->id_size,
                                       pending->payload_size)},
+        .content_type =
+            rh_bytes(data + pending->key_size + pending->id_size + pending->payload_size,
+                     pending->content_type_size),
+        .condition = pending->condition,
+        .if_version = pending->if_version,
         .deadline_ms = pending->deadline_ms,
     };
 }
@@ -145,7 +149,8 @@ static struct rh_pending *pending_find(const struct rh_core *core, uint64_t inst
 
 static struct rh_pending *pending_create(struct rh_core *core, const struct rh_request_ref *request)
 {
-    size_t data_size = request->key.size + request->id.size + request->payload.bytes.size;
+    size_t data_size = request->key.size + request->id.size + request->payload.bytes.size +
+                       request->content_type.size;
     if (core->stats.pending == 0) {
         core->retry_ms = core->now_ms; /* nobody had to be looked at before */
     }
@@ -155,8 +160,9 @@ static struct rh_pending *pending_create(struct rh_core *core, const struct rh_r
     }
     *pending = (struct rh_pending){
         .state = RH_PENDING_VIEW,
-        .is_inspect = request->is_inspect,
+        .ask = request->ask,
         .from_peer = request->from_peer,
+        .may_redirect = request->may_redirect,
         .id_is_ours = request->id_is_ours,
         .number = request->from_peer ? request->request : ++core->pending_number,
         .request = request->request,
@@ -166,11 +172,15 @@ static struct rh_pending *pending_create(struct rh_core *core, const struct rh_r
         .key_size = (uint32_t)request->key.size,
         .id_size = (uint32_t)request->id.size,
         .payload_size = (uint32_t)request->payload.bytes.size,
+        .content_type_size = (uint32_t)request->content_type.size,
+        .condition = request->condition,
+        .if_version = request->if_version,
     };
     rh_list_init(&pending->channel_link);
     char *out = rh_bytes_write(pending->data, request->key);
     out = rh_bytes_write(out, request->id);
-    (void)rh_bytes_write(out, request->payload.bytes);
+    out = rh_bytes_write(out, request->payload.bytes);
+    (void)rh_bytes_write(out, request->content_type);
     insert_by_deadline(core, pending);
     const struct pending_name name = name_of(pending);
     rh_table_insert(&core->pending_table, &pending->table_link, name_hash(&name));
@@ -181,8 +191,8 @@ static struct rh_pending *pending_create(struct rh_core *core, const struct rh_r
 
 /* ---- answers ---- */
 
-static struct rh_peer_message *send_to(struct rh_core *core, const struct rh_node_ref *to,
-                                       enum rh_peer_message_kind kind)
+struct rh_peer_message *rh_core_send_to(struct rh_core *core, const struct rh_node_ref *to,
+                                        enum rh_peer_message_kind kind)
 {
     struct rh_action *action = rh_core_act(core, RH_ACTION_SEND);
     action->send.to = *to;
@@ -193,7 +203,7 @@ static struct rh_peer_message *send_to(struct rh_core *core, const struct rh_nod
     return &action->send.message;
 }
 
-static enum rh_peer_result peer_result(enum rh_refusal refusal)
+enum rh_peer_result rh_core_peer_result(enum rh_refusal refusal)
 {
     switch (refusal) {
     case RH_REFUSAL_NONE:
@@ -214,10 +224,11 @@ static enum rh_peer_result peer_result(enum rh_refusal refusal)
     return RH_PEER_UNKNOWN;
 }
 
-static struct rh_bytes refusal_code(enum rh_refusal refusal)
+struct rh_bytes rh_core_peer_code(enum rh_refusal refusal)
 {
-    return peer_result(refusal) == RH_PEER_RESULT_REFUSED ? rh_bytes_text(rh_refusal_code(refusal))
-                                                          : rh_bytes(NULL, 0);
+    return rh_core_peer_result(refusal) == RH_PEER_RESULT_REFUSED
+               ? rh_bytes_text(rh_refusal_code(refusal))
+               : rh_bytes(NULL, 0);
 }
 
 void rh_core_answer_publish(struct rh_core *core, const struct rh_request_ref *request,
@@ -229,11 +240,11 @@ void rh_core_answer_publish(struct rh_core *core, const struct rh_request_ref *r
         action->published.result = *result;
         return;
     }
-    struct rh_peer_message *message = send_to(core, &request->from, RH_PEER_PUBLISH_ANSWER);
+    struct rh_peer_message *message = rh_core_send_to(core, &request->from, RH_PEER_PUBLISH_ANSWER);
     message->publish_answer = (struct rh_peer_publish_answer){
         .request = request->request,
-        .result = peer_result(result->refusal),
-        .code = refusal_code(result->refusal),
+        .result = rh_core_peer_result(result->refusal),
+        .code = rh_core_peer_code(result->refusal),
     };
     if (result->refusal == RH_REFUSAL_NONE) {
         message->publish_answer.seq = result->seq;
@@ -260,11 +271,11 @@ void rh_core_answer_inspect(struct rh_core *core, const struct rh_request_ref *r
         }
         return;
     }
-    struct rh_peer_message *message = send_to(core, &request->from, RH_PEER_INSPECT_ANSWER);
+    struct rh_peer_message *message = rh_core_send_to(core, &request->from, RH_PEER_INSPECT_ANSWER);
     message->inspect_answer = (struct rh_peer_inspect_answer){
         .request = request->request,
-        .result = peer_result(refusal),
-        .code = refusal_code(refusal),
+        .result = rh_core_peer_result(refusal),
+        .code = rh_core_peer_code(refusal),
     };
     if (refusal == RH_REFUSAL_NONE) {
         memcpy(message->inspect_answer.owner, core->options.id, RH_NODE_ID_SIZE);
@@ -283,14 +294,16 @@ void rh_core_request_refuse(struct rh_core *core, const struct rh_request_ref *r
 {
     core->stats.refusals++;
     if (request->maybe_done) {
-        refusal = request->is_inspect ? RH_REFUSAL_UNREACHABLE : RH_REFUSAL_UNKNOWN;
+        refusal = rh_ask_changes(request->ask) ? RH_REFUSAL_UNKNOWN : RH_REFUSAL_UNREACHABLE;
     }
-    if (request->is_inspect) {
+    if (request->ask == RH_ASK_INSPECT) {
         const struct rh_channel_info info = {.first_seq = 1};
         rh_core_answer_inspect(core, request, refusal, &info);
-    } else {
+    } else if (request->ask == RH_ASK_PUBLISH) {
         const struct rh_publish_result result = {.refusal = refusal};
         rh_core_answer_publish(core, request, &result);
+    } else {
+        rh_core_state_refuse(core, request, refusal);
     }
 }
 
@@ -298,16 +311,20 @@ static void answer_not_owner(struct rh_core *core, const struct rh_request_ref *
                              uint32_t owner)
 {
     const char *id = owner == RH_RING_NONE ? "" : core->view->members[owner].id;
-    if (request->is_inspect) {
-        struct rh_peer_message *message = send_to(core, &request->from, RH_PEER_INSPECT_ANSWER);
+    if (request->ask == RH_ASK_INSPECT) {
+        struct rh_peer_message *message =
+            rh_core_send_to(core, &request->from, RH_PEER_INSPECT_ANSWER);
         message->inspect_answer.request = request->request;
         message->inspect_answer.result = RH_PEER_NOT_OWNER;
         memcpy(message->inspect_answer.owner, id, strlen(id) + 1);
-    } else {
-        struct rh_peer_message *message = send_to(core, &request->from, RH_PEER_PUBLISH_ANSWER);
+    } else if (request->ask == RH_ASK_PUBLISH) {
+        struct rh_peer_message *message =
+            rh_core_send_to(core, &request->from, RH_PEER_PUBLISH_ANSWER);
         message->publish_answer.request = request->request;
         message->publish_answer.result = RH_PEER_NOT_OWNER;
         memcpy(message->publish_answer.owner, id, strlen(id) + 1);
+    } else {
+        rh_core_state_not_owner(core, request, id);
     }
 }
 
@@ -322,12 +339,16 @@ static void send_pending(struct rh_core *core, struct rh_pending *pending)
     pending->sent_ms = core->now_ms;
     pending->unanswered++;
     core->stats.forwards_sent++;
-    if (request.is_inspect) {
-        struct rh_peer_message *message = send_to(core, &pending->target, RH_PEER_INSPECT);
+    if (request.ask != RH_ASK_PUBLISH && request.ask != RH_ASK_INSPECT) {
+        rh_core_state_forward(core, pending, &request);
+        return;
+    }
+    if (request.ask == RH_ASK_INSPECT) {
+        struct rh_peer_message *message = rh_core_send_to(core, &pending->target, RH_PEER_INSPECT);
         message->inspect = (struct rh_peer_inspect){.request = pending->number, .key = request.key};
         return;
     }
-    struct rh_peer_message *message = send_to(core, &pending->target, RH_PEER_PUBLISH);
+    struct rh_peer_message *message = rh_core_send_to(core, &pending->target, RH_PEER_PUBLISH);
     message->publish = (struct rh_peer_publish){
         .request = pending->number,
         .key = request.key,
@@ -370,7 +391,8 @@ static bool expire(struct rh_core *core, struct rh_pending *pending)
         return false;
     }
     struct rh_request_ref request = rh_core_pending_request(pending);
-    enum rh_refusal refusal = request.is_inspect ? RH_REFUSAL_UNREACHABLE : RH_REFUSAL_UNKNOWN;
+    enum rh_refusal refusal =
+        rh_ask_changes(request.ask) ? RH_REFUSAL_UNKNOWN : RH_REFUSAL_UNREACHABLE;
     if (pending->state == RH_PENDING_CHANNEL) {
         refusal = RH_REFUSAL_NOT_READY; /* nothing was begun; maybe_done has the last word */
     }
@@ -412,9 +434,10 @@ static bool has_to_wait(const struct rh_core *core, const struct rh_request_ref 
                         const struct rh_core_route *route)
 {
     if (route->place == RH_CORE_PLACE_WAIT) {
-        return !request->is_inspect || !rh_core_is_known_absent(core, route->channel);
+        return rh_request_creates(request) || !rh_core_is_known_absent(core, route->channel);
     }
-    return !request->is_inspect && route->channel != NULL && route->channel->role == RH_ROLE_GATED;
+    return rh_ask_changes(request->ask) && route->channel != NULL &&
+           route->channel->role == RH_ROLE_GATED;
 }
 
 /* Tries a pending request in the present view. */
@@ -433,6 +456,9 @@ static void dispatch(struct rh_core *core, struct rh_pending *pending)
         wait_for_view(core, pending, (struct rh_epoch){0});
     } else if (route.place == RH_CORE_PLACE_REMOTE && request.from_peer) {
         answer_not_owner(core, &request, route.owner);
+        rh_core_pending_remove(core, pending);
+    } else if (route.place == RH_CORE_PLACE_REMOTE && request.may_redirect) {
+        rh_core_state_redirect(core, &request, route.owner);
         rh_core_pending_remove(core, pending);
     } else if (route.place == RH_CORE_PLACE_REMOTE) {
         forward(core, pending, route.owner);
@@ -470,6 +496,11 @@ void rh_core_requests_committed(struct rh_core *core, struct rh_channel *channel
     rh_list_each_safe (&channel->audience->committing, link) {
         struct rh_pending *pending = rh_container_of(link, struct rh_pending, channel_link);
         if (pending->op > channel->commit) {
+            continue;
+        }
+        if (pending->ask != RH_ASK_PUBLISH) {
+            rh_core_state_committed(core, pending, channel);
+            rh_core_pending_remove(core, pending);
             continue;
         }
         struct rh_request_ref request = rh_core_pending_request(pending);
@@ -537,15 +568,21 @@ static void keep_and_dispatch(struct rh_core *core, const struct rh_request_ref 
 }
 
 /* A request of a client of this node. */
-static void begin(struct rh_core *core, const struct rh_request_ref *request)
+void rh_core_request_begin(struct rh_core *core, const struct rh_request_ref *request)
 {
     struct rh_core_route route = rh_core_route(core, request->key);
     if (route.place == RH_CORE_PLACE_NONE) {
         rh_core_request_refuse(core, request, rh_core_route_refusal(core));
         return;
     }
-    if (request->payload.bytes.size > core->options.payload_size_max) {
+    uint64_t size_max = request->ask == RH_ASK_STATE_PUT ? core->options.state_size_max
+                                                         : core->options.payload_size_max;
+    if (request->payload.bytes.size > size_max) {
         rh_core_request_refuse(core, request, RH_REFUSAL_TOO_LARGE);
+        return;
+    }
+    if (route.place == RH_CORE_PLACE_REMOTE && request->may_redirect) {
+        rh_core_state_redirect(core, request, route.owner);
         return;
     }
     if (route.place == RH_CORE_PLACE_REMOTE || has_to_wait(core, request, &route)) {
@@ -555,9 +592,16 @@ static void begin(struct rh_core *core, const struct rh_request_ref *request)
     (void)rh_core_serve(core, request, &route, NULL);
 }
 
+struct rh_bytes rh_core_auto_id(struct rh_core *core, char text[static RH_AUTO_ID_SIZE])
+{
+    memcpy(text, "auto-", sizeof("auto-") - 1);
+    rh_id64_format(rh_core_random(core), text + sizeof("auto-") - 1);
+    return rh_bytes_text(text);
+}
+
 void rh_core_publish(struct rh_core *core, const struct rh_event *event)
 {
-    char auto_id[AUTO_ID_SIZE] = "auto-";
+    char auto_id[RH_AUTO_ID_SIZE];
     struct rh_request_ref request = {
         .request = event->publish.request,
         .key = event->publish.key,
@@ -566,29 +610,27 @@ void rh_core_publish(struct rh_core *core, const struct rh_event *event)
         .deadline_ms = core->now_ms + core->options.forward_timeout_ms,
     };
     if (request.id.size == 0) {
-        rh_id64_format(rh_core_random(core), auto_id + sizeof("auto-") - 1);
-        request.id = rh_bytes_text(auto_id);
+        request.id = rh_core_auto_id(core, auto_id);
         request.id_is_ours = true;
     }
-    begin(core, &request);
+    rh_core_request_begin(core, &request);
 }
 
 void rh_core_inspect(struct rh_core *core, const struct rh_event *event)
 {
     const struct rh_request_ref request = {
-        .is_inspect = true,
+        .ask = RH_ASK_INSPECT,
         .request = event->inspect.request,
         .key = event->inspect.key,
         .deadline_ms = core->now_ms + core->options.forward_timeout_ms,
     };
-    begin(core, &request);
+    rh_core_request_begin(core, &request);
 }
 
 /* ---- messages of peers ---- */
 
-/* A request that a peer sent here because in its view this node owns the key, or serves it. */
-static void serve_peer(struct rh_core *core, const struct rh_request_ref *request,
-                       struct rh_epoch epoch)
+void rh_core_request_take(struct rh_core *core, const struct rh_request_ref *request,
+                          struct rh_epoch epoch)
 {
     core->stats.forwards_received++;
     if (pending_find(core, request->from.instance, request->request) != NULL) {
@@ -611,7 +653,7 @@ static void serve_peer(struct rh_core *core, const struct rh_request_ref *reques
     }
 }
 
-static enum rh_refusal refusal_of_answer(enum rh_peer_result result, struct rh_bytes code)
+enum rh_refusal rh_core_peer_refusal(enum rh_peer_result result, struct rh_bytes code)
 {
     if (result != RH_PEER_RESULT_REFUSED) {
         return RH_REFUSAL_UNKNOWN;
@@ -626,10 +668,10 @@ static enum rh_refusal refusal_of_answer(enum rh_peer_result result, struct rh_b
 
 /* The pending request that an answer belongs to, or NULL: it was late, or answered before. */
 static struct rh_pending *take_answer(const struct rh_core *core, const struct rh_node_ref *from,
-                                      uint64_t number, bool is_inspect)
+                                      uint64_t number, bool (*fits)(enum rh_ask ask))
 {
     struct rh_pending *pending = pending_find(core, 0, number);
-    if (pending == NULL || pending->is_inspect != is_inspect || pending->state != RH_PENDING_SENT ||
+    if (pending == NULL || !fits(pending->ask) || pending->state != RH_PENDING_SENT ||
         !rh_node_ref_equal(&pending->target, from)) {
         return NULL;
     }
@@ -668,21 +710,36 @@ static void not_owner(struct rh_core *core, struct rh_pending *pending, struct r
     wait_for_view(core, pending, epoch);
 }
 
-static void publish_answered(struct rh_core *core, const struct rh_node_ref *from,
-                             const struct rh_peer_message *message)
+struct rh_pending *rh_core_answer_take(struct rh_core *core, struct rh_process *from,
+                                       const struct rh_peer_message *message, uint64_t request,
+                                       bool (*fits)(enum rh_ask ask), enum rh_peer_result result,
+                                       const char *owner)
+{
+    struct rh_pending *pending = take_answer(core, &from->ref, request, fits);
+    if (pending != NULL && result == RH_PEER_NOT_OWNER) {
+        not_owner(core, pending, message->epoch, owner);
+        return NULL;
+    }
+    return pending;
+}
+
+static bool is_publish(enum rh_ask ask)
+{
+    return ask == RH_ASK_PUBLISH;
+}
+
+void rh_core_on_publish_answer(struct rh_core *core, struct rh_process *from,
+                               const struct rh_peer_message *message)
 {
     const struct rh_peer_publish_answer *answer = &message->publish_answer;
-    struct rh_pending *pending = take_answer(core, from, answer->request, false);
+    struct rh_pending *pending = rh_core_answer_take(core, from, message, answer->request,
+                                                     is_publish, answer->result, answer->owner);
     if (pending == NULL) {
-        return;
-    }
-    if (answer->result == RH_PEER_NOT_OWNER) {
-        not_owner(core, pending, message->epoch, answer->owner);
         return;
     }
     struct rh_request_ref request = rh_core_pending_request(pending);
     if (answer->result != RH_PEER_OK) {
-        rh_core_request_refuse(core, &request, refusal_of_answer(answer->result, answer->code));
+        rh_core_request_refuse(core, &request, rh_core_peer_refusal(answer->result, answer->code));
         rh_core_pending_remove(core, pending);
         return;
     }
@@ -697,16 +754,18 @@ static void publish_answered(struct rh_core *core, const struct rh_node_ref *fro
     rh_core_pending_remove(core, pending);
 }
 
-static void inspect_answered(struct rh_core *core, const struct rh_node_ref *from,
-                             const struct rh_peer_message *message)
+static bool is_inspect(enum rh_ask ask)
+{
+    return ask == RH_ASK_INSPECT;
+}
+
+void rh_core_on_inspect_answer(struct rh_core *core, struct rh_process *from,
+                               const struct rh_peer_message *message)
 {
     const struct rh_peer_inspect_answer *answer = &message->inspect_answer;
-    struct rh_pending *pending = take_answer(core, from, answer->request, true);
+    struct rh_pending *pending = rh_core_answer_take(core, from, message, answer->request,
+                                                     is_inspect, answer->result, answer->owner);
     if (pending == NULL) {
-        return;
-    }
-    if (answer->result == RH_PEER_NOT_OWNER) {
-        not_owner(core, pending, message->epoch, answer->owner);
         return;
     }
     struct rh_request_ref request = rh_core_pending_request(pending);
@@ -738,33 +797,21 @@ void rh_core_on_publish(struct rh_core *core, struct rh_process *from,
         .payload = message->publish.payload,
         .deadline_ms = core->now_ms + deadline_ms,
     };
-    serve_peer(core, &request, message->epoch);
+    rh_core_request_take(core, &request, message->epoch);
 }
 
 void rh_core_on_inspect(struct rh_core *core, struct rh_process *from,
                         const struct rh_peer_message *message)
 {
     const struct rh_request_ref request = {
-        .is_inspect = true,
+        .ask = RH_ASK_INSPECT,
         .from_peer = true,
         .from = from->ref,
         .request = message->inspect.request,
         .key = message->inspect.key,
         .deadline_ms = core->now_ms + core->options.forward_timeout_ms,
     };
-    serve_peer(core, &request, message->epoch);
-}
-
-void rh_core_on_publish_answer(struct rh_core *core, struct rh_process *from,
-                               const struct rh_peer_message *message)
-{
-    publish_answered(core, &from->ref, message);
-}
-
-void rh_core_on_inspect_answer(struct rh_core *core, struct rh_process *from,
-                               const struct rh_peer_message *message)
-{
-    inspect_answered(core, &from->ref, message);
+    rh_core_request_take(core, &request, message->epoch);
 }
 
 /* ---- links and time ---- */

@@ -3,7 +3,8 @@
 
 #include <assert.h>
 
-/* Publish and inspect, done by the node that serves the channel. */
+/* Publish and inspect, done by the node that serves the channel; and what serving a write of any
+ * kind takes. */
 
 /* An entry of a publish that may be numbered, or NULL when out of memory. */
 static struct rh_entry *entry_of(const struct rh_core *core, const struct rh_request_ref *request,
@@ -34,9 +35,10 @@ static void acknowledge(struct rh_core *core, const struct rh_request_ref *reque
     rh_core_answer_publish(core, request, &result);
 }
 
-/* The request waits for |op|, which is message |seq|, to be committed. */
-static void wait_for_commit(struct rh_channel *channel, struct rh_pending *pending, uint64_t op,
-                            uint64_t seq, bool duplicate)
+/* The request waits for |op|, which is message |seq|, or version |seq| of the state, to be
+ * committed. */
+void rh_core_serve_wait(struct rh_channel *channel, struct rh_pending *pending, uint64_t op,
+                        uint64_t seq, bool duplicate)
 {
     pending->state = RH_PENDING_COMMITTING;
     pending->channel = channel;
@@ -48,8 +50,8 @@ static void wait_for_commit(struct rh_channel *channel, struct rh_pending *pendi
 }
 
 /* The kept request, kept now if it was not; NULL: it was refused. */
-static struct rh_pending *kept(struct rh_core *core, const struct rh_request_ref *request,
-                               struct rh_channel *channel, struct rh_pending *pending)
+struct rh_pending *rh_core_serve_kept(struct rh_core *core, const struct rh_request_ref *request,
+                                      struct rh_channel *channel, struct rh_pending *pending)
 {
     if (rh_channel_audience(channel) == NULL) {
         rh_core_request_refuse(core, request, RH_REFUSAL_NO_MEMORY);
@@ -68,17 +70,18 @@ static bool serve_duplicate(struct rh_core *core, const struct rh_request_ref *r
         acknowledge(core, request, channel, seq, true, rh_channel_connections(channel));
         return true;
     }
-    pending = kept(core, request, channel, pending);
+    pending = rh_core_serve_kept(core, request, channel, pending);
     if (pending == NULL) {
         return true;
     }
-    wait_for_commit(channel, pending, op, seq, true);
+    rh_core_serve_wait(channel, pending, op, seq, true);
     return false;
 }
 
 /* N1: everything that can speak against a publish speaks before it gets a number. */
-static enum rh_refusal refusal_of(const struct rh_core *core, const struct rh_request_ref *request,
-                                  const struct rh_channel *channel, bool is_kept)
+enum rh_refusal rh_core_serve_refusal(const struct rh_core *core,
+                                      const struct rh_request_ref *request,
+                                      const struct rh_channel *channel, bool is_kept)
 {
     uint64_t size = request->id.size + request->payload.bytes.size;
     if (!rh_core_may_number(core, channel, size)) {
@@ -115,11 +118,11 @@ static bool number(struct rh_core *core, const struct rh_request_ref *request,
     (void)rh_core_acting(core, channel); /* so that it is looked at again */
     struct rh_request_ref numbered = *request;
     numbered.maybe_done = true; /* it cannot be refused any more, only be unknown */
-    pending = kept(core, &numbered, channel, pending);
+    pending = rh_core_serve_kept(core, &numbered, channel, pending);
     if (pending == NULL) {
         return true;
     }
-    wait_for_commit(channel, pending, op, seq, false);
+    rh_core_serve_wait(channel, pending, op, seq, false);
     return false;
 }
 
@@ -129,10 +132,11 @@ static bool serve_publish(struct rh_core *core, const struct rh_request_ref *req
     uint64_t seq;
     uint64_t op;
     rh_core_channel_tidy(core, channel);
-    if (rh_id_window_find(channel->ids, request->id, &seq, &op)) {
+    if (rh_id_window_find(channel->ids, request->id, &seq, &op) &&
+        (seq & RH_ID_WINDOW_STATE) == 0) {
         return serve_duplicate(core, request, channel, pending, seq, op);
     }
-    enum rh_refusal refusal = refusal_of(core, request, channel, pending != NULL);
+    enum rh_refusal refusal = rh_core_serve_refusal(core, request, channel, pending != NULL);
     if (refusal != RH_REFUSAL_NONE) {
         rh_core_request_refuse(core, request, refusal);
         return true;
@@ -157,9 +161,12 @@ bool rh_core_serve(struct rh_core *core, const struct rh_request_ref *request,
                    const struct rh_core_route *route, struct rh_pending *pending)
 {
     struct rh_channel *channel = route->channel;
-    if (request->is_inspect) {
+    if (request->ask == RH_ASK_INSPECT) {
         serve_inspect(core, request, channel);
         return true;
+    }
+    if (request->ask != RH_ASK_PUBLISH) {
+        return rh_core_serve_state(core, request, route, pending);
     }
     if (request->payload.bytes.size > core->options.payload_size_max) {
         rh_core_request_refuse(core, request, RH_REFUSAL_TOO_LARGE);

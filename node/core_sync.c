@@ -107,6 +107,7 @@ static void sync_free(struct rh_core *core, struct rh_sync *sync)
     for (size_t i = 0; i < sync->entries_count; i++) {
         rh_entry_give(sync->entries[i]);
     }
+    rh_entry_give(sync->state);
     free(sync->entries);
     free(sync->terms);
     free(sync);
@@ -166,6 +167,9 @@ static struct rh_sync *create(struct rh_core *core, struct rh_channel *channel,
     sync->incarnation = channel->incarnation;
     sync->term = channel->term;
     sync->op = channel->op;
+    sync->commit = channel->commit;
+    sync->state = channel->state == NULL ? NULL : rh_entry_take(channel->state);
+    sync->size = sync->state == NULL ? 0 : rh_entry_bytes(sync->state);
     sync->from_op = can_go_on_after(channel, from_op) ? from_op : 0;
     sync->base_term = rh_channel_term_at(channel, sync->from_op);
     sync->sent_ms = core->now_ms;
@@ -234,9 +238,11 @@ static size_t fill_ids(struct rh_core *core, struct rh_sync *sync, size_t *size,
     for (size_t i = 0; i < count; i++) {
         struct rh_id_window_item item = rh_id_window_get(window, begin + i);
         uint64_t age_ms = core->now_ms - item.added_ms;
+        bool is_state = (item.seq & RH_ID_WINDOW_STATE) != 0;
         ids[i] = (struct rh_peer_id){
             .id = rh_bytes(text, item.id.size),
-            .seq = item.seq,
+            .seq = is_state ? 0 : item.seq,
+            .version = is_state ? item.seq & ~RH_ID_WINDOW_STATE : 0,
             .op = item.op,
             .age_ms = age_ms > UINT32_MAX ? UINT32_MAX : (uint32_t)age_ms,
         };
@@ -264,6 +270,22 @@ static void mark(struct rh_sync *sync)
     sync->marks[sync->next.index % RH_SYNC_FRAMES_MAX] = sync->next;
 }
 
+/* The document as of the sync's `commit`, whole. */
+static void fill_state(struct rh_core *core, const struct rh_sync *sync,
+                       struct rh_peer_sync_begin *begin)
+{
+    if (sync->state == NULL) {
+        return;
+    }
+    begin->version = rh_entry_version(sync->state);
+    begin->has_state = sync->state->entry_kind == RH_ENTRY_STATE;
+    if (begin->has_state) {
+        rh_core_keep_entry(core, rh_entry_take(sync->state));
+        begin->content_type = rh_entry_content_type(sync->state);
+        begin->state = rh_entry_payload(sync->state).bytes;
+    }
+}
+
 static void send_begin(struct rh_core *core, struct rh_sync *sync)
 {
     const struct rh_channel *channel = sync->channel;
@@ -280,7 +302,7 @@ static void send_begin(struct rh_core *core, struct rh_sync *sync)
         (struct rh_peer_group){.members = channel->group->refs, .count = channel->group->count};
     begin->op = sync->op;
     begin->seq = sync->entries_count > 0 ? sync->entries[sync->entries_count - 1]->seq : sync->seq;
-    begin->commit = channel->commit < sync->op ? channel->commit : sync->op;
+    begin->commit = sync->commit;
     begin->from_op = sync->from_op;
     begin->base_term = sync->base_term;
     begin->sent_ms = sync->stamp;
@@ -290,6 +312,7 @@ static void send_begin(struct rh_core *core, struct rh_sync *sync)
     }
     begin->terms = terms;
     begin->terms_count = sync->terms_count;
+    fill_state(core, sync, begin);
     fill_entries(core, sync, &size, &begin->operations);
     if (sync->next.entry == sync->entries_count) {
         begin->ids_count = fill_ids(core, sync, &size, &begin->ids);

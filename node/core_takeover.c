@@ -343,7 +343,9 @@ static bool is_wanted(const struct rh_channel *channel)
         }
     }
     rh_list_each (&channel->audience->requests, link) {
-        if (!rh_container_of(link, struct rh_pending, channel_link)->is_inspect) {
+        const struct rh_request_ref request =
+            rh_core_pending_request(rh_container_of(link, struct rh_pending, channel_link));
+        if (rh_request_creates(&request)) {
             return true;
         }
     }

@@ -76,6 +76,7 @@ static void perform(struct rh_daemon *daemon, const struct rh_action *action)
     case RH_ACTION_READ_DONE:
     case RH_ACTION_PUBLISHED:
     case RH_ACTION_INSPECTED:
+    case RH_ACTION_STATE:
         rh_daemon_clients_perform(daemon, action);
         return;
     }
@@ -112,11 +113,13 @@ static void schedule_tick(struct rh_daemon *daemon, enum rh_event_kind stepped, 
 /* The process stood still after it had read what |event| is made of. Whether that may be too old. */
 static bool drop_stale(struct rh_daemon *daemon, const struct rh_event *event)
 {
-    if (event->kind == RH_EVENT_PUBLISH) {
-        rh_daemon_requests_drop(daemon, event->publish.request);
+    bool is_publish = event->kind == RH_EVENT_PUBLISH;
+    bool is_write = event->kind == RH_EVENT_STATE_PUT || event->kind == RH_EVENT_STATE_DELETE;
+    if (is_publish || is_write) {
+        rh_daemon_requests_drop(daemon, is_publish ? event->publish.request : event->state.request);
     }
     rh_daemon_stall_react(daemon);
-    return event->kind == RH_EVENT_PUBLISH || event->kind == RH_EVENT_PEER_MESSAGE;
+    return is_publish || is_write || event->kind == RH_EVENT_PEER_MESSAGE;
 }
 
 void rh_daemon_step(struct rh_daemon *daemon, struct rh_event *event)
@@ -247,6 +250,7 @@ static int create_core(struct rh_daemon *daemon, uint64_t instance)
         .dedup_age_ms = config->limits.dedup_age_ms,
         .dedup_ids_max = DEDUP_IDS_MAX,
         .payload_size_max = config->limits.message_bytes,
+        .state_size_max = config->limits.state_bytes,
         .batch_size_max = config->limits.send_queue_bytes,
         .forward_timeout_ms = FORWARD_TIMEOUT_MS,
         .catch_up_timeout_ms = CATCH_UP_TIMEOUT_MS,

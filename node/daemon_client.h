@@ -54,8 +54,17 @@ struct rh_daemon_request {
     struct rh_list link;             /* rh_daemon_client::requests, of a WebSocket */
     struct rh_daemon_client *client; /* over a WebSocket, or NULL */
     struct rh_http_connection *connection;
+    bool is_read; /* of the state; these and what follows: of the state only */
+    bool has_epoch;
+    uint32_t hops;
+    uint64_t epoch;
+    uint32_t key_size; /* these four are the beginning of the text, in this order */
+    uint32_t ticket_size;
+    uint32_t token_size;
+    uint32_t client_size;
     uint32_t text_size;
-    char text[]; /* inspect: the key; publish over a WebSocket: the client's message id */
+    char text[]; /* inspect: the key; publish over a WebSocket: the client's message id; state: see
+                    above, then If-None-Match */
 };
 
 static inline struct rh_bytes rh_daemon_client_key(const struct rh_daemon_client *client)
@@ -97,10 +106,23 @@ void rh_daemon_respond_scratch(struct rh_daemon *daemon, struct rh_http_connecti
                                unsigned status, int rv);
 
 /* A request, known to the core by its number, with a copy of |text|. NULL when out of memory. */
+struct rh_daemon_request *rh_daemon_request_find(const struct rh_daemon *daemon, uint64_t number);
 struct rh_daemon_request *rh_daemon_request_create(struct rh_daemon *daemon, struct rh_bytes text);
 void rh_daemon_request_destroy(struct rh_daemon *daemon, struct rh_daemon_request *request);
 
+/* ---- daemon_state.c ---- */
+
+void rh_daemon_state_get(struct rh_daemon *daemon, struct rh_http_connection *connection,
+                         const struct rh_http_request *http, const struct rh_route *route);
+void rh_daemon_state_write(struct rh_daemon *daemon, struct rh_http_connection *connection,
+                           const struct rh_http_request *http, const struct rh_route *route);
+void rh_daemon_state_answered(struct rh_daemon *daemon, const struct rh_action *action);
+
 /* ---- daemon_clients.c ---- */
+
+/* Sends the client to |node|, at the URL in `url`. */
+void rh_daemon_respond_307(struct rh_daemon *daemon, struct rh_http_connection *connection,
+                           const struct rh_registration *node);
 
 /* Frees a client whose connection is answered or gone; its subscription is FREE. */
 void rh_daemon_client_destroy(struct rh_daemon *daemon, struct rh_daemon_client *client);

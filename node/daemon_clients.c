@@ -164,8 +164,8 @@ static void on_read_done(struct rh_daemon *daemon, const struct rh_action *actio
     rh_daemon_client_destroy(daemon, client);
 }
 
-static void respond_307(struct rh_daemon *daemon, struct rh_http_connection *connection,
-                        const struct rh_registration *node)
+void rh_daemon_respond_307(struct rh_daemon *daemon, struct rh_http_connection *connection,
+                           const struct rh_registration *node)
 {
     char epoch[24];
     (void)snprintf(epoch, sizeof(epoch), "%" PRId64, daemon->epoch.pzxid);
@@ -222,7 +222,7 @@ static void on_redirect(struct rh_daemon *daemon, const struct rh_action *action
         return;
     case RH_REDIRECT_307:
         rh_buffer_truncate(&daemon->url, rh_buffer_size(&daemon->url) - 1);
-        respond_307(daemon, client->connection, node);
+        rh_daemon_respond_307(daemon, client->connection, node);
         break;
     case RH_REDIRECT_LIMIT:
     case RH_REDIRECT_CATCH_UP:
@@ -300,10 +300,14 @@ static void on_request(void *context, struct rh_http_connection *connection,
     case RH_ROUTE_PREFLIGHT:
         rh_http_connection_respond_preflight(connection, route.allow);
         return;
-    case RH_ROUTE_EVENTS:
     case RH_ROUTE_STATE_GET:
+        rh_daemon_state_get(daemon, connection, request, &route);
+        return;
     case RH_ROUTE_STATE_PUT:
     case RH_ROUTE_STATE_DELETE:
+        rh_daemon_state_write(daemon, connection, request, &route);
+        return;
+    case RH_ROUTE_EVENTS:
         rh_daemon_respond_problem(connection, RH_PROBLEM_NOT_IMPLEMENTED,
                                   "this version serves WebSocket, poll and long poll");
         return;
@@ -385,6 +389,9 @@ void rh_daemon_clients_perform(struct rh_daemon *daemon, const struct rh_action 
     case RH_ACTION_INSPECTED:
         rh_daemon_requests_inspected(daemon, action);
         return;
+    case RH_ACTION_STATE:
+        rh_daemon_state_answered(daemon, action);
+        return;
     case RH_ACTION_SEND:
     case RH_ACTION_CATCH_UP:
     case RH_ACTION_SWEPT:
@@ -411,7 +418,9 @@ int rh_daemon_clients_start(struct rh_daemon *daemon, struct rh_reason *reason)
                                        ? TARGET_BYTES_MAX
                                        : config->limits.header_bytes,
                    .fields = config->limits.header_count,
-                   .body_bytes = config->limits.message_bytes},
+                   .body_bytes = config->limits.message_bytes > config->limits.state_bytes
+                                     ? config->limits.message_bytes
+                                     : config->limits.state_bytes},
         .connections_max = daemon->connections_max,
         .head_timeout_ms = config->limits.header_timeout_ms,
         .body_timeout_ms = config->limits.body_timeout_ms,

@@ -306,13 +306,21 @@ void rh_daemon_cluster_send(struct rh_daemon *daemon, const struct rh_action *ac
 
 /* ---- life ---- */
 
+/* A sync may carry a state document beside an operation, which may be another. */
+static size_t frame_size_max(const struct rh_config *config)
+{
+    uint64_t state = config->limits.state_bytes;
+    uint64_t message = config->limits.message_bytes;
+    return (size_t)(state + (state > message ? state : message) + PEER_FRAME_MORE);
+}
+
 static int start_peers(struct rh_daemon *daemon, struct rh_reason *reason)
 {
     struct rh_ev_peer_options options = {
         .cluster = daemon->config->cluster,
         .self = {.instance = daemon->instance},
         .listen = daemon->node->peer,
-        .frame_size_max = daemon->config->limits.message_bytes + PEER_FRAME_MORE,
+        .frame_size_max = frame_size_max(daemon->config),
         .handler = &peer_handler,
         .context = daemon,
         .logger = daemon->logger,

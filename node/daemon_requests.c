@@ -29,7 +29,7 @@ static bool number_equal(const struct rh_table_link *link, const void *key)
     return link->hash == *number;
 }
 
-static struct rh_daemon_request *request_find(const struct rh_daemon *daemon, uint64_t number)
+struct rh_daemon_request *rh_daemon_request_find(const struct rh_daemon *daemon, uint64_t number)
 {
     struct rh_table_link *link = rh_table_find(&daemon->requests, number, number_equal, &number);
     return link == NULL ? NULL : request_of(link);
@@ -316,7 +316,7 @@ static int encode_channel(struct rh_daemon *daemon, const struct rh_daemon_reque
 
 void rh_daemon_requests_inspected(struct rh_daemon *daemon, const struct rh_action *action)
 {
-    struct rh_daemon_request *request = request_find(daemon, action->inspected.request);
+    struct rh_daemon_request *request = rh_daemon_request_find(daemon, action->inspected.request);
     if (request == NULL) {
         return;
     }
@@ -383,7 +383,7 @@ void rh_daemon_requests_publish(struct rh_daemon *daemon, struct rh_http_connect
 
 void rh_daemon_requests_drop(struct rh_daemon *daemon, uint64_t number)
 {
-    struct rh_daemon_request *request = request_find(daemon, number);
+    struct rh_daemon_request *request = rh_daemon_request_find(daemon, number);
     if (request != NULL) {
         rh_http_connection_abort(request->connection);
         rh_daemon_request_destroy(daemon, request);
@@ -393,7 +393,7 @@ void rh_daemon_requests_drop(struct rh_daemon *daemon, uint64_t number)
 void rh_daemon_requests_published(struct rh_daemon *daemon, const struct rh_action *action)
 {
     const struct rh_publish_result *result = &action->published.result;
-    struct rh_daemon_request *request = request_find(daemon, action->published.request);
+    struct rh_daemon_request *request = rh_daemon_request_find(daemon, action->published.request);
     if (request == NULL) {
         return;
     }

@@ -7,6 +7,8 @@
  * retried publish return the first one's seq. Independent of the log: an id is remembered for its
  * age even when its message was trimmed.
  *
+ * The ids of writes of the state document are in it as well, see RH_ID_WINDOW_STATE.
+ *
  * A channel that remembers nothing need not have a window: whoever only looks, expires or cuts may
  * pass NULL for one.
  */
@@ -15,6 +17,10 @@
 #include "base/table.h"
 
 #define RH_ID_WINDOW_ID_SIZE_MAX 255 /* bytes */
+
+/* In the place of a seq: the id is that of a write of the state document, the rest is the version
+ * which that made. */
+#define RH_ID_WINDOW_STATE (UINT64_C(1) << 63)
 
 struct rh_id_record; /* one id; private */
 

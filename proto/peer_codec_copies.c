@@ -75,6 +75,7 @@ static int pack_ids(const struct rh_peer_id *ids, size_t count, struct rh_wire_w
         items[i].seq = ids[i].seq;
         items[i].op = ids[i].op;
         items[i].age_ms = ids[i].age_ms;
+        items[i].version = ids[i].version;
         list[i] = &items[i];
     }
     *ret_count = count;
@@ -96,6 +97,7 @@ static int unpack_ids(size_t count, Ringhop__Peer__Id *const *list,
             .seq = list[i]->seq,
             .op = list[i]->op,
             .age_ms = list[i]->age_ms,
+            .version = list[i]->version,
         };
     }
     *ret_ids = ids;

@@ -31,6 +31,10 @@ struct rh_wire_writer {
         Ringhop__Peer__PublishAnswer publish_answer;
         Ringhop__Peer__Inspect inspect;
         Ringhop__Peer__InspectAnswer inspect_answer;
+        Ringhop__Peer__StateGet state_get;
+        Ringhop__Peer__StatePut state_put;
+        Ringhop__Peer__StateDelete state_delete;
+        Ringhop__Peer__StateAnswer state_answer;
         Ringhop__Peer__Append append;
         Ringhop__Peer__AppendAck append_ack;
         Ringhop__Peer__SyncBegin sync_begin;

@@ -130,6 +130,7 @@ static void pack_operation(const struct rh_peer_operation *operation, Ringhop__P
         out->payload_kind = (Ringhop__Peer__PayloadKind)kind;
     }
     out->payload = rh_wire_bytes(operation->payload.bytes);
+    out->content_type = rh_wire_bytes(operation->content_type);
 }
 
 static void unpack_operation(const Ringhop__Peer__Operation *wire,
@@ -147,6 +148,7 @@ static void unpack_operation(const Ringhop__Peer__Operation *wire,
         .time_ms = wire->time_ms,
         .in_window = wire->in_window,
         .id = rh_wire_to_bytes(wire->id),
+        .content_type = rh_wire_to_bytes(wire->content_type),
         .payload = {.kind = (enum rh_payload_kind)payload_kind,
                     .bytes = rh_wire_to_bytes(wire->payload)},
     };

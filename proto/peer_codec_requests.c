@@ -207,3 +207,142 @@ int rh_wire_unpack_inspect_answer(const rh_wire_frame *frame, struct rh_peer_mes
     return rh_wire_to_id(wire->owner, "inspect_answer.owner", message->inspect_answer.owner,
                          reader->reason);
 }
+
+/* the state document: asked for, written, and the answer */
+
+int rh_wire_pack_state_get(const struct rh_peer_message *message, struct rh_wire_writer *writer,
+                           rh_wire_frame *frame)
+{
+    ringhop__peer__state_get__init(&writer->state_get);
+    writer->state_get.request = message->state_get.request;
+    writer->state_get.key = rh_wire_bytes(message->state_get.key);
+    frame->state_get = &writer->state_get;
+    return 0;
+}
+
+int rh_wire_unpack_state_get(const rh_wire_frame *frame, struct rh_peer_message *message,
+                             struct rh_wire_reader *reader)
+{
+    (void)reader;
+    message->state_get = (struct rh_peer_state_get){
+        .request = frame->state_get->request,
+        .key = rh_wire_to_bytes(frame->state_get->key),
+    };
+    return 0;
+}
+
+int rh_wire_pack_state_put(const struct rh_peer_message *message, struct rh_wire_writer *writer,
+                           rh_wire_frame *frame)
+{
+    const struct rh_peer_state_put *put = &message->state_put;
+    Ringhop__Peer__StatePut *wire = &writer->state_put;
+    ringhop__peer__state_put__init(wire);
+    wire->request = put->request;
+    wire->key = rh_wire_bytes(put->key);
+    wire->id = rh_wire_bytes(put->id);
+    wire->condition = (Ringhop__Peer__StateCondition)rh_wire_enum((int)put->condition);
+    wire->if_version = put->if_version;
+    wire->content_type = rh_wire_bytes(put->content_type);
+    wire->state = rh_wire_bytes(put->state);
+    wire->deadline_ms = put->deadline_ms;
+    frame->state_put = wire;
+    return 0;
+}
+
+int rh_wire_unpack_state_put(const rh_wire_frame *frame, struct rh_peer_message *message,
+                             struct rh_wire_reader *reader)
+{
+    (void)reader;
+    const Ringhop__Peer__StatePut *wire = frame->state_put;
+    int condition = rh_wire_to_enum((int)wire->condition, RH_PEER_STATE_CONDITIONS);
+    message->state_put = (struct rh_peer_state_put){
+        .request = wire->request,
+        .key = rh_wire_to_bytes(wire->key),
+        .id = rh_wire_to_bytes(wire->id),
+        .condition = (enum rh_peer_state_condition)condition,
+        .if_version = wire->if_version,
+        .content_type = rh_wire_to_bytes(wire->content_type),
+        .state = rh_wire_to_bytes(wire->state),
+        .deadline_ms = wire->deadline_ms,
+    };
+    return 0;
+}
+
+int rh_wire_pack_state_delete(const struct rh_peer_message *message, struct rh_wire_writer *writer,
+                              rh_wire_frame *frame)
+{
+    const struct rh_peer_state_delete *remove = &message->state_delete;
+    Ringhop__Peer__StateDelete *wire = &writer->state_delete;
+    ringhop__peer__state_delete__init(wire);
+    wire->request = remove->request;
+    wire->key = rh_wire_bytes(remove->key);
+    wire->id = rh_wire_bytes(remove->id);
+    wire->condition = (Ringhop__Peer__StateCondition)rh_wire_enum((int)remove->condition);
+    wire->if_version = remove->if_version;
+    wire->deadline_ms = remove->deadline_ms;
+    frame->state_delete = wire;
+    return 0;
+}
+
+int rh_wire_unpack_state_delete(const rh_wire_frame *frame, struct rh_peer_message *message,
+                                struct rh_wire_reader *reader)
+{
+    (void)reader;
+    const Ringhop__Peer__StateDelete *wire = frame->state_delete;
+    int condition = rh_wire_to_enum((int)wire->condition, RH_PEER_STATE_CONDITIONS);
+    message->state_delete = (struct rh_peer_state_delete){
+        .request = wire->request,
+        .key = rh_wire_to_bytes(wire->key),
+        .id = rh_wire_to_bytes(wire->id),
+        .condition = (enum rh_peer_state_condition)condition,
+        .if_version = wire->if_version,
+        .deadline_ms = wire->deadline_ms,
+    };
+    return 0;
+}
+
+int rh_wire_pack_state_answer(const struct rh_peer_message *message, struct rh_wire_writer *writer,
+                              rh_wire_frame *frame)
+{
+    const struct rh_peer_state_answer *answer = &message->state_answer;
+    Ringhop__Peer__StateAnswer *wire = &writer->state_answer;
+    ringhop__peer__state_answer__init(wire);
+    wire->request = answer->request;
+    wire->result = (Ringhop__Peer__Result)rh_wire_enum((int)answer->result);
+    wire->owner = rh_wire_text(answer->owner);
+    wire->code = rh_wire_bytes(answer->code);
+    wire->detail = rh_wire_bytes(answer->detail);
+    if (answer->result == RH_PEER_OK) {
+        wire->outcome = (Ringhop__Peer__StateOutcome)rh_wire_enum((int)answer->outcome);
+    }
+    wire->version = answer->version;
+    wire->incarnation = answer->incarnation;
+    wire->content_type = rh_wire_bytes(answer->content_type);
+    wire->state = rh_wire_bytes(answer->state);
+    frame->state_answer = wire;
+    return 0;
+}
+
+int rh_wire_unpack_state_answer(const rh_wire_frame *frame, struct rh_peer_message *message,
+                                struct rh_wire_reader *reader)
+{
+    const Ringhop__Peer__StateAnswer *wire = frame->state_answer;
+    int result = rh_wire_to_enum((int)wire->result, RH_PEER_RESULTS);
+    int outcome = rh_wire_to_enum((int)wire->outcome, RH_PEER_STATE_OUTCOMES);
+    if (result != RH_PEER_OK && wire->outcome == 0) {
+        outcome = RH_PEER_STATE_FOUND;
+    }
+    message->state_answer = (struct rh_peer_state_answer){
+        .request = wire->request,
+        .result = (enum rh_peer_result)result,
+        .code = rh_wire_to_bytes(wire->code),
+        .detail = rh_wire_to_bytes(wire->detail),
+        .outcome = (enum rh_peer_state_outcome)outcome,
+        .version = wire->version,
+        .incarnation = wire->incarnation,
+        .content_type = rh_wire_to_bytes(wire->content_type),
+        .state = rh_wire_to_bytes(wire->state),
+    };
+    return rh_wire_to_id(wire->owner, "state_answer.owner", message->state_answer.owner,
+                         reader->reason);
+}

@@ -205,6 +205,89 @@ int rh_peer_check_inspect_answer(const struct rh_peer_message *message, struct r
     return 0;
 }
 
+int rh_peer_check_state_get(const struct rh_peer_message *message, struct rh_reason *reason)
+{
+    return rh_peer_check_key(message->state_get.key, "state_get", reason);
+}
+
+/* What both kinds of writes have. */
+static int check_state_write(struct rh_bytes key, struct rh_bytes id,
+                             enum rh_peer_state_condition condition, uint64_t if_version,
+                             const char *name, struct rh_reason *reason)
+{
+    int rv = rh_peer_check_key(key, name, reason);
+    if (rv != 0) {
+        return rv;
+    }
+    if (!rh_message_id_valid(id)) {
+        return rh_fail(reason, RH_ERR_INVALID, "%s.id: not an id of a write", name);
+    }
+    if ((unsigned)condition >= RH_PEER_STATE_CONDITIONS) {
+        return rh_fail(reason, RH_ERR_INVALID, "%s.condition: unknown", name);
+    }
+    if (if_version > (condition == RH_PEER_STATE_VERSION ? (uint64_t)INT64_MAX : 0)) {
+        return rh_fail(reason, RH_ERR_INVALID, "%s.if_version: out of range", name);
+    }
+    return 0;
+}
+
+int rh_peer_check_state_put(const struct rh_peer_message *message, struct rh_reason *reason)
+{
+    const struct rh_peer_state_put *put = &message->state_put;
+    int rv =
+        check_state_write(put->key, put->id, put->condition, put->if_version, "state_put", reason);
+    if (rv == 0 && !rh_peer_content_type_valid(put->content_type)) {
+        return rh_fail(reason, RH_ERR_INVALID, "state_put.content_type: not one");
+    }
+    return rv;
+}
+
+int rh_peer_check_state_delete(const struct rh_peer_message *message, struct rh_reason *reason)
+{
+    const struct rh_peer_state_delete *remove = &message->state_delete;
+    int rv = check_state_write(remove->key, remove->id, remove->condition, remove->if_version,
+                               "state_delete", reason);
+    if (rv == 0 && remove->condition == RH_PEER_STATE_ABSENT) {
+        return rh_fail(reason, RH_ERR_INVALID, "state_delete.condition: of a put");
+    }
+    return rv;
+}
+
+int rh_peer_check_state_answer(const struct rh_peer_message *message, struct rh_reason *reason)
+{
+    const struct rh_peer_state_answer *answer = &message->state_answer;
+    int rv = check_answer(answer->result, answer->owner, answer->code, answer->detail,
+                          "state_answer", reason);
+    if (rv != 0) {
+        return rv;
+    }
+    enum rh_peer_state_outcome outcome = answer->outcome;
+    if (answer->result != RH_PEER_OK ? outcome != RH_PEER_STATE_FOUND
+                                     : (unsigned)outcome >= RH_PEER_STATE_OUTCOMES) {
+        return rh_fail(reason, RH_ERR_INVALID, "state_answer.outcome: unknown, or without result");
+    }
+    bool is_found = answer->result == RH_PEER_OK && outcome == RH_PEER_STATE_FOUND;
+    bool may_have_none = answer->result != RH_PEER_OK || outcome == RH_PEER_STATE_CONFLICT ||
+                         outcome == RH_PEER_STATE_NONE;
+    bool has_none = answer->result != RH_PEER_OK || outcome == RH_PEER_STATE_NONE;
+    if (answer->version > (has_none ? 0 : (uint64_t)INT64_MAX) ||
+        (answer->version == 0 && !may_have_none)) {
+        return rh_fail(reason, RH_ERR_INVALID, "state_answer.version: out of range");
+    }
+    if (answer->incarnation == 0 && answer->version != 0) {
+        return rh_fail(reason, RH_ERR_INVALID, "state_answer.incarnation: is 0");
+    }
+    if (!rh_peer_content_type_valid(answer->content_type) ||
+        (answer->content_type.size > 0 && !is_found)) {
+        return rh_fail(reason, RH_ERR_INVALID,
+                       "state_answer.content_type: not one, or without a document");
+    }
+    if (answer->state.size > 0 && !is_found) {
+        return rh_fail(reason, RH_ERR_INVALID, "state_answer.state: of no document");
+    }
+    return 0;
+}
+
 int rh_peer_message_check(const struct rh_peer_message *message, struct rh_reason *reason)
 {
     static int (*const checks[])(const struct rh_peer_message *, struct rh_reason *) = {

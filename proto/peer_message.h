@@ -28,6 +28,10 @@
     X(PUBLISH_ANSWER, publish_answer, "publish_answer") \
     X(INSPECT, inspect, "inspect")                      \
     X(INSPECT_ANSWER, inspect_answer, "inspect_answer") \
+    X(STATE_GET, state_get, "state_get")                \
+    X(STATE_PUT, state_put, "state_put")                \
+    X(STATE_DELETE, state_delete, "state_delete")       \
+    X(STATE_ANSWER, state_answer, "state_answer")       \
     X(APPEND, append, "append")                         \
     X(APPEND_ACK, append_ack, "append_ack")             \
     X(SYNC_BEGIN, sync_begin, "sync_begin")             \
@@ -133,6 +137,67 @@ struct rh_peer_inspect_answer {
     uint32_t connections;
 };
 
+/* What must be true of the state document for a write to be done. */
+enum rh_peer_state_condition {
+    RH_PEER_STATE_ANY,
+    RH_PEER_STATE_VERSION, /* it has version `if_version` */
+    RH_PEER_STATE_ABSENT,  /* there is none */
+    RH_PEER_STATE_PRESENT, /* there is one */
+    RH_PEER_STATE_CONDITIONS,
+};
+
+/* Asks the receiver, as the owner of |key|, for the state document. Creates nothing. */
+struct rh_peer_state_get {
+    uint64_t request;
+    struct rh_bytes key;
+};
+
+/* Asks the receiver, as the owner of |key|, to put a state document in the place of the present
+ * one. */
+struct rh_peer_state_put {
+    uint64_t request;
+    struct rh_bytes key;
+    struct rh_bytes id; /* of this write: rh_message_id_valid() */
+    enum rh_peer_state_condition condition;
+    uint64_t if_version;          /* VERSION; 0, which no document has, is allowed. Otherwise 0 */
+    struct rh_bytes content_type; /* 0 to RH_PEER_CONTENT_TYPE_SIZE_MAX bytes of printable ASCII */
+    struct rh_bytes state;
+    uint32_t deadline_ms; /* as in publish */
+};
+
+struct rh_peer_state_delete {
+    uint64_t request;
+    struct rh_bytes key;
+    struct rh_bytes id;
+    enum rh_peer_state_condition condition; /* not ABSENT */
+    uint64_t if_version;
+    uint32_t deadline_ms;
+};
+
+enum rh_peer_state_outcome {
+    RH_PEER_STATE_FOUND, /* to a get: here it is */
+    RH_PEER_STATE_NONE,  /* to a get or delete: there is none */
+    RH_PEER_STATE_CREATED,
+    RH_PEER_STATE_CHANGED,
+    RH_PEER_STATE_DELETED,
+    RH_PEER_STATE_CONFLICT, /* the condition does not hold; nothing was done */
+    RH_PEER_STATE_OUTCOMES,
+};
+
+struct rh_peer_state_answer {
+    uint64_t request;
+    enum rh_peer_result result;
+    char owner[RH_NODE_ID_SIZE];        /* as in publish_answer */
+    struct rh_bytes code;               /* as in publish_answer */
+    struct rh_bytes detail;             /* as in publish_answer */
+    enum rh_peer_state_outcome outcome; /* OK; otherwise 0 */
+    uint64_t version;     /* FOUND: of it; CREATED, CHANGED, DELETED: the new one; CONFLICT: the
+                             present one, 0 when there is no document; NONE: 0 */
+    uint64_t incarnation; /* not 0 with a version; may be 0 otherwise */
+    struct rh_bytes content_type; /* FOUND; otherwise empty */
+    struct rh_bytes state;        /* likewise */
+};
+
 struct rh_peer_message {
     enum rh_peer_message_kind kind;
     struct rh_epoch epoch; /* that the sender was in when it sent this */
@@ -144,6 +209,10 @@ struct rh_peer_message {
         struct rh_peer_publish_answer publish_answer;
         struct rh_peer_inspect inspect;
         struct rh_peer_inspect_answer inspect_answer;
+        struct rh_peer_state_get state_get;
+        struct rh_peer_state_put state_put;
+        struct rh_peer_state_delete state_delete;
+        struct rh_peer_state_answer state_answer;
         struct rh_peer_append append;
         struct rh_peer_append_ack append_ack;
         struct rh_peer_sync_begin sync_begin;

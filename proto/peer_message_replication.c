@@ -109,7 +109,7 @@ static int check_copy(struct rh_bytes key, uint64_t incarnation, struct rh_term 
     return rv == 0 ? check_term(term, name, "term", reason) : rv;
 }
 
-static bool content_type_valid(struct rh_bytes text)
+bool rh_peer_content_type_valid(struct rh_bytes text)
 {
     for (size_t i = 0; i < text.size; i++) {
         if (text.data[i] < 0x20 || text.data[i] > 0x7e) {
@@ -139,18 +139,21 @@ static int check_operation(const struct rh_peer_operation *operation, bool in_or
         if (operation->version != 0) {
             return fail(name, "version", "of a message", reason);
         }
+        if (operation->content_type.size > 0) {
+            return fail(name, "content_type", "of a message", reason);
+        }
         if (!rh_message_id_valid(operation->id)) {
             return fail(name, "id", "not a message id", reason);
         }
         return rh_peer_check_payload(&operation->payload, name, reason);
     case RH_PEER_OPERATION_STATE:
-        if (!content_type_valid(operation->id)) {
-            return fail(name, "id", "not a content type", reason);
+        if (!rh_peer_content_type_valid(operation->content_type)) {
+            return fail(name, "content_type", "not one", reason);
         }
         break;
     case RH_PEER_OPERATION_STATE_DELETE:
-        if (operation->id.size > 0) {
-            return fail(name, "id", "of a removal", reason);
+        if (operation->content_type.size > 0) {
+            return fail(name, "content_type", "of a removal", reason);
         }
         if (operation->payload.bytes.size > 0) {
             return fail(name, "payload", "of a removal", reason);
@@ -161,6 +164,9 @@ static int check_operation(const struct rh_peer_operation *operation, bool in_or
     }
     if (operation->version == 0) {
         return fail(name, "version", "is 0", reason);
+    }
+    if (operation->id.size == 0 ? operation->in_window : !rh_message_id_valid(operation->id)) {
+        return fail(name, "id", "not an id of a write", reason);
     }
     if (operation->payload.kind != RH_PAYLOAD_BINARY) {
         return fail(name, "payload_kind", "of a state document", reason);
@@ -197,6 +203,15 @@ static int check_operations(const struct rh_peer_operations *operations, const c
     return rv;
 }
 
+/* Which number of an id is out of range: one that comes after the message |seq|. NULL: none. */
+static const char *wrong_number(const struct rh_peer_id *id, uint64_t seq)
+{
+    if (id->version != 0) {
+        return id->version > id->op ? "version" : id->seq != 0 ? "seq" : NULL;
+    }
+    return id->seq <= seq || id->seq > id->op ? "seq" : NULL;
+}
+
 /* |above_op|, |op_max|: between which the operations of the ids are. */
 static int check_ids(const struct rh_peer_id *ids, size_t count, uint64_t above_op, uint64_t op_max,
                      const char *name, struct rh_reason *reason)
@@ -206,16 +221,16 @@ static int check_ids(const struct rh_peer_id *ids, size_t count, uint64_t above_
     }
     uint64_t seq = 0;
     for (size_t i = 0; i < count; i++) {
-        const char *what = !rh_message_id_valid(ids[i].id)               ? "id"
-                           : ids[i].op <= above_op || ids[i].op > op_max ? "op"
-                           : ids[i].seq <= seq || ids[i].seq > ids[i].op ? "seq"
-                                                                         : NULL;
+        const char *what = !rh_message_id_valid(ids[i].id) ? "id"
+                           : ids[i].op <= above_op || ids[i].op > op_max
+                               ? "op"
+                               : wrong_number(&ids[i], seq);
         if (what != NULL) {
             return rh_fail(reason, RH_ERR_INVALID, "%s.ids[%zu].%s: out of range or order", name, i,
                            what);
         }
         above_op = ids[i].op;
-        seq = ids[i].seq;
+        seq = ids[i].version == 0 ? ids[i].seq : seq;
     }
     return 0;
 }
@@ -314,7 +329,7 @@ static int check_sync_state(const struct rh_peer_sync_begin *begin, struct rh_re
     if (begin->has_state && begin->version == 0) {
         return fail("sync_begin", "version", "is 0", reason);
     }
-    if (!content_type_valid(begin->content_type) ||
+    if (!rh_peer_content_type_valid(begin->content_type) ||
         (begin->content_type.size > 0 && !begin->has_state)) {
         return fail("sync_begin", "content_type", "not one, or without a document", reason);
     }

@@ -53,9 +53,10 @@ struct rh_peer_operation {
     uint64_t version;   /* STATE, STATE_DELETE: of the document; from 1. MESSAGE: 0 */
     int64_t time_ms;    /* Unix time at which the acting owner took it; from 0 */
     bool in_window;     /* its id is to be remembered: somebody may publish it again */
-    struct rh_bytes id; /* MESSAGE: rh_message_id_valid(). STATE: content type, 0 to 255 bytes
-                            of printable ASCII. STATE_DELETE: empty */
-    struct rh_payload payload; /* STATE: binary. STATE_DELETE: empty, binary */
+    struct rh_bytes id; /* rh_message_id_valid(): of the message, or of the write, which may have
+                           none */
+    struct rh_bytes content_type; /* STATE: 0 to 255 bytes of printable ASCII; otherwise empty */
+    struct rh_payload payload;    /* STATE: binary. STATE_DELETE: empty, binary */
 };
 
 struct rh_peer_operations {
@@ -70,10 +71,11 @@ struct rh_peer_term_from {
     struct rh_term term;
 };
 
-/* A message id of the window. */
+/* An id of the window: of a message, or of a write of the state document. */
 struct rh_peer_id {
     struct rh_bytes id; /* rh_message_id_valid() */
-    uint64_t seq;       /* from 1 */
+    uint64_t seq;       /* of a message, from 1; else 0 */
+    uint64_t version;   /* that the write made, from 1; else 0 */
     uint64_t op;        /* from 1 */
     uint32_t age_ms;    /* when this was sent */
 };
@@ -133,8 +135,8 @@ struct rh_peer_sync_begin {
     uint64_t version; /* of the state document, or of its deletion; 0: there never was one */
     bool has_state;   /* there is a document: `content_type` and `state`, which are empty
                                  otherwise; version is not 0 */
-    struct rh_bytes content_type; /* as the id of a STATE */
-    struct rh_bytes state;
+    struct rh_bytes content_type; /* as of a STATE */
+    struct rh_bytes state;        /* all of this as of `commit` */
     uint64_t sent_ms;
     struct rh_peer_operations operations; /* above from_op, up to op; with `last` the last is op */
     const struct rh_peer_id *ids; /* of the window: op and seq rise; ops above from_op, up to op */

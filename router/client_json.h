@@ -157,6 +157,16 @@ struct rh_client_published {
 RH_MUST_CHECK int rh_client_json_published(struct rh_buffer *output,
                                            const struct rh_client_published *published);
 
+/* 200 and 201 of a write of the state document. */
+struct rh_client_state {
+    uint64_t version;
+    uint64_t incarnation;
+    const char *node;
+};
+
+RH_MUST_CHECK int rh_client_json_state(struct rh_buffer *output,
+                                       const struct rh_client_state *state);
+
 struct rh_client_channel {
     struct rh_bytes key;
     int64_t epoch;

@@ -327,6 +327,16 @@ int rh_client_json_published(struct rh_buffer *output, const struct rh_client_pu
     return end(&writer);
 }
 
+int rh_client_json_state(struct rh_buffer *output, const struct rh_client_state *state)
+{
+    struct writer writer = begin(output);
+    put_u64(&writer, "{\"version\":", state->version);
+    put_id(&writer, ",\"incarnation\":", state->incarnation, false);
+    put_text(&writer, ",\"node\":", state->node);
+    put(&writer, "}");
+    return end(&writer);
+}
+
 int rh_client_json_channel(struct rh_buffer *output, const struct rh_client_channel *channel)
 {
     struct writer writer = begin(output);

@@ -22,6 +22,7 @@ const char *rh_http_status_text(unsigned status)
         {307, "Temporary Redirect"},
         {201, "Created"},
         {204, "No Content"},
+        {304, "Not Modified"},
         {400, "Bad Request"},
         {401, "Unauthorized"},
         {403, "Forbidden"},
@@ -107,10 +108,11 @@ static char *put_number(char *at, size_t number)
     return put(at, digits + first, sizeof(digits) - first);
 }
 
-/* RFC 9110, 8.6: a 204 has neither body nor Content-Length. */
+/* RFC 9110, 8.6: a 204 has neither body nor Content-Length; of a 304 that would be the length of what
+ * is not sent. */
 static bool has_length(const struct rh_http_response *response)
 {
-    return response->status != 204;
+    return response->status != 204 && response->status != 304;
 }
 
 static const char *connection_header(const struct rh_http_response_context *context)

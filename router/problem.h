@@ -23,12 +23,17 @@
     X(RH_PROBLEM_BAD_MESSAGE, 400, "bad_message", "The message is not valid")                    \
     X(RH_PROBLEM_BAD_PAYLOAD, 400, "bad_payload", "The payload is not valid")                    \
     X(RH_PROBLEM_BAD_MESSAGE_ID, 400, "bad_message_id", "The Idempotency-Key is not valid")      \
+    X(RH_PROBLEM_BAD_CONDITION, 400, "bad_condition", "The condition is not valid")              \
+    X(RH_PROBLEM_BAD_CONTENT_TYPE, 400, "bad_content_type", "The Content-Type is not valid")     \
     X(RH_PROBLEM_BAD_HANDSHAKE, 400, "bad_handshake", "The WebSocket handshake is not valid")    \
     X(RH_PROBLEM_NOT_ALLOWED, 401, "not_allowed", "Not allowed")                                 \
     X(RH_PROBLEM_NOT_FOUND, 404, "not_found", "There is nothing at this path")                   \
+    X(RH_PROBLEM_NO_STATE, 404, "no_state", "The channel has no state")                          \
     X(RH_PROBLEM_METHOD_NOT_ALLOWED, 405, "method_not_allowed", "This path has no such method")  \
     X(RH_PROBLEM_REQUEST_TIMEOUT, 408, "request_timeout", "The request took too long to arrive") \
     X(RH_PROBLEM_CONFLICT, 409, "conflict", "In conflict with what is there")                    \
+    X(RH_PROBLEM_VERSION_CONFLICT, 412, "version_conflict",                                      \
+      "The state is not as the condition says")                                                  \
     X(RH_PROBLEM_TOO_LARGE, 413, "too_large", "The body is larger than the limit")               \
     X(RH_PROBLEM_TARGET_TOO_LONG, 414, "target_too_long", "The URL is longer than the limit")    \
     X(RH_PROBLEM_EXPECTATION_FAILED, 417, "expectation_failed",                                  \

@@ -156,6 +156,7 @@ static const struct amount amounts[] = {
     {"limits", "channels", "1000000", "1", "100000000", "0", "100000001"},
     {"limits", "copies", "2000000", "1", "1600000000", "0", "1600000001"},
     {"limits", "message_bytes", "64KiB", "1B", "16MiB", "0B", "16777217B"},
+    {"limits", "state_bytes", "64KiB", "1B", "16MiB", "0B", "16777217B"},
     {"limits", "connections", "200000", "1", "10000000", "0", "10000001"},
     {"limits", "dedup_age", "5m", "60s", "1000h", "59999ms", "3600000001ms"},
     {"limits", "send_queue", "1MiB", "4KiB", "1GiB", "4095B", "1073741825B"},

@@ -381,6 +381,9 @@ static void perform(struct run *run, unsigned node, const struct rh_action *acti
     case RH_ACTION_INSPECTED:
         (void)take_answer(run, node, action->inspected.request, true);
         return;
+    case RH_ACTION_STATE:
+        fail_msg("nobody asked for a state");
+        return;
     case RH_ACTION_SEND:
         on_send(run, node, action);
         return;

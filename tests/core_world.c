@@ -69,6 +69,24 @@ static void enqueue(struct world *world, unsigned from, const struct rh_action *
     case RH_PEER_INSPECT_ANSWER:
         (void)copy_bytes(out, &envelope->message.inspect_answer.code);
         break;
+    case RH_PEER_STATE_GET:
+        (void)copy_bytes(out, &envelope->message.state_get.key);
+        break;
+    case RH_PEER_STATE_PUT:
+        out = copy_bytes(out, &envelope->message.state_put.key);
+        out = copy_bytes(out, &envelope->message.state_put.id);
+        out = copy_bytes(out, &envelope->message.state_put.content_type);
+        (void)copy_bytes(out, &envelope->message.state_put.state);
+        break;
+    case RH_PEER_STATE_DELETE:
+        out = copy_bytes(out, &envelope->message.state_delete.key);
+        (void)copy_bytes(out, &envelope->message.state_delete.id);
+        break;
+    case RH_PEER_STATE_ANSWER:
+        out = copy_bytes(out, &envelope->message.state_answer.code);
+        out = copy_bytes(out, &envelope->message.state_answer.content_type);
+        (void)copy_bytes(out, &envelope->message.state_answer.state);
+        break;
     case RH_PEER_HELLO:
     case RH_PEER_PING:
     case RH_PEER_PONG:
@@ -130,6 +148,27 @@ static void trace_deliver(struct world *world, const char *id, const struct rh_a
     line(world, "\n");
 }
 
+static void trace_state(struct world *world, const char *id, const struct rh_action *action)
+{
+    static const char *const outcomes[] = {"found",   "none",    "created",
+                                           "changed", "deleted", "conflict"};
+    const struct rh_state_result *result = &action->state.result;
+    line(world, "%s > state #%" PRIu64, id, action->state.request);
+    if (result->refusal != RH_REFUSAL_NONE) {
+        line(world, " %s\n", rh_refusal_code(result->refusal));
+    } else if (result->redirect != NULL) {
+        line(world, " redirect to %s\n", result->redirect->id);
+    } else {
+        line(world, " %s v%" PRIu64 " by %s", outcomes[result->outcome], result->version,
+             result->node);
+        if (result->outcome == RH_PEER_STATE_FOUND) {
+            line(world, " %.*s:%.*s", RH_BYTES_ARG(result->content_type),
+                 RH_BYTES_ARG(result->state));
+        }
+        line(world, "\n");
+    }
+}
+
 static void trace_requests(struct world *world, const char *id, const struct rh_action *action)
 {
     if (action->kind == RH_ACTION_PUBLISHED) {
@@ -181,6 +220,9 @@ static void trace_action(struct world *world, unsigned node, const struct rh_act
         return;
     case RH_ACTION_READ_DONE:
         trace_read(world, id, action);
+        return;
+    case RH_ACTION_STATE:
+        trace_state(world, id, action);
         return;
     case RH_ACTION_PUBLISHED:
     case RH_ACTION_INSPECTED:
@@ -287,6 +329,7 @@ struct rh_core_options world_options_of(unsigned node)
         .dedup_age_ms = 5000,
         .dedup_ids_max = 100,
         .payload_size_max = 100,
+        .state_size_max = 200,
         .batch_size_max = 100000,
         .forward_timeout_ms = 3000,
         .catch_up_timeout_ms = 2000,
@@ -423,6 +466,43 @@ void world_inspect(struct world *world, unsigned node, uint64_t request, const c
     struct rh_event event = {
         .kind = RH_EVENT_INSPECT,
         .inspect = {.request = request, .key = rh_bytes_text(key)},
+    };
+    world_step(world, node, &event);
+}
+
+void world_state_get(struct world *world, unsigned node, uint64_t request, const char *key)
+{
+    struct rh_event event = {
+        .kind = RH_EVENT_STATE_GET,
+        .state = {.request = request, .key = rh_bytes_text(key)},
+    };
+    world_step(world, node, &event);
+}
+
+void world_state_put(struct world *world, unsigned node, uint64_t request, const char *key,
+                     const char *data, enum rh_peer_state_condition condition, uint64_t version)
+{
+    struct rh_event event = {
+        .kind = RH_EVENT_STATE_PUT,
+        .state = {.request = request,
+                  .key = rh_bytes_text(key),
+                  .condition = condition,
+                  .if_version = version,
+                  .content_type = rh_bytes_text("text/plain"),
+                  .state = rh_bytes_text(data)},
+    };
+    world_step(world, node, &event);
+}
+
+void world_state_delete(struct world *world, unsigned node, uint64_t request, const char *key,
+                        enum rh_peer_state_condition condition, uint64_t version)
+{
+    struct rh_event event = {
+        .kind = RH_EVENT_STATE_DELETE,
+        .state = {.request = request,
+                  .key = rh_bytes_text(key),
+                  .condition = condition,
+                  .if_version = version},
     };
     world_step(world, node, &event);
 }

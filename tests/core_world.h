@@ -82,6 +82,11 @@ void world_read_at(struct world *world, unsigned node, unsigned sub, const char 
                    struct rh_hop hop);
 void world_publish(struct world *world, unsigned node, uint64_t request, const char *key,
                    const char *id, const char *data);
+void world_state_get(struct world *world, unsigned node, uint64_t request, const char *key);
+void world_state_put(struct world *world, unsigned node, uint64_t request, const char *key,
+                     const char *data, enum rh_peer_state_condition condition, uint64_t version);
+void world_state_delete(struct world *world, unsigned node, uint64_t request, const char *key,
+                        enum rh_peer_state_condition condition, uint64_t version);
 void world_inspect(struct world *world, unsigned node, uint64_t request, const char *key);
 
 /* Hands over the oldest message that is under way; or loses it. */

@@ -314,6 +314,55 @@ static void an_answer_that_is_out_of_range_is_refused(void **state RH_UNUSED)
     assert_refused(&bad, "inspect_answer.last_seq:");
 }
 
+#define REFUSED(suffix, change, field)                                  \
+    do {                                                                \
+        struct rh_peer_message refused = peer_sample(RH_PEER_##suffix); \
+        refused.change;                                                 \
+        assert_refused(&refused, field);                                \
+    } while (0)
+
+static void bad_requests_for_a_state_are_named(void **state RH_UNUSED)
+{
+    REFUSED(STATE_GET, state_get.key = text(""), "state_get.key:");
+    REFUSED(STATE_PUT, state_put.key = text(""), "state_put.key:");
+    REFUSED(STATE_PUT, state_put.id = text(""), "state_put.id:");
+    REFUSED(STATE_PUT, state_put.condition = RH_PEER_STATE_CONDITIONS, "state_put.condition:");
+    REFUSED(STATE_PUT, state_put.condition = RH_PEER_STATE_ANY, "state_put.if_version:");
+    REFUSED(STATE_PUT, state_put.if_version = UINT64_MAX, "state_put.if_version:");
+    REFUSED(STATE_PUT, state_put.content_type = text("\n"), "state_put.content_type:");
+    REFUSED(STATE_DELETE, state_delete.key = text(""), "state_delete.key:");
+    REFUSED(STATE_DELETE, state_delete.id = text("a\nb"), "state_delete.id:");
+    REFUSED(STATE_DELETE, state_delete.if_version = 1, "state_delete.if_version:");
+    REFUSED(STATE_DELETE, state_delete.condition = RH_PEER_STATE_ABSENT, "state_delete.condition:");
+}
+
+static void bad_answers_about_a_state_are_named(void **state RH_UNUSED)
+{
+    REFUSED(STATE_ANSWER, state_answer.result = RH_PEER_RESULTS, "state_answer.result:");
+    REFUSED(STATE_ANSWER, state_answer.owner[0] = '\0', "state_answer.owner:");
+    REFUSED(STATE_ANSWER, state_answer.outcome = RH_PEER_STATE_OUTCOMES, "state_answer.outcome:");
+    REFUSED(STATE_ANSWER, state_answer.version = 0, "state_answer.version:");
+    REFUSED(STATE_ANSWER, state_answer.version = UINT64_MAX, "state_answer.version:");
+    REFUSED(STATE_ANSWER, state_answer.incarnation = 0, "state_answer.incarnation:");
+    REFUSED(STATE_ANSWER, state_answer.content_type = text("\x80"), "state_answer.content_type:");
+    REFUSED(STATE_ANSWER, state_answer.outcome = RH_PEER_STATE_CHANGED,
+            "state_answer.content_type:");
+
+    struct rh_peer_message answer = peer_sample(RH_PEER_STATE_ANSWER);
+    answer.state_answer.outcome = RH_PEER_STATE_CONFLICT;
+    answer.state_answer.content_type = text("");
+    assert_refused(&answer, "state_answer.state:");
+    answer.state_answer.state = text("");
+    assert_round_trip(&answer);
+    answer.state_answer.version = 0;
+    answer.state_answer.incarnation = 0;
+    assert_round_trip(&answer);
+    answer.state_answer.outcome = RH_PEER_STATE_NONE;
+    assert_round_trip(&answer);
+    answer.state_answer = (struct rh_peer_state_answer){.request = 1, .result = RH_PEER_NOT_OWNER};
+    assert_round_trip(&answer);
+}
+
 static ProtobufCBinaryData binary(struct rh_bytes bytes)
 {
     return (ProtobufCBinaryData){.len = bytes.size, .data = (uint8_t *)(uintptr_t)bytes.data};
@@ -609,6 +658,8 @@ int main(int argc, char **argv)
         RH_TEST(two_bodies_in_one_frame_are_read_without_harm),
         RH_TEST(every_failed_allocation_is_reported_and_leaks_nothing),
         RH_TEST(an_arena_hands_out_aligned_pieces_up_to_its_limit),
+        RH_TEST(bad_requests_for_a_state_are_named),
+        RH_TEST(bad_answers_about_a_state_are_named),
     };
     seed = argc > 1 ? strtoull(argv[1], NULL, 10) : (uint64_t)time(NULL);
     printf("# seed %" PRIu64 "\n", seed);

@@ -368,9 +368,13 @@ static void operations_are_consecutive_and_complete(void **state RH_UNUSED)
     REFUSED_OPERATION(0, id = text(""), "id");
     REFUSED_OPERATION(0, id = text("\xc3\xa9"), "id");
     REFUSED_OPERATION(0, id = rh_bytes(longest, RH_MESSAGE_ID_SIZE_MAX + 1), "id");
+    REFUSED_OPERATION(0, content_type = text("a"), "content_type");
+    REFUSED_OPERATION(1, content_type = text("a\nb"), "content_type");
+    REFUSED_OPERATION(1, content_type = rh_bytes(longest, sizeof(longest)), "content_type");
+    REFUSED_OPERATION(2, content_type = text("a"), "content_type");
+    REFUSED_OPERATION(1, id = text(""), "id"); /* it is in the window */
     REFUSED_OPERATION(1, id = text("a\nb"), "id");
-    REFUSED_OPERATION(1, id = rh_bytes(longest, sizeof(longest)), "id");
-    REFUSED_OPERATION(2, id = text("a"), "id");
+    REFUSED_OPERATION(2, in_window = true, "id");
     REFUSED_OPERATION(0, payload.kind = RH_PAYLOAD_BINARY + 1, "payload_kind");
     REFUSED_OPERATION(0, payload.bytes = text("\xff"), "payload");
     REFUSED_OPERATION(0, payload.bytes = text(""), "payload"); /* JSON */
@@ -380,7 +384,7 @@ static void operations_are_consecutive_and_complete(void **state RH_UNUSED)
 
     struct rh_peer_operation operations[3];
     struct rh_peer_message message = chunk_of(operations);
-    operations[1].id = rh_bytes(longest, RH_PEER_CONTENT_TYPE_SIZE_MAX);
+    operations[1].content_type = rh_bytes(longest, RH_PEER_CONTENT_TYPE_SIZE_MAX);
     assert_round_trip(&message);
     operations[1] = operations[0];
     assert_refused(&message, "sync_chunk.operations[1].seq:");
@@ -482,6 +486,14 @@ static void terms_and_ids_of_a_sync_are_in_order(void **state RH_UNUSED)
     assert_refused(&message, "sync_begin.ids[1].seq:");
     ids[1].seq = 3;
     assert_refused(&message, "sync_begin.ids[1].seq:");
+    ids[1].seq = 2;
+    ids[1].version = 2;
+    assert_refused(&message, "sync_begin.ids[1].seq:");
+    ids[1].seq = 0;
+    assert_int_equal(rh_peer_message_check(&message, NULL), 0);
+    ids[1].version = 3;
+    assert_refused(&message, "sync_begin.ids[1].version:");
+    ids[1].version = 0;
     ids[1].seq = 2;
     ids[0].seq = 0;
     assert_refused(&message, "sync_begin.ids[0].seq:");

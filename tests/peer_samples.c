@@ -30,7 +30,9 @@ static const struct rh_peer_operation operations[] = {
         .seq = 7,
         .version = 3,
         .time_ms = 1700000000001,
-        .id = TEXT("text/plain"),
+        .in_window = true,
+        .id = TEXT("id-8"),
+        .content_type = TEXT("text/plain"),
         .payload = {.kind = RH_PAYLOAD_BINARY, .bytes = TEXT("hello")},
     },
     {
@@ -50,6 +52,7 @@ static const struct rh_peer_term_from terms[] = {
 static const struct rh_peer_id ids[] = {
     {.id = TEXT("id-6"), .seq = 6, .op = 6, .age_ms = 59000},
     {.id = TEXT("id-7"), .seq = 7, .op = 7, .age_ms = 1000},
+    {.id = TEXT("id-8"), .version = 3, .op = 8, .age_ms = 900},
 };
 
 static const struct rh_peer_copy copies[] = {
@@ -141,6 +144,44 @@ struct rh_peer_message peer_sample(enum rh_peer_message_kind kind)
             .first_seq = 5,
             .last_seq = 8,
             .connections = 13,
+        };
+        break;
+    case RH_PEER_STATE_GET:
+        message.state_get = (struct rh_peer_state_get){.request = 81, .key = text("doc:\xc3\xa9")};
+        break;
+    case RH_PEER_STATE_PUT:
+        message.state_put = (struct rh_peer_state_put){
+            .request = 82,
+            .key = text("doc:\xc3\xa9"),
+            .id = text("id-8"),
+            .condition = RH_PEER_STATE_VERSION,
+            .if_version = 2,
+            .content_type = text("text/plain"),
+            .state = text("hello"),
+            .deadline_ms = 5000,
+        };
+        break;
+    case RH_PEER_STATE_DELETE:
+        message.state_delete = (struct rh_peer_state_delete){
+            .request = 83,
+            .key = text("doc:\xc3\xa9"),
+            .id = text("id-9"),
+            .condition = RH_PEER_STATE_PRESENT,
+            .deadline_ms = 4999,
+        };
+        break;
+    case RH_PEER_STATE_ANSWER:
+        message.state_answer = (struct rh_peer_state_answer){
+            .request = 84,
+            .result = RH_PEER_OK,
+            .owner = "n3",
+            .code = text("none"),
+            .detail = text("here it is"),
+            .outcome = RH_PEER_STATE_FOUND,
+            .version = 3,
+            .incarnation = 0x0807060504030201U,
+            .content_type = text("text/plain"),
+            .state = text("hello"),
         };
         break;
     case RH_PEER_APPEND:
@@ -344,6 +385,34 @@ static void assert_inspect_answer_equal(const struct rh_peer_inspect_answer *a,
     assert_int_equal(a->connections, b->connections);
 }
 
+static void assert_state_put_equal(const struct rh_peer_state_put *a,
+                                   const struct rh_peer_state_put *b)
+{
+    assert_true(a->request == b->request);
+    assert_bytes(a->key, b->key);
+    assert_bytes(a->id, b->id);
+    assert_int_equal(a->condition, b->condition);
+    assert_true(a->if_version == b->if_version);
+    assert_bytes(a->content_type, b->content_type);
+    assert_bytes(a->state, b->state);
+    assert_int_equal(a->deadline_ms, b->deadline_ms);
+}
+
+static void assert_state_answer_equal(const struct rh_peer_state_answer *a,
+                                      const struct rh_peer_state_answer *b)
+{
+    assert_true(a->request == b->request);
+    assert_int_equal(a->result, b->result);
+    assert_string_equal(a->owner, b->owner);
+    assert_bytes(a->code, b->code);
+    assert_bytes(a->detail, b->detail);
+    assert_int_equal(a->outcome, b->outcome);
+    assert_true(a->version == b->version);
+    assert_true(a->incarnation == b->incarnation);
+    assert_bytes(a->content_type, b->content_type);
+    assert_bytes(a->state, b->state);
+}
+
 static void assert_term(struct rh_term a, struct rh_term b)
 {
     assert_true(rh_term_equal(a, b));
@@ -377,6 +446,7 @@ static void assert_operations(const struct rh_peer_operations *a,
         assert_true(a->items[i].time_ms == b->items[i].time_ms);
         assert_int_equal(a->items[i].in_window, b->items[i].in_window);
         assert_bytes(a->items[i].id, b->items[i].id);
+        assert_bytes(a->items[i].content_type, b->items[i].content_type);
         assert_int_equal(a->items[i].payload.kind, b->items[i].payload.kind);
         assert_bytes(a->items[i].payload.bytes, b->items[i].payload.bytes);
     }
@@ -389,6 +459,7 @@ static void assert_ids(const struct rh_peer_id *a, size_t a_count, const struct 
     for (size_t i = 0; i < a_count; i++) {
         assert_bytes(a[i].id, b[i].id);
         assert_true(a[i].seq == b[i].seq);
+        assert_true(a[i].version == b[i].version);
         assert_true(a[i].op == b[i].op);
         assert_true(a[i].age_ms == b[i].age_ms);
     }
@@ -508,6 +579,24 @@ void assert_peer_message_equal(const struct rh_peer_message *a, const struct rh_
         break;
     case RH_PEER_INSPECT_ANSWER:
         assert_inspect_answer_equal(&a->inspect_answer, &b->inspect_answer);
+        break;
+    case RH_PEER_STATE_GET:
+        assert_true(a->state_get.request == b->state_get.request);
+        assert_bytes(a->state_get.key, b->state_get.key);
+        break;
+    case RH_PEER_STATE_PUT:
+        assert_state_put_equal(&a->state_put, &b->state_put);
+        break;
+    case RH_PEER_STATE_DELETE:
+        assert_true(a->state_delete.request == b->state_delete.request);
+        assert_bytes(a->state_delete.key, b->state_delete.key);
+        assert_bytes(a->state_delete.id, b->state_delete.id);
+        assert_int_equal(a->state_delete.condition, b->state_delete.condition);
+        assert_true(a->state_delete.if_version == b->state_delete.if_version);
+        assert_int_equal(a->state_delete.deadline_ms, b->state_delete.deadline_ms);
+        break;
+    case RH_PEER_STATE_ANSWER:
+        assert_state_answer_equal(&a->state_answer, &b->state_answer);
         break;
     case RH_PEER_APPEND:
         assert_append_equal(&a->append, &b->append);

@@ -484,6 +484,13 @@ static void on_inspected(struct sim *sim, struct sim_node *node, const struct rh
     sim_clients_say(sim, said, sim_delay_ms(sim));
 }
 
+static void on_state(struct sim *sim, struct sim_node *node, const struct rh_action *action)
+{
+    (void)sim;
+    (void)node;
+    (void)action;
+}
+
 static void enqueue(struct sim *sim, struct sim_node *node,
                     const struct rh_membership_event *event);
 
@@ -583,6 +590,9 @@ static void perform_core(struct sim *sim, struct sim_node *node, struct rh_actio
         return;
     case RH_ACTION_INSPECTED:
         on_inspected(sim, node, action);
+        return;
+    case RH_ACTION_STATE:
+        on_state(sim, node, action);
         return;
     case RH_ACTION_SEND:
         send_to_peer(sim, node, action);
@@ -1171,6 +1181,7 @@ static void create_machines(struct sim *sim, struct sim_node *node)
         .dedup_age_ms = 300000,
         .dedup_ids_max = 10000,
         .payload_size_max = PAYLOAD_MAX,
+        .state_size_max = PAYLOAD_MAX,
         .batch_size_max = 64,
         .forward_timeout_ms = 5000,
         .catch_up_timeout_ms = 5000,
