@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/core_internal.h"
+#include "node/fault.h"
 
 #include <assert.h>
 #include <xxhash.h>
@@ -229,7 +230,8 @@ void rh_core_channel_tidy(struct rh_core *core, struct rh_channel *channel)
     const struct rh_id_window_limits limits = rh_core_id_limits(core);
     rh_core_channel_uncount(core, channel);
     if (channel->log != NULL) {
-        rh_channel_log_trim(channel->log, &core->options.log, channel->commit, core->time_ms);
+        uint64_t last = rh_fault(RH_FAULT_TRIM_UNCOMMITTED) ? channel->op : channel->commit;
+        rh_channel_log_trim(channel->log, &core->options.log, last, core->time_ms);
         if (channel->terms != NULL) {
             rh_terms_trim(channel->terms, channel->log->first_op);
         }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/core_internal.h"
+#include "node/fault.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -122,7 +123,7 @@ void rh_core_tomb_add(struct rh_core *core, struct rh_bytes key, struct rh_term 
 bool rh_core_tomb_forbids(const struct rh_core *core, struct rh_bytes key, struct rh_term term)
 {
     const struct tomb *tomb = tomb_find(core, key);
-    return tomb != NULL && rh_term_compare(term, tomb->term) <= 0;
+    return tomb != NULL && !rh_fault(RH_FAULT_NO_TOMB) && rh_term_compare(term, tomb->term) <= 0;
 }
 
 void rh_core_tombs_clear(struct rh_core *core)
@@ -392,7 +393,7 @@ static void settle_reports(struct rh_core *core, struct rh_channel *channel,
         struct rh_reported_copy *copy = &reported->items[i - 1];
         bool belongs =
             rh_group_has(channel->group, copy->from) || is_listed(list, count, copy->from);
-        if (belongs || !rh_process_is_registered(copy->from)) {
+        if (belongs || !rh_process_is_registered(copy->from) || rh_fault(RH_FAULT_NO_STRAYS)) {
             bool is_last = reported->count == 1;
             rh_core_reported_remove(core, channel, copy->from);
             if (is_last) {
@@ -501,12 +502,13 @@ static void hand_over(struct rh_core *core, struct rh_channel *channel, struct r
         rh_core_moves_add(core, channel);
         return;
     }
-    if (!core->recorded) {
+    if (!core->recorded && !rh_fault(RH_FAULT_UNRECORDED)) {
         channel->moving = false;
         moves_push(core, channel);
         return;
     }
-    if (channel->role == RH_ROLE_ACTING) {
+    bool waits = rh_fault(RH_FAULT_NO_GATE) && channel->commit != channel->op;
+    if (channel->role == RH_ROLE_ACTING && !waits) {
         rh_core_acting(core, channel)->gate_ms = core->now_ms;
         rh_core_role_set(core, channel, RH_ROLE_GATED);
     }
@@ -599,6 +601,10 @@ void rh_core_own_refused(struct rh_core *core, struct rh_process *from,
     struct rh_channel *channel = rh_core_channel_find(core, refused->key);
     if (is_passing_to(channel, from, refused->term)) {
         rh_core_catch_up(core);
+        if (rh_fault(RH_FAULT_ACT_AGAIN)) {
+            rh_core_role_set(core, channel, RH_ROLE_ACTING);
+            return;
+        }
         passed(core, channel);
     }
 }
@@ -691,7 +697,8 @@ static void move_on(struct rh_core *core, struct rh_channel *channel)
     }
     join_missing(core, channel, list, count);
     admit(core, channel, list, count);
-    if (!is_list_confirmed(core, channel, list, count)) {
+    bool excused = is_owner && rh_fault(RH_FAULT_LEAVE_EARLY);
+    if (!is_list_confirmed(core, channel, list, count) && !excused) {
         open_gate_if_late(core, channel);
         rh_core_moves_add(core, channel);
     } else if (is_owner) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/core_internal.h"
+#include "node/fault.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -231,6 +232,9 @@ static bool take_ids(struct rh_core *core, struct rh_incoming *incoming,
 static void add_ids(struct rh_core *core, struct rh_channel *channel,
                     const struct rh_incoming *incoming, uint64_t above)
 {
+    if (rh_fault(RH_FAULT_LOST_WINDOW)) {
+        return;
+    }
     const struct rh_id_window_limits limits = rh_core_id_limits(core);
     for (size_t i = 0; i < incoming->ids_count; i++) {
         const struct rh_incoming_id *id = &incoming->ids[i];
@@ -556,7 +560,7 @@ void rh_core_on_sync_begin(struct rh_core *core, struct rh_process *from,
     bool fits = has_base(channel, incoming) &&
                 take_operations(core, incoming, &begin->operations) &&
                 take_ids(core, incoming, begin->ids, begin->ids_count);
-    go_on(core, channel, fits, begin->last);
+    go_on(core, channel, fits, begin->last || rh_fault(RH_FAULT_PART_IS_COPY));
 }
 
 static struct rh_incoming *find(const struct rh_core *core, const struct rh_process *from,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/core_internal.h"
+#include "node/fault.h"
 
 /*
  * The right to commit (docs/protocol-cluster.md, section 7): proof that this process, or another
@@ -23,7 +24,8 @@ static bool has_all_leases(const struct rh_core *core)
 {
     for (size_t i = 0; i < core->view->members_count; i++) {
         const struct rh_process *process = core->members[i];
-        if (process != core->self_process && process->lease_ms <= core->now_ms) {
+        bool excused = !process->is_up && rh_fault(RH_FAULT_DEAD_EXCUSED);
+        if (process != core->self_process && process->lease_ms <= core->now_ms && !excused) {
             return false;
         }
     }
@@ -44,7 +46,7 @@ bool rh_core_has_right(struct rh_core *core, const struct rh_channel *channel)
     if (!rh_core_is_registered(core)) {
         return false;
     }
-    if (is_fresh(core, core->proof_ms)) {
+    if (is_fresh(core, core->proof_ms) || rh_fault(RH_FAULT_NO_RIGHT)) {
         return true;
     }
     for (uint32_t i = 0; channel->group != NULL && i < channel->group->count; i++) {
@@ -156,7 +158,7 @@ void rh_core_on_lease_ask(struct rh_core *core, struct rh_process *from,
 {
     bool hears =
         core->heard_ms != 0 && core->now_ms - core->heard_ms < core->options.session_timeout_ms / 3;
-    if (hears) {
+    if (hears && !rh_fault(RH_FAULT_GRANT_HEARD)) {
         return; /* it must not hold up the change that leaves out whoever does not */
     }
     struct rh_action *action = rh_core_act(core, RH_ACTION_PROMISE);

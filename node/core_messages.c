@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/core_internal.h"
+#include "node/fault.h"
 
 #include <assert.h>
 
@@ -117,6 +118,12 @@ static void refuse_stale(struct rh_core *core, struct rh_process *from,
 
 static bool is_stale(const struct rh_core *core, const struct rule *rule, struct rh_epoch epoch)
 {
+    if (rh_fault(RH_FAULT_OLD_LEAVE) && rule->take == rh_core_on_leave) {
+        return false;
+    }
+    if (rh_fault(RH_FAULT_NO_REGISTRATION_EPOCH) && rule->epochs == NOT_BEFORE) {
+        return false;
+    }
     if (rule->epochs == EQUAL) {
         return rh_epoch_compare(epoch, core->view->epoch) < 0;
     }

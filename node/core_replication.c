@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/core_internal.h"
+#include "node/fault.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -214,6 +215,9 @@ int rh_core_number(struct rh_core *core, struct rh_channel *channel, struct rh_e
         return rv;
     }
     channel->used_ms = core->now_ms;
+    if (rh_fault(RH_FAULT_DELIVER_EARLY)) {
+        rh_core_deliver(core, channel, entry);
+    }
     struct rh_acting *acting = channel->acting;
     if (acting != NULL) {
         acting->since_ms = acting->since_ms == 0 ? core->now_ms : acting->since_ms;
@@ -701,7 +705,8 @@ void rh_core_on_append(struct rh_core *core, struct rh_process *from,
         code = RH_PEER_STALE_TERM;
     } else if (rh_term_compare(append->term, channel->term) > 0) {
         code = RH_PEER_GAP; /* its sync has not come */
-    } else if (rh_term_equal(append->term, channel->term) && channel->group->members[0] == from) {
+    } else if ((rh_term_equal(append->term, channel->term) && channel->group->members[0] == from) ||
+               rh_fault(RH_FAULT_LOWER_TERM)) {
         if (fits(channel, append)) {
             accept(core, from, channel, append);
             return;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/core_internal.h"
+#include "node/fault.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -112,7 +113,7 @@ static bool has_kept(const struct rh_core *core, const struct rh_channel *channe
 static bool keeps_incarnation(const struct rh_core *core, const struct rh_channel *channel,
                               const struct candidate *best)
 {
-    if (!best->suspect) {
+    if (!best->suspect || rh_fault(RH_FAULT_KEEP_INCARNATION)) {
         return true;
     }
     for (uint32_t i = 0; i < best->group->count; i++) {
@@ -197,7 +198,8 @@ void rh_core_claim(struct rh_core *core, struct rh_channel *channel,
         rh_terms_push(&channel->terms, 1, channel->term) != 0) {
         abort();
     }
-    channel->term = rh_term_make(core->view->epoch, ++core->turn);
+    core->turn = rh_fault(RH_FAULT_ONE_TURN) ? 1 : core->turn + 1;
+    channel->term = rh_term_make(core->view->epoch, core->turn);
     channel->incarnation = incarnation;
     channel->suspect = false;
     channel->lacked = false;
@@ -260,7 +262,7 @@ static size_t reporters(const struct rh_core *core, const struct rh_channel *cha
 static void take_over(struct rh_core *core, struct rh_channel *channel, bool keeps)
 {
     struct rh_process *members[RH_PEER_GROUP_MAX];
-    size_t count = reporters(core, channel, members);
+    size_t count = rh_fault(RH_FAULT_LIST_ONLY) ? 0 : reporters(core, channel, members);
     core->stats.takeovers++;
     core->stats.takeovers_renewed += !keeps;
     rh_core_claim(core, channel, members, count,
@@ -427,7 +429,8 @@ static bool has_credit(const struct rh_core *core, const struct rh_channel *chan
 /* When to look at the channel again. */
 static uint64_t look(struct rh_core *core, struct rh_channel *channel)
 {
-    if (!rh_core_is_registered(core) || !core->complete || !core->recorded) {
+    bool may = (core->complete && core->recorded) || rh_fault(RH_FAULT_CREATE_EARLY);
+    if (!rh_core_is_registered(core) || !may) {
         return LOOK_NEVER;
     }
     uint64_t again_ms = wait_for_actor(core, channel);
@@ -438,7 +441,7 @@ static uint64_t look(struct rh_core *core, struct rh_channel *channel)
     if (!best_copy(core, channel, &best)) {
         return create_or_leave(core, channel);
     }
-    if (best.suspect && core->now_ms < losses_over_ms(core)) {
+    if (best.suspect && core->now_ms < losses_over_ms(core) && !rh_fault(RH_FAULT_NO_WAIT)) {
         return losses_over_ms(core);
     }
     if (best.from != NULL && rh_core_reported(core, channel)->fetching == best.from) {

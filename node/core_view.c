@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/core_internal.h"
+#include "node/fault.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -371,6 +372,13 @@ static void distrust(struct rh_member *member)
     member->sent = 0;
 }
 
+/* The process that has the id of a dead one now: nobody may be taken for another (a fault). */
+static struct rh_process *successor(const struct rh_core *core, const struct rh_process *process)
+{
+    uint32_t index = rh_view_find(core->view, process->ref.id);
+    return index == RH_RING_NONE ? NULL : core->members[index];
+}
+
 /* G6, and `lacked`. */
 static void put_group_right(struct rh_core *core, struct rh_channel *channel)
 {
@@ -384,6 +392,8 @@ static void put_group_right(struct rh_core *core, struct rh_channel *channel)
     for (uint32_t i = 0; i < group->count; i++) {
         if (rh_process_is_registered(group->members[i])) {
             left[count++] = group->members[i];
+        } else if (rh_fault(RH_FAULT_KEEP_ROLE) && successor(core, group->members[i]) != NULL) {
+            left[count++] = successor(core, group->members[i]);
         }
     }
     assert(count > 0 && left[0] == core->self_process);
@@ -406,7 +416,7 @@ static void put_group_right(struct rh_core *core, struct rh_channel *channel)
             rh_core_member_remove(core, channel, member); /* joins anew (S2: of this epoch) */
         }
     }
-    if (count < group->count) {
+    if (count < group->count || rh_fault(RH_FAULT_KEEP_ROLE)) {
         struct rh_group *smaller = rh_groups_get(&core->groups, left, count);
         if (smaller == NULL) {
             abort();

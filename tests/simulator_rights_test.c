@@ -228,6 +228,25 @@ static void a_member_without_a_way_to_it_stops_its_channels(void **state RH_UNUS
     script_end(script);
 }
 
+/* R3 */
+static void what_was_promised_with_a_lease_is_kept(void **state RH_UNUSED)
+{
+    struct script *script = script_create(3, 1, "ABC");
+    (void)script_commit(script, A);
+    script_zookeeper(script, false);
+    script_pass(script, 4000);
+    script_expect(script, "C > A lease_grant");
+    script_cut_zookeeper(script, A, true);
+    script_firewall(script, C, A, true);
+    script_zookeeper(script, true);
+    script_until(script, "evict of C: 0");
+    script_never(script, 1000, "C: adopts", NULL);
+    script_until(script, "C: adopts");
+    script_firewall(script, C, A, false);
+    script_cut_zookeeper(script, A, false);
+    script_end(script);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -243,6 +262,7 @@ int main(void)
         RH_TEST(a_member_with_another_weight_is_still_the_one_that_was_recorded),
         RH_TEST(nobody_comes_to_act_in_an_epoch_that_is_not_recorded),
         RH_TEST(a_member_without_a_way_to_it_stops_its_channels),
+        RH_TEST(what_was_promised_with_a_lease_is_kept),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     script_environment();

@@ -76,6 +76,10 @@ void sim_create(struct sim *sim, const struct sim_options *options, int nodes_co
     sim->limits.pending_max = !sim->steady && sim_chance(sim, 100) ? 3 : 1000;
     unsigned crowd = sim->replicated ? 60 : 1500;
     sim->limits.crowd = sim_chance(sim, 20) ? crowd : 0;
+    if (sim->replicated && sim_chance(sim, 60)) { /* syncs in several parts */
+        sim->limits.padding = 900;
+        sim->limits.log_messages = 256;
+    }
     sim->limits.channel_idle_ms = sim_chance(sim, 200) ? 2000 : 3600000;
     for (int i = 0; i < sim->nodes_count; i++) {
         bool twin = !sim->steady && i > 1 && sim_chance(sim, 60);

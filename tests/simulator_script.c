@@ -390,6 +390,19 @@ void script_expect(struct script *script, const char *text)
     }
 }
 
+void script_expect_line(struct script *script, const char *text)
+{
+    const char *trace = script->scenario->text;
+    size_t begin = script->scenario->read;
+    while (begin > 0 && trace[begin - 1] != '\n') {
+        begin--;
+    }
+    if (memmem(trace + begin, script->scenario->read - begin, text, strlen(text)) == NULL) {
+        show(script, "this is not in the last line:", text);
+        fail();
+    }
+}
+
 void script_expect_not(struct script *script, const char *text)
 {
     if (script_has(script, text)) {

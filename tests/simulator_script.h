@@ -127,6 +127,8 @@ void script_pass(struct script *script, uint64_t ms);
 /* Whether a line since script_forget() contains |text|. */
 bool script_has(struct script *script, const char *text);
 void script_expect(struct script *script, const char *text);
+/* The line that was found last goes on with |text| in it. */
+void script_expect_line(struct script *script, const char *text);
 void script_expect_not(struct script *script, const char *text);
 void script_forget(struct script *script);
 

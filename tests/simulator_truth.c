@@ -395,6 +395,12 @@ static void check_group(struct sim *sim, struct truth_channel *channel, int node
     }
     for (size_t i = 0; i < actor->group_count; i++) {
         int member = node_of(sim, &actor->group[i]);
+        const struct process *process = process_find(sim->truth, actor->group[i].instance);
+        if (member >= 0 && process != NULL && process->registered && process->failed == 0 &&
+            !channel->seen[member].there && from > 1) {
+            sim_truth_fail(sim, "I1", channel->key, "n%d of the group of n%d has no copy at all",
+                           member, node);
+        }
         if (member >= 0 && member != node &&
             is_in_good_standing(sim->truth, channel, member, actor->group[i].instance)) {
             check_member(sim, channel, node, member, from);
