@@ -83,6 +83,7 @@ class Run:
                 drills.flow()
                 report = traffic.finish()
             except BaseException:
+                traffic.close()
                 (folder / "story").write_text(traffic.ledger.judge().details(len(traffic.keys), 5000))
                 raise
             if not report.clean:
@@ -121,7 +122,7 @@ def main():
             good, outcome = report.clean, report.summary()
         except Exception as error:  # whatever it is, the other runs go on
             (folder / "exception").write_text(traceback.format_exc())
-            good, outcome = False, f"{type(error).__name__}: {str(error).splitlines()[0]}"
+            good, outcome = False, f"{type(error).__name__}: {str(error)[:300]!r}"
         print(f"{'ok    ' if good else 'FAILED'} {time.monotonic() - began:4.0f} s  {run.title()}: "
               f"{outcome}", flush=True)
         if good:

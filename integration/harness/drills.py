@@ -46,6 +46,17 @@ class Drills:
         self.cluster.wait_whole(bound=30)
         self.mark("settled")
 
+    @contextlib.contextmanager
+    def undisturbed(self, publishes=True):
+        """No connection may move or break meanwhile, and no publish be tried twice."""
+        before = self.traffic.ledger.disturbances()
+        yield
+        for key, (moves, retries) in self.traffic.ledger.disturbances().items():
+            moves, retries = moves - before[key][0], retries - before[key][1]
+            if moves or (publishes and retries):
+                self.traffic.ledger.violation("disturbed", key, f"{moves} moves and breaks, "
+                                              f"{retries} retries")
+
     # --- nodes come and go -----------------------------------------------------------------------
 
     def join_and_leave(self):
@@ -165,24 +176,26 @@ class Drills:
     # --- ZooKeeper -------------------------------------------------------------------------------
 
     def zookeeper_outage(self, seconds=20.0):
-        self.mark(f"ZooKeeper is killed for {seconds} s")
-        self.zookeeper.stop()
-        stays(lambda: all(node.running() for node in self.cluster.nodes.values() if node.process),
-              seconds, "every node")
-        self.zookeeper.start()
-        self.mark("ZooKeeper is back")
-        self._wait_registered()
-        self.settle()
+        with self.undisturbed():
+            self.mark(f"ZooKeeper is killed for {seconds} s")
+            self.zookeeper.stop()
+            stays(lambda: all(node.running() for node in self.cluster.nodes.values()
+                              if node.process), seconds, "every node")
+            self.zookeeper.start()
+            self.mark("ZooKeeper is back")
+            self._wait_registered()
+            self.settle()
 
     def zookeeper_wiped(self):
         generation = self.some_node().ring()["generation"]
-        self.mark("ZooKeeper is killed and its data wiped")
-        self.zookeeper.wipe()
-        self.zookeeper.start()
-        self.mark("ZooKeeper is back")
-        wait_for(lambda: all(node.ring()["generation"] > generation
-                             for node in self.cluster.running()), 30, "a higher generation")
-        self.settle()
+        with self.undisturbed(publishes=False):
+            self.mark("ZooKeeper is killed and its data wiped")
+            self.zookeeper.wipe()
+            self.zookeeper.start()
+            self.mark("ZooKeeper is back")
+            wait_for(lambda: all(node.ring()["generation"] > generation
+                                 for node in self.cluster.running()), 30, "a higher generation")
+            self.settle()
 
     def ensemble_leader_lost(self):
         leader = self.zookeeper.leader()
@@ -199,6 +212,10 @@ class Drills:
 
     def expiry_of_all(self):
         """All lose their session at once and are back at once: nothing may move."""
+        with self.undisturbed(publishes=False):
+            self._expire_all()
+
+    def _expire_all(self):
         before = {member["node"]: member["instance"] for member in self.some_node().ring()["members"]}
         epoch = self.some_node().ring()["epoch"]
         with self.zookeeper.client() as client:

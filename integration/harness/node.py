@@ -73,6 +73,8 @@ class Node:
             config = self.cluster.folder / f"{self.id}.yaml"
             config.write_text(self.cluster.config_text(zookeeper=self.zookeeper))
         arguments = [program("ringhopd"), "--config", config, "--node", self.id]
+        if "RINGHOP_LOG_LEVEL" in os.environ:
+            arguments += ["--log-level", os.environ["RINGHOP_LOG_LEVEL"]]
         if not self.listed:
             arguments += ["--listen", self.host, "--peer", f"127.0.0.1:{self.peer_port}",
                           "--admin", f"127.0.0.1:{self.admin_port}"]

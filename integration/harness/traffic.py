@@ -175,13 +175,16 @@ class Traffic:
                     key, f"publisher{place}", self._SocketRoad if by_socket else self._HttpRoad)))
 
     async def _close(self):
-        for task in self._listening + self._publishing:
-            task.cancel()
-        done = await asyncio.gather(*self._listening, *self._publishing, return_exceptions=True)
+        waiting = self._listening + self._publishing
+        while waiting:
+            for task in waiting:
+                task.cancel()       # wait_for() may miss one
+            done, waiting = await asyncio.wait(waiting, timeout=1)
+            for task in done:
+                if not task.cancelled():
+                    task.result()
+        self._listening, self._publishing = [], []
         self._http.close()
-        for error in done:
-            if isinstance(error, Exception):
-                raise error
 
     def _any_node(self):
         """As clients know them: every node whose process exists, well or not."""
