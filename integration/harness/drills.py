@@ -171,6 +171,7 @@ class Drills:
             wait_for(lambda: node.acting() > 0, 5 + 3 * self.session_s, "its first channel",
                      every=0.001)
         self._kill(node)
+        del self.cluster.nodes[node.id]
         self.settle()
 
     # --- ZooKeeper -------------------------------------------------------------------------------

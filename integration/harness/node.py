@@ -219,7 +219,7 @@ class Cluster:
         return node
 
     def running(self):
-        return [node for node in self.nodes.values() if node.running()]
+        return [node for node in list(self.nodes.values()) if node.running()]
 
     def wait_settled(self, members=None, bound=READY_S):
         """Until all running nodes are ready and hold one view, of `members` (default: themselves)."""

@@ -192,7 +192,8 @@ class Traffic:
 
     def _node_at(self, url):
         port = urllib.parse.urlsplit(url).port
-        return next((n.id for n in self.cluster.nodes.values() if n.client_port == port), f":{port}")
+        nodes = list(self.cluster.nodes.values())       # drills add and remove some
+        return next((node.id for node in nodes if node.client_port == port), f":{port}")
 
     async def _back_off(self, attempt):
         """Nothing before the first retry, then longer and longer, with jitter."""
