@@ -270,7 +270,8 @@ void rh_core_channel_empty(struct rh_core *core, struct rh_channel *channel)
 
 void rh_core_channel_drop(struct rh_core *core, struct rh_channel *channel)
 {
-    assert(!rh_channel_is_used(channel));
+    assert(!rh_channel_is_used(channel) && !channel->is_dropped);
+    channel->is_dropped = true;
     rh_core_channel_empty(core, channel);
     rh_core_incoming_free(core, channel);
     rh_core_reported_free(core, channel);
@@ -286,7 +287,7 @@ void rh_core_channel_drop(struct rh_core *core, struct rh_channel *channel)
 
 void rh_core_channel_settle(struct rh_core *core, struct rh_channel *channel)
 {
-    if (rh_role_holds_copy(channel->role) || rh_channel_is_used(channel)) {
+    if (channel->is_dropped || rh_role_holds_copy(channel->role) || rh_channel_is_used(channel)) {
         return;
     }
     if (channel->incoming != NULL || rh_core_reported(core, channel) != NULL) {

@@ -65,14 +65,15 @@ void rh_core_hold(struct rh_core *core, struct rh_process *from,
 static void take_frame(struct rh_core *core, struct rh_process *from, struct rh_bytes frame)
 {
     struct rh_peer_decoder *decoder;
-    struct rh_peer_message message;
     struct rh_reason reason;
+    /* As the decoder: actions may point to it. */
+    struct rh_peer_message *message = rh_core_scratch(core, 1, sizeof(*message));
     if (rh_peer_decoder_create(RH_PEER_FRAME_SIZE_MAX, &decoder) != 0) {
         return;
     }
     if (rh_peer_decoder_feed(decoder, frame.data, frame.size) == 0 &&
-        rh_peer_decoder_next(decoder, &message, &reason) == 0) {
-        rh_core_take_message(core, from, &message);
+        rh_peer_decoder_next(decoder, message, &reason) == 0) {
+        rh_core_take_message(core, from, message);
     }
     rh_core_keep_decoder(core, decoder); /* actions may point into it */
 }

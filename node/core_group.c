@@ -246,10 +246,11 @@ void rh_core_moves_recorded(struct rh_core *core)
     rh_list_splice(&again, &core->busy);
     for (struct rh_list *link = rh_list_first(&again); link != NULL; link = rh_list_first(&again)) {
         struct rh_acting *acting = rh_container_of(link, struct rh_acting, busy_link);
+        struct rh_channel *channel = acting->channel; /* the walk may end what is under way */
         rh_list_remove(link);
         rh_list_push_back(&core->busy, link);
-        if (rh_core_walk(core, acting->channel) && acting->channel->acting == acting) {
-            rh_core_advance(core, acting->channel);
+        if (rh_core_walk(core, channel) && channel->acting == acting) {
+            rh_core_advance(core, channel);
         }
     }
 }
@@ -658,10 +659,12 @@ static void close_on(struct rh_core *core, struct rh_channel *channel)
     core->stats.channels_reclaimed++;
     rh_core_channel_empty(core, channel);
     rh_core_role_set(core, channel, rh_channel_is_used(channel) ? RH_ROLE_WAITING : RH_ROLE_ABSENT);
-    if (rh_channel_is_used(channel)) {
-        rh_core_claims_add(core, channel);
-        return;
-    }
+    /* Views may have changed since it began: then another node waits to hear of this, and those who
+     * wait here belong there. */
+    rh_core_report_again(core, channel);
+    rh_core_let_clients_go(core, channel);
+    rh_core_claims_add(core, channel);
+    rh_core_requests_retry_channel(core, channel);
     rh_core_channel_settle(core, channel);
 }
 

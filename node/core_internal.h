@@ -139,6 +139,7 @@ struct rh_sync {
     struct rh_sync_cursor next;                      /* what goes into the next frame */
     struct rh_sync_cursor marks[RH_SYNC_FRAMES_MAX]; /* where recent frames began, by index */
     uint32_t acked;                                  /* frames that have arrived */
+    uint32_t retries;                                /* since the last of them did */
     bool all_sent;
     bool is_urgent;
     uint64_t size; /* in the receiver's credit */

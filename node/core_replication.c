@@ -364,6 +364,9 @@ static void flush(struct rh_core *core, struct rh_channel *channel)
     for (uint32_t i = 0; i < acting->count; i++) {
         bring_up_to_date(core, channel, &acting->members[i]);
     }
+    if (channel->is_short && channel->commit < channel->op) {
+        rh_core_advance(core, channel); /* N4: the first write mends it */
+    }
     free_if_in_step(core, channel);
 }
 
@@ -372,8 +375,11 @@ void rh_core_flush(struct rh_core *core)
     for (struct rh_list *link = rh_list_first(&core->dirty); link != NULL;
          link = rh_list_first(&core->dirty)) {
         struct rh_acting *acting = rh_container_of(link, struct rh_acting, dirty_link);
+        struct rh_channel *channel = acting->channel;
         rh_list_remove(link);
-        flush(core, acting->channel);
+        if (rh_core_walk(core, channel) && channel->acting == acting) {
+            flush(core, channel);
+        }
     }
 }
 

@@ -17,6 +17,7 @@
 #define PAUSE_MAX_MS     1000U /* up to this */
 #define FULL_PAUSE_MS    1000U
 #define REFUSED_PAUSE_MS 100U
+#define RETRIES_MAX      3U    /* then the receiver has forgotten it, or has it all */
 #define FETCH_MS         5000U /* an answer to a Fetch that does not get on is given up */
 
 static struct rh_sync *sync_of(const struct rh_table_link *link)
@@ -396,10 +397,11 @@ void rh_core_sync_retry(struct rh_core *core, struct rh_sync *sync)
     if (core->now_ms - sync->sent_ms < RH_RETRY_MS) {
         return;
     }
-    if (!is_valid(sync) || !is_reachable(core, sync->to)) {
+    if (!is_valid(sync) || !is_reachable(core, sync->to) || sync->retries == RETRIES_MAX) {
         rh_core_sync_abort(core, sync, true);
         return;
     }
+    sync->retries++;
     note_failure(core, sync->to);
     go_back(core, sync);
 }
@@ -503,6 +505,7 @@ void rh_core_on_sync_ack(struct rh_core *core, struct rh_process *from,
     }
     if (ack->index + 1 > sync->acked && ack->index < sync->next.index) {
         sync->acked = ack->index + 1;
+        sync->retries = 0;
         if (is_valid(sync)) {
             send_more(core, sync);
         } else {

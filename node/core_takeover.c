@@ -275,6 +275,11 @@ static void fetch(struct rh_core *core, struct rh_channel *channel, const struct
 {
     struct rh_reported *reported = rh_core_reported(core, channel);
     bool again = reported->fetching == best->from;
+    const struct rh_incoming *incoming = channel->incoming;
+    if (again && incoming != NULL && incoming->from == best->from &&
+        incoming->since_ms > reported->fetch_ms) {
+        reported->fetch_ms = incoming->since_ms; /* it gets on */
+    }
     if (again && core->now_ms - reported->fetch_ms < FETCH_MS) {
         return;
     }
@@ -401,6 +406,9 @@ static uint64_t create_or_leave(struct rh_core *core, struct rh_channel *channel
 {
     if (core->now_ms < losses_over_ms(core)) {
         return losses_over_ms(core);
+    }
+    if (channel->incoming != NULL) {
+        return core->now_ms + LOOK_MS; /* a copy is coming, or it is given up */
     }
     if (is_wanted(channel)) {
         core->stats.channels_created++;

@@ -444,8 +444,10 @@ static void walk_copy(struct rh_core *core, struct rh_channel *channel)
     core->sweep_channels += owner != core->self_process && rh_role_is_actor(channel->role);
     move_clients(core, channel);
     if (rh_role_is_actor(channel->role)) {
+        rh_core_try_commit(core, channel); /* whoever was waited for may be gone */
         rh_core_advance(core, channel);
         rh_core_moves_add(core, channel);
+        rh_core_requests_retry_channel(core, channel); /* the gate, if there was one, is open */
     } else if (channel->role == RH_ROLE_PASSING) {
         rh_core_send_own(core, channel);
     } else if (owner == core->self_process) {

@@ -704,6 +704,9 @@ static void check_left(struct sim *sim, struct truth_channel *channel, int node)
     channel->group_count = kept;
     const struct activation *top = highest(channel);
     const struct process *actor = top == NULL ? NULL : process_find(sim->truth, top->instance);
+    if (actor != NULL && channel->seen[actor->node].role == RH_ROLE_CLOSING) {
+        return; /* nobody is to have one (G8), whatever view has come meanwhile */
+    }
     int who = without_copy(sim, channel, rh_core_view(sim->nodes[node]->core));
     if (who >= 0 && actor != NULL && actor->alive) {
         who = without_copy(sim, channel, rh_core_view(sim->nodes[actor->node]->core));
