@@ -53,6 +53,7 @@ struct rh_channel {
     uint64_t op;
     uint64_t seq;
     uint64_t commit;
+    uint64_t heard;             /* stamp of the latest append or sync of its actor */
     struct rh_group *group;     /* NULL: no copy, or no replication */
     struct rh_channel_log *log; /* these are NULL while empty */
     struct rh_id_window *ids;

@@ -366,6 +366,7 @@ void rh_core_incoming_install(struct rh_core *core, struct rh_channel *channel,
     replace_content(core, channel, incoming);
     rh_core_channel_count(core, channel);
     channel->term = incoming->term;
+    channel->heard = incoming->stamp;
     rh_core_give_group(core, channel->group);
     channel->group = rh_group_take(incoming->group);
     channel->used_ms = core->now_ms;
@@ -431,6 +432,15 @@ static bool is_whole(const struct rh_incoming *incoming)
                : incoming->next_op == incoming->op + 1 && incoming->last_seq == incoming->seq;
 }
 
+/* A sync that was sent again, or came by a longer way: its actor has been heard since. */
+static bool is_outdated(const struct rh_channel *channel, const struct rh_incoming *incoming)
+{
+    return rh_role_holds_copy(channel->role) && rh_term_equal(channel->term, incoming->term) &&
+           channel->incarnation == incoming->incarnation &&
+           channel->group->members[0] == incoming->from && incoming->stamp <= channel->heard &&
+           incoming->op <= channel->op;
+}
+
 static void complete(struct rh_core *core, struct rh_channel *channel)
 {
     struct rh_incoming *incoming = channel->incoming;
@@ -454,7 +464,11 @@ static void complete(struct rh_core *core, struct rh_channel *channel)
         return;
     }
     channel->incoming = NULL;
-    become_copy(core, channel, incoming);
+    if (is_outdated(channel, incoming)) {
+        acknowledge(core, incoming, channel, true);
+    } else {
+        become_copy(core, channel, incoming);
+    }
     struct rh_incoming *next = channel->incoming;
     channel->incoming = incoming;
     rh_core_incoming_free(core, channel);

@@ -686,8 +686,11 @@ static void accept(struct rh_core *core, struct rh_process *from, struct rh_chan
     uint64_t commit = append->commit < channel->op ? append->commit : channel->op;
     rh_core_commit_to(core, channel, commit);
     rh_core_channel_tidy(core, channel);
-    if (append->group.count > 0) {
-        take_group(core, channel, &append->group);
+    if (append->sent_ms >= channel->heard) { /* by two ways, an older one may come later */
+        channel->heard = append->sent_ms;
+        if (append->group.count > 0) {
+            take_group(core, channel, &append->group);
+        }
     }
     confirm(core, channel);
     channel->used_ms = core->now_ms;
