@@ -200,7 +200,6 @@ void rh_core_claim(struct rh_core *core, struct rh_channel *channel,
     }
     core->turn = rh_fault(RH_FAULT_ONE_TURN) ? 1 : core->turn + 1;
     channel->term = rh_term_make(core->view->epoch, core->turn);
-    channel->term = rh_term_make(core->view->epoch, ++core->turn);
     channel->heard = 0;
     channel->incarnation = incarnation;
     channel->suspect = false;
