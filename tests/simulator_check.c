@@ -459,6 +459,11 @@ const char *sim_check_unrest(struct sim *sim)
     return what == NULL && copies ? sim_rest_unrest(sim) : what;
 }
 
+unsigned sim_check_era(const struct sim *sim, int node)
+{
+    return sim->check->era[node];
+}
+
 uint64_t sim_check_moves(const struct sim *sim)
 {
     return sim->check->moves;

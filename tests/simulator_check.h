@@ -47,6 +47,9 @@ void sim_check_message(struct sim *sim, uint64_t incarnation, uint64_t seq, uint
 /* NULL: ZooKeeper and all nodes agree, and nothing is pending in them. Otherwise what is not so. */
 const char *sim_check_unrest(struct sim *sim);
 
+/* How many times the data had been lost of which the process has read last. */
+unsigned sim_check_era(const struct sim *sim, int node);
+
 uint64_t sim_check_moves(const struct sim *sim);
 
 #endif

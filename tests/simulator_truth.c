@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/simulator_truth.h"
 
+#include "tests/simulator_check.h"
 #include "tests/simulator_describe.h"
 #include "tests/simulator_history.h"
-#include "tests/simulator_zookeeper.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -588,7 +588,7 @@ static bool check_activation(struct sim *sim, int node, struct truth_channel *ch
     }
     const struct activation *top = highest(channel);
     bool late = top != NULL && rh_term_compare(top->term, seen->term) > 0;
-    if (late && top->era < sim_zookeeper_era(sim) &&
+    if (late && top->era < sim_check_era(sim, node) &&
         top->term.generation >= seen->term.generation) {
         tear(sim, channel);
     }
@@ -601,7 +601,7 @@ static bool check_activation(struct sim *sim, int node, struct truth_channel *ch
     *activation = (struct activation){.term = seen->term,
                                       .instance = instance,
                                       .incarnation = seen->incarnation,
-                                      .era = sim_zookeeper_era(sim)};
+                                      .era = sim_check_era(sim, node)};
     sim_history_copy(&activation->held, &seen->held);
     if (!late) {
         sim_history_copy(&channel->alive, &seen->held);
