@@ -322,7 +322,8 @@ static void replace_content(struct rh_core *core, struct rh_channel *channel,
         rh_role_holds_copy(channel->role) && channel->incarnation == incoming->incarnation;
     bool same_term = same_life && rh_term_equal(channel->term, incoming->term);
     uint64_t commit = same_life ? channel->commit : 0;
-    struct rh_entry *state = channel->state == NULL ? NULL : rh_entry_take(channel->state);
+    bool has_state = same_life && channel->state != NULL;
+    struct rh_entry *state = has_state ? rh_entry_take(channel->state) : NULL;
     if (same_term && incoming->op <= channel->op) {
         rh_entry_give(state);
         return;

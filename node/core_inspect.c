@@ -14,6 +14,7 @@ static void describe(const struct rh_channel *channel, struct rh_copy_info *ret_
         .op = channel->op,
         .seq = channel->seq,
         .commit = channel->commit,
+        .state = channel->state,
         .first_op = rh_channel_first_op(channel),
         .suspect = channel->suspect,
         .lacked = channel->lacked,

@@ -14,10 +14,11 @@ struct rh_copy_info {
     enum rh_role role;
     uint64_t incarnation;
     struct rh_term term;
-    uint64_t op;       /* last operation held */
-    uint64_t seq;      /* last message held */
-    uint64_t commit;   /* last operation known to be committed */
-    uint64_t first_op; /* of the log; op + 1 when nothing is held */
+    uint64_t op;                  /* last operation held */
+    uint64_t seq;                 /* last message held */
+    uint64_t commit;              /* last operation known to be committed */
+    uint64_t first_op;            /* of the log; op + 1 when nothing is held */
+    const struct rh_entry *state; /* as rh_channel::state, of `commit` */
     bool suspect;
     bool lacked;
     const struct rh_node_ref *group; /* actor first; NULL without a copy */

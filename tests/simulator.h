@@ -136,6 +136,7 @@ struct sim {
     struct sim_zookeeper *zookeeper;
     struct sim_network *network;
     struct sim_clients *clients;
+    struct sim_states *states;
     struct sim_check *check;
     struct sim_truth *truth; /* NULL without replication */
     struct sim_faults *faults;

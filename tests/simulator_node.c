@@ -7,6 +7,7 @@
 #include "tests/simulator_clients.h"
 #include "tests/simulator_describe.h"
 #include "tests/simulator_network.h"
+#include "tests/simulator_states.h"
 #include "tests/simulator_truth.h"
 #include "tests/simulator_zookeeper.h"
 
@@ -486,9 +487,7 @@ static void on_inspected(struct sim *sim, struct sim_node *node, const struct rh
 
 static void on_state(struct sim *sim, struct sim_node *node, const struct rh_action *action)
 {
-    (void)sim;
-    (void)node;
-    (void)action;
+    sim_states_answered(sim, node->index, action);
 }
 
 static void enqueue(struct sim *sim, struct sim_node *node,
@@ -1033,6 +1032,12 @@ void sim_node_inspect(struct sim *sim, int index, uint64_t request, const char *
     struct rh_event event = {.kind = RH_EVENT_INSPECT,
                              .inspect = {.request = request, .key = rh_bytes_text(key)}};
     step_core(sim, sim->nodes[index], &event);
+}
+
+void sim_node_state(struct sim *sim, int index, const struct rh_event *event)
+{
+    struct rh_event asked = *event;
+    step_core(sim, sim->nodes[index], &asked);
 }
 
 /* ---- the slow timer: linger, progress, shutdown ---- */

@@ -80,6 +80,16 @@ static const char *log_unrest(const struct sim *sim, int a, int b, const struct 
     return NULL;
 }
 
+static bool is_same_state(const struct rh_entry *a, const struct rh_entry *b)
+{
+    if (a == NULL || b == NULL) {
+        return a == b;
+    }
+    return a->entry_kind == b->entry_kind && rh_entry_version(a) == rh_entry_version(b) &&
+           rh_bytes_equal(rh_entry_content_type(a), rh_entry_content_type(b)) &&
+           rh_bytes_equal(rh_entry_payload(a).bytes, rh_entry_payload(b).bytes);
+}
+
 static const char *replica_unrest(const struct sim *sim, int owner, int node,
                                   const struct rh_copy_info *acting)
 {
@@ -97,6 +107,9 @@ static const char *replica_unrest(const struct sim *sim, int owner, int node,
                       ", commit %" PRIu64 " and %" PRIu64 "%s",
                       node, size, key, owner, info.op, acting->op, info.commit, acting->commit,
                       info.suspect ? ", suspect" : "");
+    }
+    if (!is_same_state(info.state, acting->state)) {
+        return unrest("n%d and n%d differ in the state of %.*s", node, owner, size, key);
     }
     uint64_t first = info.first_op > acting->first_op ? info.first_op : acting->first_op;
     return log_unrest(sim, owner, node, &info, first);

@@ -7,6 +7,7 @@
 #include "tests/simulator_faults.h"
 #include "tests/simulator_network.h"
 #include "tests/simulator_rest.h"
+#include "tests/simulator_states.h"
 #include "tests/simulator_truth.h"
 #include "tests/simulator_zookeeper.h"
 
@@ -93,6 +94,7 @@ void sim_create(struct sim *sim, const struct sim_options *options, int nodes_co
     sim->zookeeper = sim_zookeeper_create(sim);
     sim->network = sim_network_create();
     sim_clients_create(sim);
+    sim_states_create(sim);
 }
 
 void sim_destroy(struct sim *sim)
@@ -105,6 +107,7 @@ void sim_destroy(struct sim *sim)
     }
     free(sim->queue);
     sim_clients_destroy(sim);
+    sim_states_destroy(sim);
     sim_network_destroy(sim->network);
     sim_zookeeper_destroy(sim->zookeeper);
     sim_check_destroy(sim);
@@ -134,6 +137,7 @@ static void run_phases(struct sim *sim, uint64_t *ret_rest_ms)
     }
     sim_clients_expect_calm(sim, sim_faults_is_calm(sim));
     sim_clients_crowd(sim);
+    sim_states_begin(sim);
     uint64_t end_ms = sim_faults_begin(sim);
     sim_run_until(sim, end_ms);
     if (sim->failed) {
@@ -143,6 +147,7 @@ static void run_phases(struct sim *sim, uint64_t *ret_rest_ms)
     sim_clients_expect_calm(sim, false);
     sim_faults_heal(sim);
     sim_clients_finish_publishing(sim);
+    sim_states_end(sim);
     sim_rest(sim, true, HEALED_MS, "after the faults");
     *ret_rest_ms = sim->now_ms - end_ms;
     if (sim->failed) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/simulator_script.h"
+#include "tests/simulator_states.h"
 
 #include "ring/ring.h"
 #include "tests/simulator_clients.h"
@@ -292,6 +293,21 @@ uint64_t script_commit(struct script *script, int letter)
                    script_node(script, letter));
     script_until(script, text);
     return message;
+}
+
+uint64_t script_put(struct script *script, int letter, uint64_t if_version)
+{
+    return sim_states_put(script->sim, script_node(script, letter), SCRIPT_KEY, if_version);
+}
+
+uint64_t script_delete(struct script *script, int letter, uint64_t if_version)
+{
+    return sim_states_delete(script->sim, script_node(script, letter), SCRIPT_KEY, if_version);
+}
+
+uint64_t script_get(struct script *script, int letter)
+{
+    return sim_states_get(script->sim, script_node(script, letter), SCRIPT_KEY);
 }
 
 /* ---- what is expected ---- */

@@ -109,6 +109,11 @@ void script_publish_again(struct script *script, int letter, uint64_t message);
 /* Publishes and waits until it is acknowledged. */
 uint64_t script_commit(struct script *script, int letter);
 
+/* Requests for the state document; see tests/simulator_states.h. |if_version| 0: no condition. */
+uint64_t script_put(struct script *script, int letter, uint64_t if_version);
+uint64_t script_delete(struct script *script, int letter, uint64_t if_version);
+uint64_t script_get(struct script *script, int letter);
+
 /* --- what is expected --- */
 
 /* Runs until a line of the trace contains |text|, from where the last search ended; fails after a

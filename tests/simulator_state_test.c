@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Schedules of docs/protocol-cluster.md, section 15: the state document (N10). */
+
+#include "tests/simulator_script.h"
+#include "tests/test.h"
+
+/* 33 */
+static void of_two_conditional_writes_in_flight_one_passes(void **state RH_UNUSED)
+{
+    struct script *script = script_create(3, 2, "ABC");
+    (void)script_put(script, A, 0);
+    script_until(script, "state s1 at A: created v1");
+    script_hold(script, RH_PEER_APPEND, A, B, 100);
+    (void)script_put(script, A, 1);
+    (void)script_put(script, C, 1);
+    script_until(script, "state s3 at C: conflict v2");
+    script_expect_not(script, "state s2");
+    (void)script_get(script, A);
+    script_until(script, "state s4 at A: found v1 s1"); /* what is committed */
+    script_let(script);
+    script_release(script, A, B);
+    script_until(script, "state s2 at A: changed v2");
+    (void)script_get(script, C);
+    script_until(script, "state s5 at C: found v2 s2");
+    script_end(script);
+}
+
+/* 34 */
+static void writes_have_an_op_and_no_seq(void **state RH_UNUSED)
+{
+    struct script *script = script_create(3, 2, "ABC");
+    for (unsigned i = 0; i < 7; i++) {
+        (void)script_commit(script, A);
+    }
+    (void)script_put(script, A, 0);
+    script_until(script, "state s1 at A: created v1");
+    (void)script_publish(script, C);
+    script_until(script, "publish m8 at C: seq 8");
+    script_crash(script, A);
+    script_until(script, "B: * claiming -> acting");
+    (void)script_publish(script, B);
+    script_until(script, "publish m9 at B: seq 9");
+    (void)script_get(script, B);
+    script_until(script, "state s2 at B: found v1 s1");
+    script_end(script);
+}
+
+static void a_write_in_flight_is_kept_by_a_takeover_and_known_again(void **state RH_UNUSED)
+{
+    struct script *script = script_create(3, 2, "ABC");
+    (void)script_put(script, A, 0);
+    script_until(script, "state s1 at A: created v1");
+    script_lose(script, RH_PEER_APPEND_ACK, B, A, 100);
+    (void)script_put(script, C, 1);
+    script_until(script, "B > A append_ack");
+    script_crash(script, A);
+    script_until(script, "B: * claiming -> acting");
+    script_until(script, "state s2 at C: changed v2");
+    script_let(script);
+    (void)script_get(script, C);
+    script_until(script, "state s3 at C: found v2 s2");
+    script_end(script);
+}
+
+static void versions_count_on_after_a_removal_and_a_takeover(void **state RH_UNUSED)
+{
+    struct script *script = script_create(3, 2, "ABC");
+    (void)script_put(script, A, 0);
+    script_until(script, "state s1 at A: created v1");
+    (void)script_delete(script, C, 1);
+    script_until(script, "state s2 at C: deleted v2");
+    script_crash(script, A);
+    script_until(script, "B: * claiming -> acting");
+    (void)script_get(script, B);
+    script_until(script, "state s3 at B: none");
+    (void)script_put(script, C, 0);
+    script_until(script, "state s4 at C: created v3");
+    script_end(script);
+}
+
+static void a_state_is_handed_over_with_its_channel(void **state RH_UNUSED)
+{
+    struct script *script = script_create(4, 2, "ABC");
+    (void)script_put(script, A, 0);
+    script_until(script, "state s1 at A: created v1");
+    (void)script_put(script, A, 1);
+    script_until(script, "state s2 at A: changed v2");
+    script_weight(script, A, 0);
+    script_until(script, "B: * claiming -> acting");
+    (void)script_put(script, C, 2);
+    script_until(script, "state s3 at C: changed v3");
+    (void)script_get(script, A);
+    script_until(script, "state s4 at A: found v3 s3");
+    script_end(script);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        RH_TEST(of_two_conditional_writes_in_flight_one_passes),
+        RH_TEST(writes_have_an_op_and_no_seq),
+        RH_TEST(a_write_in_flight_is_kept_by_a_takeover_and_known_again),
+        RH_TEST(versions_count_on_after_a_removal_and_a_takeover),
+        RH_TEST(a_state_is_handed_over_with_its_channel),
+    };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    script_environment();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
