@@ -362,6 +362,10 @@ static void flush(struct rh_core *core, struct rh_channel *channel)
     rh_list_remove(&acting->busy_link);
     rh_list_push_back(&core->busy, &acting->busy_link);
     for (uint32_t i = 0; i < acting->count; i++) {
+        if (acting->members[i].sync != NULL) {
+            /* What the others acknowledge meanwhile is no progress of this one. */
+            rh_core_sync_retry(core, acting->members[i].sync);
+        }
         bring_up_to_date(core, channel, &acting->members[i]);
     }
     if (channel->is_short && channel->commit < channel->op) {
