@@ -488,7 +488,7 @@ static void pass(struct rh_core *core, struct rh_channel *channel, struct rh_pro
     to->groups++;
     acting->own_epoch = core->view->epoch;
     acting->own_group = rh_group_take(channel->group);
-    acting->sent_ms = core->now_ms;
+    acting->looked_ms = core->now_ms;
     channel->moving = false;
     rh_core_role_set(core, channel, RH_ROLE_PASSING);
     note_short(core, channel);

@@ -55,6 +55,7 @@ struct rh_member {
     uint64_t told;  /* stamp of the first append or sync with the present group; 0: none yet */
     uint64_t commit_told; /* stamp of the first append that said so; 0: none yet */
     struct rh_sync *sync; /* on its way to it, or NULL */
+    uint64_t progress_ms; /* when it last answered, or was sent something after all was answered */
     uint64_t pause_ms;    /* it had no room: not before that time */
     bool in_group;
     bool known;      /* `acked` is true of it: appends can follow */
@@ -66,12 +67,13 @@ struct rh_member {
 
 /* What the actor of a channel keeps while not all members have all, or something is to change. */
 struct rh_acting {
-    struct rh_list busy_link;  /* rh_core::busy, by sent_ms */
+    struct rh_list busy_link;  /* rh_core::busy, by looked_ms */
     struct rh_list dirty_link; /* rh_core::dirty, or none */
     struct rh_channel *channel;
-    uint64_t since_ms; /* when the oldest operation that is not committed was numbered; 0: none */
-    uint64_t sent_ms;  /* when something was last sent, or progress was made */
-    uint64_t gate_ms;  /* when the gate was closed */
+    uint64_t since_ms;  /* when the oldest operation that is not committed was numbered; 0: none */
+    uint64_t looked_ms; /* when it was last looked at for what makes no progress */
+    uint64_t numbered_ms;          /* last operation */
+    uint64_t gate_ms;              /* when the gate was closed */
     struct rh_process *passing_to; /* PASSING: who was sent `Own`; else NULL */
     struct rh_epoch own_epoch;     /* PASSING: of that `Own`, which is repeated as it was */
     struct rh_group *own_group;

@@ -46,7 +46,7 @@ struct rh_acting *rh_core_acting(struct rh_core *core, struct rh_channel *channe
     }
     acting = rh_core_alloc(1, sizeof(*acting));
     acting->channel = channel;
-    acting->sent_ms = core->now_ms;
+    acting->looked_ms = core->now_ms;
     rh_list_init(&acting->dirty_link);
     rh_list_push_back(&core->busy, &acting->busy_link);
     channel->acting = acting;
@@ -222,6 +222,7 @@ int rh_core_number(struct rh_core *core, struct rh_channel *channel, struct rh_e
     if (acting != NULL) {
         acting->since_ms = acting->since_ms == 0 ? core->now_ms : acting->since_ms;
         acting->is_quiet = false;
+        acting->numbered_ms = core->now_ms;
         rh_core_mark_dirty(core, channel);
     }
     return 0;
@@ -302,6 +303,9 @@ static void send_append(struct rh_core *core, const struct rh_channel *channel,
     append->prev_term = rh_channel_term_at(channel, member->sent);
     append->commit = channel->commit;
     append->sent_ms = rh_core_stamp(core);
+    if (member->acked == member->sent) {
+        member->progress_ms = core->now_ms; /* nothing was awaited before */
+    }
     if (!member->informed && member->in_group) {
         append->group =
             (struct rh_peer_group){.members = channel->group->refs, .count = channel->group->count};
@@ -358,9 +362,6 @@ static void flush(struct rh_core *core, struct rh_channel *channel)
     if (channel->role == RH_ROLE_PASSING || !rh_core_is_registered(core)) {
         return;
     }
-    acting->sent_ms = core->now_ms;
-    rh_list_remove(&acting->busy_link);
-    rh_list_push_back(&core->busy, &acting->busy_link);
     for (uint32_t i = 0; i < acting->count; i++) {
         if (acting->members[i].sync != NULL) {
             /* What the others acknowledge meanwhile is no progress of this one. */
@@ -486,13 +487,10 @@ void rh_core_try_commit(struct rh_core *core, struct rh_channel *channel)
 void rh_core_member_acked(struct rh_core *core, struct rh_channel *channel,
                           struct rh_member *member, uint64_t op, bool confirmed, uint64_t stamp)
 {
-    struct rh_acting *acting = channel->acting;
     if (op > channel->op) {
         return; /* of another life of the channel: a bug, or a lie */
     }
-    acting->sent_ms = core->now_ms;
-    rh_list_remove(&acting->busy_link);
-    rh_list_push_back(&core->busy, &acting->busy_link);
+    member->progress_ms = core->now_ms;
     member->known = true;
     if (op > member->acked) {
         member->acked = op;
@@ -531,17 +529,18 @@ static void send_again(struct rh_core *core, struct rh_channel *channel)
         rh_core_send_own(core, channel);
         return;
     }
+    acting->is_quiet = core->now_ms - acting->numbered_ms >= RH_RETRY_MS;
     for (uint32_t i = 0; i < acting->count; i++) {
         struct rh_member *member = &acting->members[i];
         if (member->leaving) {
             rh_core_send_leave(core, channel, member->process, channel->role == RH_ROLE_CLOSING);
         } else if (member->sync != NULL) {
             rh_core_sync_retry(core, member->sync);
-        } else {
+        } else if (core->now_ms - member->progress_ms >= RH_RETRY_MS) {
+            member->progress_ms = core->now_ms;
             member->sent = member->acked;
             member->told = member->informed ? member->told : 0;
             member->commit_told = member->is_current ? member->commit_told : 0;
-            acting->is_quiet = true;
             rh_core_mark_dirty(core, channel);
         }
     }
@@ -553,7 +552,7 @@ static void send_again(struct rh_core *core, struct rh_channel *channel)
 static void retry(struct rh_core *core, struct rh_acting *acting)
 {
     struct rh_channel *channel = acting->channel;
-    acting->sent_ms = core->now_ms;
+    acting->looked_ms = core->now_ms;
     rh_list_remove(&acting->busy_link);
     rh_list_push_back(&core->busy, &acting->busy_link);
     if (rh_core_walk(core, channel) && channel->acting == acting && rh_core_is_registered(core)) {
@@ -566,7 +565,7 @@ void rh_core_busy_retry(struct rh_core *core)
     for (struct rh_list *link = rh_list_first(&core->busy); link != NULL;
          link = rh_list_first(&core->busy)) {
         struct rh_acting *acting = rh_container_of(link, struct rh_acting, busy_link);
-        if (core->now_ms - acting->sent_ms < RH_RETRY_MS) {
+        if (core->now_ms - acting->looked_ms < RH_RETRY_MS) {
             return;
         }
         retry(core, acting);
@@ -579,7 +578,7 @@ uint64_t rh_core_busy_ms(const struct rh_core *core)
         return UINT64_MAX;
     }
     const struct rh_acting *first = rh_container_of(core->busy.next, struct rh_acting, busy_link);
-    return first->sent_ms + RH_RETRY_MS;
+    return first->looked_ms + RH_RETRY_MS;
 }
 
 void rh_core_busy_peer_up(struct rh_core *core, const struct rh_process *process)
@@ -591,9 +590,14 @@ void rh_core_busy_peer_up(struct rh_core *core, const struct rh_process *process
         struct rh_acting *acting = rh_container_of(link, struct rh_acting, busy_link);
         rh_list_remove(link);
         rh_list_push_back(&core->busy, link);
-        bool concerns =
-            acting->passing_to == process || rh_core_member(acting->channel, process) != NULL;
-        if (concerns) {
+        struct rh_member *member = rh_core_member(acting->channel, process);
+        if (member != NULL) {
+            member->progress_ms = 0; /* whatever was sent may be lost */
+            if (member->sync != NULL) {
+                member->sync->sent_ms = 0;
+            }
+        }
+        if (member != NULL || acting->passing_to == process) {
             retry(core, acting);
         }
     }
