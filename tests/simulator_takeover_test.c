@@ -127,6 +127,29 @@ static void what_a_woken_owner_had_not_committed_is_replaced(void **state RH_UNU
     script_end(script);
 }
 
+/* S1 */
+static void an_append_of_an_older_term_is_refused(void **state RH_UNUSED)
+{
+    struct script *script = script_create(3, 3, "ABC");
+    (void)script_commit(script, A);
+    script_hold(script, RH_PEER_APPEND, A, C, 1);
+    script_lose(script, RH_PEER_APPEND, A, SCRIPT_ANY, 100);
+    (void)script_publish(script, A);
+    script_until(script, "A > C append *");
+    script_pause(script, A);
+    script_expire(script, A);
+    script_until(script, "B: * claiming -> acting");
+    script_lose(script, RH_PEER_SYNC_BEGIN, B, SCRIPT_ANY, 100);
+    script_resume(script, A);
+    script_until(script, "register of A: 0");
+    script_adopt(script, "BC");
+    script_release(script, A, C);
+    script_until(script, "C: * refuses append of A: stale_term");
+    script_let(script);
+    (void)script_commit(script, B);
+    script_end(script);
+}
+
 /* 14 */
 static void whoever_reports_a_copy_is_in_the_group_of_a_takeover(void **state RH_UNUSED)
 {
@@ -305,6 +328,7 @@ int main(void)
         RH_TEST(whoever_evicted_a_group_waits_until_it_has_stopped),
         RH_TEST(a_replica_that_starts_again_holds_nothing),
         RH_TEST(what_a_woken_owner_had_not_committed_is_replaced),
+        RH_TEST(an_append_of_an_older_term_is_refused),
         RH_TEST(whoever_reports_a_copy_is_in_the_group_of_a_takeover),
         RH_TEST(a_copy_that_nobody_counts_on_ranks_below_and_is_waited_for),
         RH_TEST(a_suspect_copy_saves_no_wait),
