@@ -116,9 +116,12 @@ class Listeners:
     def kill(self, pid):
         self._say(f"kill {pid}\n")
 
-    def wait(self, count, seconds):
-        """Until that many are back after a move or a break."""
+    def wait(self, count, seconds, meanwhile=None):
+        """Until that many are back after a move or a break. Nobody hears anything before this is
+        called, so what moves them is to be done `meanwhile`."""
         self._say(f"wait {count} {int(seconds * 1000)}\n")
+        if meanwhile:
+            meanwhile()
         return self._answer()
 
 

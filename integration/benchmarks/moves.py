@@ -17,8 +17,7 @@ def run_moves(zookeeper, folder, arguments):
                 node = cluster["n1"]
                 with Listeners() as listeners:
                     listeners.open((node.client_port, key) for key in keys_of(cluster, node, count))
-                    cluster.cli("drain", "n1")
-                    seen = listeners.wait(count, 120)
+                    seen = listeners.wait(count, 120, lambda c=cluster: c.cli("drain", "n1"))
                 print(f"  R={replicas}{', ' + name if replicates else ''}: {milliseconds(seen['moves'])}; "
                       f"{seen['not_recovered']} not recovered", flush=True)
             if not replicates:
