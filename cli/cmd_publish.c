@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/commands.h"
 #include "cli/http.h"
+#include "cli/input.h"
 #include "cli/output.h"
 #include "cli/random.h"
 #include "cli/targets.h"
@@ -11,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DATA_MAX       (16 * 1024 * 1024) /* bytes: the most that limits.message_bytes can be */
 #define TIMEOUT_MS     10000U
 #define TRY_MS         7000U /* one node: it answers within 5 s that it does not know */
 #define FIND_MS        2000U /* for ZooKeeper to say who the nodes are */
@@ -185,30 +185,6 @@ static enum rh_exit publish_until(struct publish *publish, uint64_t deadline_ms)
                        publish->last.text, publish->id);
 }
 
-/* All of the standard input. */
-static enum rh_exit read_data(const struct rh_cli *cli, struct rh_buffer *data)
-{
-    for (;;) {
-        char *room = rh_buffer_reserve(data, 65536);
-        if (room == NULL) {
-            return rh_cli_fail_no_memory(cli);
-        }
-        size_t size = fread(room, 1, 65536, stdin);
-        rh_buffer_commit(data, size);
-        if (rh_buffer_size(data) > DATA_MAX) {
-            return rh_cli_fail(cli, RH_EXIT_REFUSED,
-                               "DATA is larger than %d bytes, which no node "
-                               "takes",
-                               DATA_MAX);
-        }
-        if (size == 0) {
-            return ferror(stdin) == 0
-                       ? RH_EXIT_DONE
-                       : rh_cli_fail(cli, RH_EXIT_USAGE, "the standard input cannot be read");
-        }
-    }
-}
-
 static enum rh_exit prepare(struct publish *publish, const struct state *state)
 {
     if (!rh_key_valid(publish->key)) {
@@ -242,7 +218,7 @@ static enum rh_exit run(struct rh_cli *cli, void *context, int operands_count, c
     struct rh_buffer data = {0};
     enum rh_exit code = prepare(&publish, context);
     if (code == RH_EXIT_DONE && operands_count == 1) {
-        code = read_data(cli, &data);
+        code = rh_cli_read_input(cli, &data);
         publish.request.body = rh_buffer_content(&data);
         deadline_ms = rh_cli_now_ms() + rh_cli_timeout_ms(cli, TIMEOUT_MS);
     } else if (code == RH_EXIT_DONE) {

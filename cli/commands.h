@@ -22,6 +22,7 @@ extern const struct rh_command rh_command_plan;
 extern const struct rh_command rh_command_publish;
 extern const struct rh_command rh_command_recover;
 extern const struct rh_command rh_command_ring;
+extern const struct rh_command rh_command_state;
 extern const struct rh_command rh_command_weight;
 
 #endif

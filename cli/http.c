@@ -29,6 +29,30 @@ static size_t take_answer(char *data, size_t size, size_t count, void *context)
     return total;
 }
 
+/* Keeps the entity tag, of the last answer when redirects are followed. */
+static size_t take_header(char *data, size_t size, size_t count, void *context)
+{
+    static const char name[] = "etag:";
+    struct rh_cli_http *request = context;
+    size_t total = size * count;
+    size_t name_size = sizeof(name) - 1;
+    if (total > 5 && memcmp(data, "HTTP/", 5) == 0) {
+        request->etag[0] = '\0';
+    }
+    if (total > name_size &&
+        rh_bytes_equal_nocase(rh_bytes(data, name_size), rh_bytes(name, name_size))) {
+        const char *begin = memchr(data, '"', total);
+        const char *end = data + total;
+        while (begin != NULL && end > begin && end[-1] != '"') {
+            end--;
+        }
+        if (begin != NULL && (size_t)(end - begin) < sizeof(request->etag)) {
+            *rh_bytes_write(request->etag, rh_bytes(begin, (size_t)(end - begin))) = '\0';
+        }
+    }
+    return total;
+}
+
 static bool add_headers(struct transfer *transfer, const struct rh_cli_http *request)
 {
     /* No waiting for a 100 Continue that nobody sends. */
@@ -58,17 +82,23 @@ static bool setup(struct transfer *transfer, struct rh_cli_http *request, uint32
     rc |= curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
     rc |= curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_answer);
     rc |= curl_easy_setopt(easy, CURLOPT_WRITEDATA, request);
+    rc |= curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, take_header);
+    rc |= curl_easy_setopt(easy, CURLOPT_HEADERDATA, request);
     rc |= curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     rc |= curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
     rc |= curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 1L);
     rc |= curl_easy_setopt(easy, CURLOPT_MAXREDIRS, REDIRECTS_MAX);
     rc |= curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    if (request->post) {
+    bool puts = request->method != NULL && strcmp(request->method, "PUT") == 0;
+    if (request->post || puts) {
         const char *data = request->body.data != NULL ? request->body.data : "";
         rc |= curl_easy_setopt(easy, CURLOPT_POST, 1L);
         rc |= curl_easy_setopt(easy, CURLOPT_POSTREDIR, (long)CURL_REDIR_POST_ALL);
         rc |= curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.size);
         rc |= curl_easy_setopt(easy, CURLOPT_POSTFIELDS, data);
+    }
+    if (request->method != NULL) {
+        rc |= curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
     }
     return rc == CURLE_OK;
 }
@@ -89,8 +119,13 @@ static void take_result(struct transfer *transfer, struct rh_cli_http *request, 
     if (result == CURLE_OK && status > 0) {
         request->answered = true;
         request->status = (unsigned)status;
+        const char *type = NULL;
+        (void)curl_easy_getinfo(transfer->easy, CURLINFO_CONTENT_TYPE, &type);
+        (void)snprintf(request->content_type, sizeof(request->content_type), "%s",
+                       type == NULL ? "" : type);
         return;
     }
+    request->unsent = result == CURLE_COULDNT_CONNECT || result == CURLE_COULDNT_RESOLVE_HOST;
     const char *why = transfer->error[0] != '\0' ? transfer->error : curl_easy_strerror(result);
     (void)rh_fail(&request->reason, RH_ERR_UNREACHABLE, "%s", why);
 }
@@ -123,6 +158,9 @@ int rh_cli_http_perform(struct rh_cli_http *requests, size_t count, uint32_t tim
     int rv = transfers == NULL || multi == NULL ? RH_ERR_NO_MEMORY : 0;
     for (size_t i = 0; i < count && rv == 0; i++) {
         requests[i].answered = false;
+        requests[i].unsent = false;
+        requests[i].etag[0] = '\0';
+        requests[i].content_type[0] = '\0';
         requests[i].reason.text[0] = '\0';
         rh_buffer_clear(&requests[i].answer);
         if (!setup(&transfers[i], &requests[i], timeout_ms) ||

@@ -24,7 +24,8 @@ struct rh_cli_http {
     /* To be filled by the caller. */
     char url[RH_CLI_HTTP_URL_SIZE];
     bool post;
-    struct rh_bytes body; /* of a post; lent */
+    const char *method;   /* "PUT", "DELETE"; NULL: GET, or POST */
+    struct rh_bytes body; /* of a post or a PUT; lent */
     char headers[RH_CLI_HTTP_HEADERS_MAX][256];
     size_t headers_count;
 
@@ -32,6 +33,9 @@ struct rh_cli_http {
     bool answered;           /* there is a status; otherwise |reason| says why not */
     unsigned status;         /* of the answer */
     struct rh_buffer answer; /* its body */
+    char etag[64];           /* its entity tag, in quotes; "": it has none */
+    char content_type[256];  /* likewise */
+    bool unsent;             /* not answered: it did not even reach anybody */
     struct rh_reason reason;
 };
 

@@ -234,3 +234,44 @@ def test_a_state_moves_with_its_channel_and_survives_its_owner(cluster, key):
     answer = read(other, key)
     assert (answer.body, answer.headers["etag"]) == (b"6", '"6"')
     assert write(owner, key, "7", If_Match='"6"').status == 200
+
+
+# --- the command line -----------------------------------------------------------------------------
+
+def test_the_cli_sets_gets_and_deletes(steady, key):
+    assert steady.cli("state", "get", key, code=1) == ""
+    assert "created, version 1, at " in steady.cli("state", "set", key, "one")
+    assert steady.cli("state", "get", key) == "one"
+    written = steady.cli_json("state", "set", key, "-", "--type", "json", stdin='{"a":1}')
+    assert (written["version"], written["node"]) == (2, steady.owner(key).id)
+    assert steady.cli_json("state", "get", key) == {
+        "key": key, "version": 2, "content_type": "application/json", "json": {"a": 1}}
+    assert read(steady.owner(key), key).headers["content-type"] == "application/json"
+    assert "deleted, version 3" in steady.cli("state", "delete", key)
+    steady.cli("state", "delete", key, code=1)
+    steady.cli("state", "set", key, "x", "--type", "image/png")
+    found = steady.cli_json("state", "get", key)
+    assert (found["content_type"], found["data"]) == ("image/png", "x")
+    write(steady.owner(key), key, b"\xff\x00")
+    assert steady.cli_json("state", "get", key)["base64"] == "/wA="
+
+
+def test_the_cli_ends_with_6_when_a_condition_does_not_hold(steady, key):
+    steady.cli("state", "set", key, "a", "--if-version", "1", code=6)
+    steady.cli("state", "set", key, "a", "--if-absent")
+    run = steady.cli_run("state", "set", key, "b", "--if-absent")
+    assert run.returncode == 6
+    assert "the state has version 1" in run.stderr
+    steady.cli("state", "set", key, "b", "--if-version", "1")
+    steady.cli("state", "delete", key, "--if-version", "1", code=6)
+    steady.cli("state", "delete", key, "--if-version", "2")
+
+
+@pytest.mark.parametrize("arguments", [
+    ("get",), ("put", "k"), ("get", "k", "data"), ("get", "k", "--if-version", "1"),
+    ("delete", "k", "--if-absent"), ("delete", "k", "--type", "text"),
+    ("set", "k", "x", "--if-version", "0"), ("set", "k", "x", "--type", "nonsense"),
+    ("set", "k", "x", "--if-version", "1", "--if-absent"), ("get", ""),
+])
+def test_the_cli_refuses_what_it_cannot_make_sense_of(steady, arguments):
+    assert steady.cli_run("state", *arguments).returncode == 2

@@ -2,13 +2,13 @@
 # Completion of ringhop(1) for bash.
 
 _ringhop() {
-    local commands='check drain join listen nodes owner plan publish recover ring weight'
+    local commands='check drain join listen nodes owner plan publish recover ring state weight'
     local globals='--config --json --timeout --help --version'
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command='' word
     local -A options=(
         [check]='' [drain]='--wait' [join]='--wait' [listen]='--after --count' [nodes]=''
         [owner]='--offline' [plan]='--add --remove --weight --offline' [publish]='--id --type' [recover]='--yes'
-        [ring]='--offline' [weight]='--wait'
+        [ring]='--offline' [state]='--type --if-version --if-absent' [weight]='--wait'
     )
     COMPREPLY=()
     case $previous in
@@ -21,7 +21,11 @@ _ringhop() {
         mapfile -t COMPREPLY < <(compgen -W 'text json binary' -- "$current")
         return
         ;;
-    -t | --timeout | --after | --count | --id | --add) return ;;
+    state)
+        mapfile -t COMPREPLY < <(compgen -W 'get set delete' -- "$current")
+        return
+        ;;
+    -t | --timeout | --after | --count | --id | --add | --if-version) return ;;
     esac
     for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
         [[ " $commands " == *" $word "* ]] && command=$word && break
