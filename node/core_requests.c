@@ -2,6 +2,7 @@
 #include "node/core_internal.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /*
@@ -594,8 +595,9 @@ void rh_core_request_begin(struct rh_core *core, const struct rh_request_ref *re
 
 struct rh_bytes rh_core_auto_id(struct rh_core *core, char text[static RH_AUTO_ID_SIZE])
 {
-    memcpy(text, "auto-", sizeof("auto-") - 1);
-    rh_id64_format(rh_core_random(core), text + sizeof("auto-") - 1);
+    char hex[RH_ID64_SIZE];
+    rh_id64_format(rh_core_random(core), hex);
+    (void)snprintf(text, RH_AUTO_ID_SIZE, "auto-%s", hex);
     return rh_bytes_text(text);
 }
 
