@@ -402,24 +402,9 @@ static void refuse(struct rh_core *core, const struct rh_incoming *incoming,
 }
 
 /* The copy is the sync's; its actor is another node (S4, S6). */
-/* Whether a join was sent before a group named this node, and comes once more after that: it knows
- * less than the copy, which must not become suspect again without its actor knowing. */
-static bool is_late(const struct rh_core *core, const struct rh_channel *channel,
-                    const struct rh_incoming *incoming)
-{
-    return channel->role == RH_ROLE_REPLICA && !channel->suspect &&
-           rh_term_equal(channel->term, incoming->term) &&
-           channel->incarnation == incoming->incarnation && incoming->op <= channel->op &&
-           !rh_group_has(incoming->group, core->self_process);
-}
-
 static void become_copy(struct rh_core *core, struct rh_channel *channel,
                         struct rh_incoming *incoming)
 {
-    if (is_late(core, channel, incoming)) {
-        acknowledge(core, incoming, channel, true);
-        return;
-    }
     bool acted = rh_role_is_actor(channel->role) || channel->role == RH_ROLE_PASSING;
     if (acted) {
         rh_core_acting_free(core, channel);

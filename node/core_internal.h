@@ -55,6 +55,7 @@ struct rh_member {
     uint64_t told;  /* stamp of the first append or sync with the present group; 0: none yet */
     uint64_t commit_told; /* stamp of the first append that said so; 0: none yet */
     struct rh_sync *sync; /* on its way to it, or NULL */
+    uint64_t not_before;  /* answers to what has a lower stamp count for nothing; or 0 */
     uint64_t progress_ms; /* when it last answered, or was sent something after all was answered */
     uint64_t pause_ms;    /* it had no room: not before that time */
     bool in_group;

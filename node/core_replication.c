@@ -363,10 +363,6 @@ static void flush(struct rh_core *core, struct rh_channel *channel)
         return;
     }
     for (uint32_t i = 0; i < acting->count; i++) {
-        if (acting->members[i].sync != NULL) {
-            /* What the others acknowledge meanwhile is no progress of this one. */
-            rh_core_sync_retry(core, acting->members[i].sync);
-        }
         bring_up_to_date(core, channel, &acting->members[i]);
     }
     if (channel->is_short && channel->commit < channel->op) {
@@ -487,6 +483,9 @@ void rh_core_try_commit(struct rh_core *core, struct rh_channel *channel)
 void rh_core_member_acked(struct rh_core *core, struct rh_channel *channel,
                           struct rh_member *member, uint64_t op, bool confirmed, uint64_t stamp)
 {
+    if (stamp < member->not_before) {
+        return; /* it may have dropped its copy since */
+    }
     if (op > channel->op) {
         return; /* of another life of the channel: a bug, or a lie */
     }

@@ -368,23 +368,6 @@ static void wait_for_view(struct rh_core *core, struct rh_pending *pending, stru
     rh_core_catch_up(core);
 }
 
-/* Sends |pending| to |node| now, or once its link is up. */
-static void forward(struct rh_core *core, struct rh_pending *pending, uint32_t node)
-{
-    const struct rh_registration *registration = &core->view->members[node];
-    struct rh_node_ref target = {.instance = registration->instance};
-    memcpy(target.id, registration->id, RH_NODE_ID_SIZE);
-    if (pending->state == RH_PENDING_SENT && rh_node_ref_equal(&pending->target, &target)) {
-        return;
-    }
-    pending->target = target;
-    pending->state = RH_PENDING_LINK;
-    pending->pause_ms = RESEND_MS;
-    if (peer_is_up(core, &target)) {
-        send_pending(core, pending);
-    }
-}
-
 /* Ends a pending request whose time is over; returns whether it was. Ticks are late by up to
  * RETRY_MS, so whoever would go on with a request asks here first: nothing may begin after the
  * deadline, when the publisher was told that the outcome is not known. */
@@ -402,6 +385,23 @@ static bool expire(struct rh_core *core, struct rh_pending *pending)
     rh_core_request_refuse(core, &request, refusal);
     rh_core_pending_remove(core, pending);
     return true;
+}
+
+/* Sends |pending| to |node| now, or once its link is up. */
+static void forward(struct rh_core *core, struct rh_pending *pending, uint32_t node)
+{
+    const struct rh_registration *registration = &core->view->members[node];
+    struct rh_node_ref target = {.instance = registration->instance};
+    memcpy(target.id, registration->id, RH_NODE_ID_SIZE);
+    if (pending->state == RH_PENDING_SENT && rh_node_ref_equal(&pending->target, &target)) {
+        return;
+    }
+    pending->target = target;
+    pending->state = RH_PENDING_LINK;
+    pending->pause_ms = RESEND_MS;
+    if (peer_is_up(core, &target) && !expire(core, pending)) {
+        send_pending(core, pending);
+    }
 }
 
 /* ---- waiting for a channel ---- */

@@ -361,8 +361,10 @@ static void put_role_right(struct rh_core *core, struct rh_channel *channel)
 
 /* It may have dropped its copy: it is a member, and counts for nothing until it has said what it
  * holds. */
-static void distrust(struct rh_member *member)
+static void distrust(struct rh_core *core, struct rh_member *member)
 {
+    /* What it acknowledged before it left may still be on its way. */
+    member->not_before = rh_core_stamp(core);
     member->leaving = false;
     member->known = false;
     member->confirmed = false;
@@ -406,7 +408,7 @@ static void put_group_right(struct rh_core *core, struct rh_channel *channel)
     for (uint32_t i = channel->acting == NULL ? 0 : channel->acting->count; i > 0; i--) {
         struct rh_member *member = &channel->acting->members[i - 1];
         if (member->leaving) { /* void from now on (G4), and perhaps done before */
-            distrust(member);
+            distrust(core, member);
         } else if (member->process->was_lost) {
             doubt(core, channel, member);
         }
