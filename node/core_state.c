@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/core_internal.h"
+#include "node/fault.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -218,7 +219,9 @@ static bool serve_write(struct rh_core *core, const struct rh_request_ref *reque
         (found & RH_ID_WINDOW_STATE) != 0) {
         return serve_duplicate(core, request, channel, pending, op, found & ~RH_ID_WINDOW_STATE);
     }
-    const struct rh_entry *present = rh_channel_state_numbered(channel);
+    const struct rh_entry *present = rh_fault(RH_FAULT_COMMITTED_CONDITION)
+                                         ? channel->state
+                                         : rh_channel_state_numbered(channel);
     if (is_settled(core, request, channel, present)) {
         rh_core_channel_settle(core, channel); /* it may have been made for this */
         return true;

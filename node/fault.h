@@ -36,7 +36,8 @@
     X(TRIM_UNCOMMITTED, "logs are trimmed above the last commit")                 \
     X(NO_GATE, "a channel that is handed over goes on taking messages")           \
     X(ONE_TURN, "all terms of an epoch are the same")                             \
-    X(NO_STRAYS, "copies outside the group are left alone")
+    X(NO_STRAYS, "copies outside the group are left alone")                       \
+    X(COMMITTED_CONDITION, "conditions on a state look at what is committed")
 
 enum rh_fault {
     RH_FAULT_NONE,

@@ -116,6 +116,32 @@ static void a_publish_to_a_log_that_must_grow_is_refused(void **state)
     }
 }
 
+static void a_write_of_the_state_is_refused(void **state)
+{
+    struct world *world = *state;
+    for (unsigned nth = 1;; nth++) {
+        const struct rh_core_stats before = *rh_core_stats(world->cores[0]);
+        struct rh_event event = {
+            .kind = RH_EVENT_STATE_PUT,
+            .state = {.request = 4,
+                      .key = rh_bytes_text(world->keys[0]),
+                      .content_type = rh_bytes_text("text/plain"),
+                      .state = rh_bytes_text("x")},
+        };
+        rh_test_allocation_fail(nth);
+        step(world, 0, &event);
+        const struct rh_state_result *result = &action_of(world, RH_ACTION_STATE)->state.result;
+        if (!rh_test_allocation_failed()) {
+            assert_int_equal(result->outcome, RH_PEER_STATE_CREATED);
+            assert_int_equal(result->version, 1);
+            return;
+        }
+        assert_int_equal(result->refusal, RH_REFUSAL_NO_MEMORY);
+        expect_same(&before, rh_core_stats(world->cores[0]));
+        assert_int_equal(rh_core_stats(world->cores[0])->state_bytes, 0);
+    }
+}
+
 /* The log is rid of what is too old before the new message fails, and its size follows. */
 static void a_publish_that_fails_after_old_messages_went_leaves_the_sizes_right(void **state)
 {
@@ -315,6 +341,7 @@ int main(void)
         MEMORY_TEST(a_publish_is_refused),
         MEMORY_TEST(a_publish_to_a_log_that_must_grow_is_refused),
         MEMORY_TEST(a_publish_that_fails_after_old_messages_went_leaves_the_sizes_right),
+        MEMORY_TEST(a_write_of_the_state_is_refused),
         MEMORY_TEST(a_publish_of_a_peer_is_refused),
         MEMORY_TEST(a_publish_or_inspect_that_must_wait_is_refused),
         MEMORY_TEST(a_stream_is_refused),
