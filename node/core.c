@@ -255,6 +255,7 @@ static void tick(struct rh_core *core)
     if (core->now_ms - core->scan_ms >= SCAN_MS) {
         core->scan_ms = core->now_ms;
         rh_core_channels_scan(core);
+        rh_core_tombs_expire(core);
     }
 }
 
@@ -296,7 +297,7 @@ uint64_t rh_core_deadline_ms(const struct rh_core *core)
     if (core->catch_up_due) {
         deadline = core->catch_up_ms;
     }
-    if (core->channels.count > 0) {
+    if (core->channels.count > 0 || core->tombs.count > 0) {
         deadline = earlier(deadline, core->scan_ms + SCAN_MS);
     }
     if (core->stats.pending > 0) {
@@ -356,9 +357,10 @@ static void finish_tables(struct rh_core *core)
 
 static void init_lists(struct rh_core *core)
 {
-    struct rh_list *lists[] = {&core->swept, &core->unswept, &core->dropped,  &core->catching_up,
-                               &core->held,  &core->pending, &core->busy,     &core->dirty,
-                               &core->moves, &core->claims,  &core->incoming, &core->fetches};
+    struct rh_list *lists[] = {
+        &core->swept,    &core->unswept, &core->dropped,     &core->catching_up, &core->held,
+        &core->pending,  &core->busy,    &core->dirty,       &core->moves,       &core->claims,
+        &core->incoming, &core->fetches, &core->tombs_by_age};
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
         rh_list_init(lists[i]);
     }

@@ -24,6 +24,7 @@
 #define LOOK_MS       200U /* at channels that could not begin */
 #define LEAVE_MS      500U
 #define PACE_BURST_US 50000U
+#define TOMB_MS       60000U /* nothing is on its way for so long (N9) */
 
 size_t rh_core_preference(const struct rh_core *core, const struct rh_channel *channel,
                           struct rh_process *ret_list[RH_RING_REPLICAS_MAX])
@@ -85,6 +86,8 @@ static void note_short(struct rh_core *core, struct rh_channel *channel)
 
 struct tomb {
     struct rh_table_link link; /* by key */
+    struct rh_list age_link;   /* rh_core::tombs_by_age */
+    uint64_t since_ms;
     struct rh_term term;
 };
 
@@ -113,8 +116,12 @@ void rh_core_tomb_add(struct rh_core *core, struct rh_bytes key, struct rh_term 
     struct tomb *tomb = tomb_find(core, key);
     if (tomb == NULL) {
         tomb = rh_core_alloc(1, sizeof(*tomb));
+        rh_list_init(&tomb->age_link);
         rh_table_insert(&core->tombs, &tomb->link, tomb_hash(core, key));
     }
+    tomb->since_ms = core->now_ms;
+    rh_list_remove(&tomb->age_link);
+    rh_list_push_back(&core->tombs_by_age, &tomb->age_link);
     if (rh_term_compare(term, tomb->term) > 0) {
         tomb->term = term;
     }
@@ -126,13 +133,28 @@ bool rh_core_tomb_forbids(const struct rh_core *core, struct rh_bytes key, struc
     return tomb != NULL && !rh_fault(RH_FAULT_NO_TOMB) && rh_term_compare(term, tomb->term) <= 0;
 }
 
+static void tombs_end(struct rh_core *core, uint64_t age_ms)
+{
+    for (struct rh_list *link = rh_list_first(&core->tombs_by_age); link != NULL;
+         link = rh_list_first(&core->tombs_by_age)) {
+        struct tomb *tomb = rh_container_of(link, struct tomb, age_link);
+        if (core->now_ms - tomb->since_ms < age_ms) {
+            return;
+        }
+        rh_list_remove(link);
+        rh_table_remove(&core->tombs, &tomb->link);
+        free(tomb);
+    }
+}
+
 void rh_core_tombs_clear(struct rh_core *core)
 {
-    for (struct rh_table_link *link = rh_table_next(&core->tombs, NULL); link != NULL;
-         link = rh_table_next(&core->tombs, NULL)) {
-        rh_table_remove(&core->tombs, link);
-        free(rh_container_of(link, struct tomb, link));
-    }
+    tombs_end(core, 0);
+}
+
+void rh_core_tombs_expire(struct rh_core *core)
+{
+    tombs_end(core, TOMB_MS);
 }
 
 /* ---- the queue ---- */

@@ -261,6 +261,7 @@ struct rh_core {
     uint64_t lease_number;
     uint64_t leases_ms; /* when leases were last asked for */
     struct rh_table tombs;
+    struct rh_list tombs_by_age;
     struct rh_list busy;   /* rh_acting::busy_link */
     struct rh_list dirty;  /* rh_acting::dirty_link */
     struct rh_list moves;  /* rh_channel::queue_link: to hand over, to mend; urgent ones first */
@@ -777,6 +778,7 @@ void rh_core_send_leave(struct rh_core *core, struct rh_channel *channel,
 void rh_core_tomb_add(struct rh_core *core, struct rh_bytes key, struct rh_term term);
 bool rh_core_tomb_forbids(const struct rh_core *core, struct rh_bytes key, struct rh_term term);
 void rh_core_tombs_clear(struct rh_core *core);
+void rh_core_tombs_expire(struct rh_core *core);
 
 /* The preference list of a channel in the current view: processes, the ring owner first. */
 size_t rh_core_preference(const struct rh_core *core, const struct rh_channel *channel,

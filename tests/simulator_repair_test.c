@@ -107,6 +107,18 @@ static void whoever_waits_at_a_gate_goes_on_when_a_view_opens_it(void **state RH
     script_end(script);
 }
 
+/* 50 */
+static void a_node_that_is_alone_goes_on_without_zookeeper(void **state RH_UNUSED)
+{
+    struct script *script = script_create(1, 2, "A");
+    (void)script_commit(script, A);
+    script_zookeeper(script, false);
+    script_pass(script, 20000);
+    (void)script_commit(script, A);
+    script_zookeeper(script, true);
+    script_end(script);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -115,6 +127,7 @@ int main(void)
         RH_TEST(a_sync_whose_end_nobody_confirmed_begins_anew),
         RH_TEST(a_log_that_goes_on_without_a_newcomer_is_sent_anew),
         RH_TEST(whoever_waits_at_a_gate_goes_on_when_a_view_opens_it),
+        RH_TEST(a_node_that_is_alone_goes_on_without_zookeeper),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     script_environment();
