@@ -64,6 +64,7 @@ struct rh_member {
     bool informed;   /* has acknowledged the present group */
     bool is_current; /* knows that all is committed */
     bool leaving;    /* was asked to leave */
+    bool ask_again;  /* what it was told last may be lost */
 };
 
 /* What the actor of a channel keeps while not all members have all, or something is to change. */
@@ -256,9 +257,8 @@ struct rh_core {
     bool recorded; /* and `config` records it */
     struct rh_epoch recorded_epoch;
     uint32_t turn;
-    uint32_t round; /* of reports, ever */
-    uint64_t stamp; /* last one given, see rh_core_stamp() */
-    uint64_t lease_number;
+    uint32_t round;     /* of reports, ever */
+    uint64_t stamp;     /* last one given, see rh_core_stamp() */
     uint64_t leases_ms; /* when leases were last asked for */
     struct rh_table tombs;
     struct rh_list tombs_by_age;

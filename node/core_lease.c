@@ -145,8 +145,7 @@ void rh_core_leases_tick(struct rh_core *core)
         if (process == core->self_process) {
             continue;
         }
-        process->asked = ++core->lease_number;
-        process->asked_ms = core->now_ms;
+        process->asked = rh_core_stamp(core); /* says when, to whoever grants it late */
         struct rh_peer_message *message = rh_core_send(core, process, RH_PEER_LEASE_ASK);
         message->lease_ask.number = process->asked;
     }
@@ -172,11 +171,13 @@ void rh_core_on_lease_ask(struct rh_core *core, struct rh_process *from,
 void rh_core_on_lease_grant(struct rh_core *core, struct rh_process *from,
                             const struct rh_peer_message *message)
 {
-    if (from->asked == 0 || message->lease_grant.number != from->asked) {
-        return;
+    uint64_t number = message->lease_grant.number;
+    if (from->asked == 0 || number > from->asked) {
+        return; /* nothing of the kind was asked in this epoch */
     }
     bool had_all = has_all_leases(core);
-    from->lease_ms = from->asked_ms + (uint64_t)core->options.grace_ms * 9 / 10;
+    uint64_t until_ms = rh_core_stamp_ms(number) + (uint64_t)core->options.grace_ms * 9 / 10;
+    from->lease_ms = until_ms > from->lease_ms ? until_ms : from->lease_ms;
     if (!had_all && has_all_leases(core)) {
         rh_core_right_changed(core);
     }

@@ -346,9 +346,11 @@ static void bring_up_to_date(struct rh_core *core, struct rh_channel *channel,
         }
         return;
     }
-    bool must_tell = member->in_group && !member->informed && member->told == 0;
+    bool must_tell =
+        member->in_group && !member->informed && (member->told == 0 || member->ask_again);
     bool must_say = channel->acting->is_quiet && channel->commit == channel->op &&
-                    !member->is_current && member->commit_told == 0;
+                    !member->is_current && (member->commit_told == 0 || member->ask_again);
+    member->ask_again = false;
     while (member->sent < channel->op || must_tell || must_say) {
         send_append(core, channel, member, batch_after(channel, member->sent));
         must_tell = false;
@@ -538,8 +540,7 @@ static void send_again(struct rh_core *core, struct rh_channel *channel)
         } else if (core->now_ms - member->progress_ms >= RH_RETRY_MS) {
             member->progress_ms = core->now_ms;
             member->sent = member->acked;
-            member->told = member->informed ? member->told : 0;
-            member->commit_told = member->is_current ? member->commit_told : 0;
+            member->ask_again = true;
             rh_core_mark_dirty(core, channel);
         }
     }

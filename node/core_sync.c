@@ -368,7 +368,7 @@ struct rh_sync *rh_core_sync_begin(struct rh_core *core, struct rh_channel *chan
         member->acked = 0;
         if (member->in_group) {
             member->informed = false;
-            member->told = sync->stamp;
+            member->told = member->told == 0 ? sync->stamp : member->told;
         }
     }
     send_more(core, sync);
@@ -486,12 +486,36 @@ static void finished(struct rh_core *core, struct rh_sync *sync, const struct rh
     }
 }
 
+/* The answer to a sync that was given up meanwhile: the receiver holds what it says all the same. */
+static void acked_late(struct rh_core *core, struct rh_process *from,
+                       const struct rh_peer_sync_ack *ack)
+{
+    struct rh_channel *channel = rh_core_channel_find(core, ack->key);
+    if (channel == NULL || !rh_role_is_actor(channel->role) ||
+        ack->incarnation != channel->incarnation || !rh_term_equal(ack->term, channel->term)) {
+        return;
+    }
+    struct rh_member *member = rh_core_member(channel, from);
+    if (member == NULL || member->leaving || ack->sent_ms < member->not_before) {
+        return;
+    }
+    if (member->sync != NULL) {
+        rh_core_sync_abort(core, member->sync, false);
+    }
+    rh_core_mark_dirty(core, channel);
+    rh_core_member_acked(core, channel, member, ack->op, ack->confirmed, ack->sent_ms);
+}
+
 void rh_core_on_sync_ack(struct rh_core *core, struct rh_process *from,
                          const struct rh_peer_message *message)
 {
     const struct rh_peer_sync_ack *ack = &message->sync_ack;
     rh_core_peer_proof(core, from, ack->sent_ms, ack->proof_age_ms);
     struct rh_sync *sync = find(core, ack->sync);
+    if (sync == NULL && ack->done) {
+        acked_late(core, from, ack);
+        return;
+    }
     if (sync == NULL || sync->to != from || !rh_core_walk(core, sync->channel)) {
         return;
     }

@@ -39,7 +39,6 @@ struct rh_process {
     /* The right to commit. */
     uint64_t proof_ms; /* own clock: when it was registered at the latest known; 0: not known */
     uint64_t lease_ms; /* its lease to us counts until then */
-    uint64_t asked_ms; /* when the lease was asked for that may be on its way */
     uint64_t asked;    /* its number */
     /* Syncs towards it. */
     uint32_t credit;       /* channels that may be on their way; */
