@@ -38,6 +38,23 @@ size_t rh_core_preference(const struct rh_core *core, const struct rh_channel *c
     return count;
 }
 
+struct rh_group *rh_core_group_of(struct rh_core *core, const struct rh_peer_group *wanted)
+{
+    struct rh_process *members[RH_PEER_GROUP_MAX];
+    assert(wanted->count > 0 && wanted->count <= RH_PEER_GROUP_MAX);
+    for (size_t i = 0; i < wanted->count; i++) {
+        members[i] = rh_groups_process(&core->groups, &wanted->members[i]);
+        if (members[i] == NULL) {
+            abort();
+        }
+    }
+    struct rh_group *group = rh_groups_get(&core->groups, members, (uint32_t)wanted->count);
+    if (group == NULL) {
+        abort();
+    }
+    return group;
+}
+
 static bool is_listed(struct rh_process *const *list, size_t count,
                       const struct rh_process *process)
 {

@@ -513,22 +513,6 @@ static struct rh_incoming *create(struct rh_core *core, struct rh_channel *chann
     return incoming;
 }
 
-static struct rh_group *group_of(struct rh_core *core, const struct rh_peer_group *wanted)
-{
-    struct rh_process *members[RH_PEER_GROUP_MAX];
-    for (size_t i = 0; i < wanted->count; i++) {
-        members[i] = rh_groups_process(&core->groups, &wanted->members[i]);
-        if (members[i] == NULL) {
-            abort();
-        }
-    }
-    struct rh_group *group = rh_groups_get(&core->groups, members, (uint32_t)wanted->count);
-    if (group == NULL) {
-        abort();
-    }
-    return group;
-}
-
 static void go_on(struct rh_core *core, struct rh_channel *channel, bool fits, bool last)
 {
     struct rh_incoming *incoming = channel->incoming;
@@ -551,7 +535,7 @@ void rh_core_on_sync_begin(struct rh_core *core, struct rh_process *from,
 {
     const struct rh_peer_sync_begin *begin = &message->sync_begin;
     struct rh_channel *channel = rh_core_channel_find(core, begin->key);
-    struct rh_group *group = group_of(core, &begin->group);
+    struct rh_group *group = rh_core_group_of(core, &begin->group);
     enum rh_peer_refused_code code =
         judge(core, channel, from, begin->key, begin->purpose, begin->term, group->members[0]);
     if (code == RH_PEER_REFUSED_CODES && channel == NULL) {

@@ -11,7 +11,8 @@
  *   core_requests.c     publish and inspect: where they go, and those that wait
  *   core_serve.c        publish and inspect: done here
  *   core_state.c        the state document: asked for, written, answered
- *   core_view.c         views, their walk over the channels, reports, end markers
+ *   core_view.c         views, their walk over the channels, reports of our copies
+ *   core_reported.c     reports of others, end markers, complete and recorded epochs
  *   core_replication.c  appends, acknowledgements, commit
  *   core_group.c        who comes into a group and who goes, handoff, the order of all that
  *   core_sync.c         whole channels on their way out
@@ -683,6 +684,13 @@ static inline bool rh_core_is_alone(const struct rh_channel *channel)
     return channel->group == NULL || channel->group->count == 1;
 }
 
+/* The member may not have what it said: it is asked again, by an append that names the group. */
+void rh_core_member_doubt(struct rh_core *core, struct rh_channel *channel,
+                          struct rh_member *member);
+
+/* It may have dropped its copy: it counts for nothing until it has said what it holds. */
+void rh_core_member_distrust(struct rh_core *core, struct rh_member *member);
+
 /* Makes |group| (a reference, given away) the channel's; members are informed by the next append. */
 void rh_core_group_set(struct rh_core *core, struct rh_channel *channel, struct rh_group *group);
 
@@ -720,6 +728,9 @@ void rh_core_on_append_ack(struct rh_core *core, struct rh_process *from,
                            const struct rh_peer_message *message);
 
 /* ---- core_group.c ---- */
+
+/* The group of a message, which names at least one, with a reference. */
+struct rh_group *rh_core_group_of(struct rh_core *core, const struct rh_peer_group *wanted);
 
 /* Does for a channel that this node acts for, or claims, whatever can be done next: lets nodes join,
  * asks others to leave, hands over, activates. Called whenever something has changed. */

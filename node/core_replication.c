@@ -112,6 +112,31 @@ void rh_core_member_remove(struct rh_core *core, struct rh_channel *channel,
     *member = acting->members[--acting->count];
 }
 
+/* It is asked by an append that names the group whether it still has what it said. */
+void rh_core_member_doubt(struct rh_core *core, struct rh_channel *channel,
+                          struct rh_member *member)
+{
+    member->confirmed = false;
+    member->informed = false;
+    member->told = 0;
+    rh_core_mark_dirty(core, channel);
+}
+
+/* It may have dropped its copy: it is a member, and counts for nothing until it has said what it
+ * holds. */
+void rh_core_member_distrust(struct rh_core *core, struct rh_member *member)
+{
+    /* What it acknowledged before it left may still be on its way. */
+    member->not_before = rh_core_stamp(core);
+    member->leaving = false;
+    member->known = false;
+    member->confirmed = false;
+    member->informed = false;
+    member->told = 0;
+    member->acked = 0;
+    member->sent = 0;
+}
+
 void rh_core_group_set(struct rh_core *core, struct rh_channel *channel, struct rh_group *group)
 {
     assert(group->members[0] == core->self_process);
@@ -653,17 +678,7 @@ static bool take_operations(struct rh_core *core, struct rh_channel *channel,
 static void take_group(struct rh_core *core, struct rh_channel *channel,
                        const struct rh_peer_group *wanted)
 {
-    struct rh_process *members[RH_PEER_GROUP_MAX];
-    for (size_t i = 0; i < wanted->count; i++) {
-        members[i] = rh_groups_process(&core->groups, &wanted->members[i]);
-        if (members[i] == NULL) {
-            abort();
-        }
-    }
-    struct rh_group *group = rh_groups_get(&core->groups, members, (uint32_t)wanted->count);
-    if (group == NULL) {
-        abort();
-    }
+    struct rh_group *group = rh_core_group_of(core, wanted);
     rh_core_give_group(core, channel->group);
     channel->group = group;
 }

@@ -7,223 +7,12 @@
 
 /*
  * Views: adopting one, holding every channel against it in small steps, and telling each ring owner
- * which copies it will find here. The opposite direction, what others report, is kept with the
- * channel until it is dealt with (core_takeover.c, core_group.c).
+ * which copies it will find here. What others report is in core_reported.c.
  */
 
 #define SWEEP_CHANNELS 512 /* channels looked at in one step of a sweep */
 
-/* ---- reports: what was told to us ---- */
-
-struct rh_reported *rh_core_reported(const struct rh_core *core, const struct rh_channel *channel)
-{
-    struct rh_reported *reported = channel->reported;
-    return reported != NULL && reported->view == core->view_number && reported->count > 0 ? reported
-                                                                                          : NULL;
-}
-
-static void forget_copy(struct rh_core *core, struct rh_reported_copy *copy)
-{
-    copy->from->groups--;
-    if (copy->passing_to != NULL) {
-        copy->passing_to->groups--;
-    }
-    rh_core_give_group(core, copy->group);
-}
-
-void rh_core_reported_free(struct rh_core *core, struct rh_channel *channel)
-{
-    struct rh_reported *reported = channel->reported;
-    if (reported == NULL) {
-        return;
-    }
-    for (uint32_t i = 0; i < reported->count; i++) {
-        forget_copy(core, &reported->items[i]);
-    }
-    core->stats.arrivals_waiting -= reported->view == core->view_number;
-    free(reported->items);
-    free(reported);
-    channel->reported = NULL;
-}
-
-static struct rh_reported_copy *find_copy(struct rh_reported *reported,
-                                          const struct rh_process *from)
-{
-    for (uint32_t i = 0; reported != NULL && i < reported->count; i++) {
-        if (reported->items[i].from == from) {
-            return &reported->items[i];
-        }
-    }
-    return NULL;
-}
-
-void rh_core_reported_remove(struct rh_core *core, struct rh_channel *channel,
-                             const struct rh_process *from)
-{
-    struct rh_reported *reported = channel->reported;
-    struct rh_reported_copy *copy = find_copy(reported, from);
-    if (copy == NULL) {
-        return;
-    }
-    forget_copy(core, copy);
-    *copy = reported->items[--reported->count];
-    if (reported->fetching == from) {
-        reported->fetching = NULL;
-    }
-    if (reported->count == 0) {
-        rh_core_reported_free(core, channel);
-    }
-}
-
-static struct rh_reported *reported_of(struct rh_core *core, struct rh_channel *channel)
-{
-    if (channel->reported != NULL && channel->reported->view != core->view_number) {
-        rh_core_reported_free(core, channel);
-    }
-    if (channel->reported == NULL) {
-        channel->reported = rh_core_alloc(1, sizeof(*channel->reported));
-        channel->reported->view = core->view_number;
-        core->stats.arrivals_waiting++;
-    }
-    return channel->reported;
-}
-
-/* The group of a message, with a reference; NULL: it is empty, or out of memory. */
-static struct rh_group *group_of(struct rh_core *core, const struct rh_peer_group *group)
-{
-    struct rh_process *members[RH_PEER_GROUP_MAX];
-    for (size_t i = 0; i < group->count; i++) {
-        members[i] = rh_groups_process(&core->groups, &group->members[i]);
-        if (members[i] == NULL) {
-            return NULL;
-        }
-    }
-    return group->count == 0 ? NULL : rh_groups_get(&core->groups, members, (uint32_t)group->count);
-}
-
-static void keep_copy(struct rh_core *core, struct rh_channel *channel, struct rh_process *from,
-                      const struct rh_peer_copy *copy)
-{
-    struct rh_group *group = group_of(core, &copy->group);
-    if (group == NULL) {
-        abort(); /* what was reported must not be forgotten */
-    }
-    rh_core_reported_remove(core, channel, from);
-    struct rh_reported *reported = reported_of(core, channel);
-    if (reported->count == reported->capacity) {
-        reported->capacity = reported->capacity == 0 ? 2 : reported->capacity * 2;
-        reported->items =
-            rh_core_grow(reported->items, sizeof(*reported->items), reported->capacity);
-    }
-    struct rh_process *passing_to = NULL;
-    if (copy->state == RH_PEER_COPY_PASSING) {
-        passing_to = rh_groups_process(&core->groups, &copy->passing_to);
-        if (passing_to == NULL) {
-            abort();
-        }
-        passing_to->groups++;
-    }
-    from->groups++;
-    reported->items[reported->count++] = (struct rh_reported_copy){
-        .from = from,
-        .incarnation = copy->incarnation,
-        .term = copy->term,
-        .op = copy->op,
-        .state = copy->state,
-        .suspect = copy->suspect,
-        .lacked = copy->lacked,
-        .group = group,
-        .passing_to = passing_to,
-    };
-}
-
-/* It is asked by an append that names the group whether it still has what it said. */
-static void doubt(struct rh_core *core, struct rh_channel *channel, struct rh_member *member)
-{
-    member->confirmed = false;
-    member->informed = false;
-    member->told = 0;
-    rh_core_mark_dirty(core, channel);
-}
-
-/* G9: what a member of the group reports may say that it is not what we took it for. */
-static void judge_member(struct rh_core *core, struct rh_channel *channel, struct rh_process *from,
-                         const struct rh_peer_copy *copy)
-{
-    struct rh_member *member = rh_core_member(channel, from);
-    if (member == NULL && !rh_group_has(channel->group, from)) {
-        return;
-    }
-    bool is_gone = rh_term_equal(copy->term, (struct rh_term){0});
-    bool is_fine = !is_gone && !copy->suspect && rh_term_equal(copy->term, channel->term) &&
-                   copy->op >= channel->commit;
-    if (is_fine) {
-        return;
-    }
-    (void)rh_core_acting(core, channel);
-    member = rh_core_member(channel, from);
-    if (member == NULL) {
-        return;
-    }
-    doubt(core, channel, member);
-    if (is_gone || !rh_term_equal(copy->term, channel->term)) {
-        member->known = false;
-        member->acked = 0;
-    } else if (copy->op < member->acked) {
-        member->acked = copy->op;
-    }
-    member->sent = member->acked;
-}
-
-static void take_copy(struct rh_core *core, struct rh_process *from,
-                      const struct rh_peer_copy *copy)
-{
-    struct rh_channel *channel = rh_core_channel_find(core, copy->key);
-    bool is_gone = rh_term_equal(copy->term, (struct rh_term){0});
-    if (channel == NULL && is_gone) {
-        return;
-    }
-    if (channel == NULL) {
-        channel = rh_core_channel_make(core, copy->key);
-        if (channel == NULL) {
-            abort();
-        }
-    }
-    if (rh_core_ring_owner(core, channel) != core->self_process) {
-        rh_core_channel_settle(core, channel);
-        return; /* a mistake of the sender's: in one epoch all have one ring */
-    }
-    if (is_gone) {
-        rh_core_reported_remove(core, channel, from);
-    } else {
-        keep_copy(core, channel, from, copy);
-    }
-    if (rh_role_is_actor(channel->role)) {
-        judge_member(core, channel, from, copy);
-        rh_core_advance(core, channel);
-    } else {
-        rh_core_claims_add(core, channel);
-        rh_core_channel_settle(core, channel);
-    }
-}
-
-void rh_core_on_report(struct rh_core *core, struct rh_process *from,
-                       const struct rh_peer_message *message)
-{
-    if (message->report.round > from->round_in) {
-        from->round_in = message->report.round;
-        from->round_count = 0;
-    }
-    if (message->report.round == from->round_in) {
-        from->round_count += message->report.count;
-    }
-    for (size_t i = 0; i < message->report.count; i++) {
-        take_copy(core, from, &message->report.copies[i]);
-    }
-    core->claims_ms = core->now_ms;
-}
-
-/* ---- reports: what we tell ---- */
+/* ---- reports ---- */
 
 static enum rh_peer_copy_state copy_state(const struct rh_channel *channel)
 {
@@ -359,21 +148,6 @@ static void put_role_right(struct rh_core *core, struct rh_channel *channel)
     }
 }
 
-/* It may have dropped its copy: it is a member, and counts for nothing until it has said what it
- * holds. */
-static void distrust(struct rh_core *core, struct rh_member *member)
-{
-    /* What it acknowledged before it left may still be on its way. */
-    member->not_before = rh_core_stamp(core);
-    member->leaving = false;
-    member->known = false;
-    member->confirmed = false;
-    member->informed = false;
-    member->told = 0;
-    member->acked = 0;
-    member->sent = 0;
-}
-
 /* The process that has the id of a dead one now: nobody may be taken for another (a fault). */
 static struct rh_process *successor(const struct rh_core *core, const struct rh_process *process)
 {
@@ -408,9 +182,9 @@ static void put_group_right(struct rh_core *core, struct rh_channel *channel)
     for (uint32_t i = channel->acting == NULL ? 0 : channel->acting->count; i > 0; i--) {
         struct rh_member *member = &channel->acting->members[i - 1];
         if (member->leaving) { /* void from now on (G4), and perhaps done before */
-            distrust(core, member);
+            rh_core_member_distrust(core, member);
         } else if (member->process->was_lost) {
-            doubt(core, channel, member);
+            rh_core_member_doubt(core, channel, member);
         }
         if (!rh_process_is_registered(member->process)) {
             rh_core_member_remove(core, channel, member);
@@ -605,49 +379,6 @@ void rh_core_reports_peer_up(struct rh_core *core, struct rh_process *process)
     }
     begin_round(core, process);
     begin_sweep(core);
-}
-
-/* ---- complete ---- */
-
-void rh_core_check_complete(struct rh_core *core)
-{
-    if (core->complete || core->sweeping || !rh_core_is_registered(core)) {
-        return;
-    }
-    for (size_t i = 0; i < core->view->members_count; i++) {
-        if (core->members[i] != core->self_process && !core->members[i]->reported) {
-            return;
-        }
-    }
-    core->complete = true;
-    struct rh_action *action = rh_core_act(core, RH_ACTION_COMPLETE);
-    action->epoch = core->view->epoch;
-    core->claims_ms = core->now_ms;
-}
-
-void rh_core_on_report_end(struct rh_core *core, struct rh_process *from,
-                           const struct rh_peer_message *message)
-{
-    const struct rh_peer_report_end *end = &message->report_end;
-    uint64_t told = end->round == from->round_in ? from->round_count : 0;
-    if (end->round < from->round_in || told != end->copies) {
-        return; /* reports were lost on the way by a third node; they come again */
-    }
-    from->reported = true;
-    rh_core_check_complete(core);
-}
-
-void rh_core_recorded(struct rh_core *core, struct rh_epoch epoch)
-{
-    core->recorded_epoch = epoch;
-    bool recorded = core->view != NULL && rh_epoch_compare(epoch, core->view->epoch) == 0;
-    if (recorded && !core->recorded) {
-        core->claims_ms = core->now_ms;
-        core->moves_ms = core->now_ms;
-        core->recorded = true;
-        rh_core_moves_recorded(core);
-    }
-    core->recorded = recorded;
 }
 
 /* ---- adopting ---- */
