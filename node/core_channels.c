@@ -46,6 +46,7 @@ static struct rh_channel *make(struct rh_core *core, struct rh_bytes key, uint64
     channel->used_ms = core->now_ms;
     channel->walked = core->view_number;
     channel->standing = core->standing;
+    channel->told_whole = !core->sweeping; /* what comes of it is news to its ring owner */
     if (core->channels.count == 0) {
         core->scan_ms = core->now_ms; /* nobody had to be looked at before */
     }

@@ -325,6 +325,9 @@ static void replace_content(struct rh_core *core, struct rh_channel *channel,
     bool has_state = same_life && channel->state != NULL;
     struct rh_entry *state = has_state ? rh_entry_take(channel->state) : NULL;
     if (same_term && incoming->op <= channel->op) {
+        if (incoming->commit > channel->commit) {
+            rh_channel_commit_to(channel, incoming->commit);
+        }
         rh_entry_give(state);
         return;
     }
@@ -422,6 +425,7 @@ static void become_copy(struct rh_core *core, struct rh_channel *channel,
     }
     rh_core_report_again(core, channel);
     rh_core_let_clients_go(core, channel);
+    rh_core_claims_add(core, channel); /* whoever waits here still wants it handed over */
     acknowledge(core, incoming, channel, true);
     rh_core_requests_retry_channel(core, channel);
 }

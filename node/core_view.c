@@ -440,8 +440,8 @@ static void note_standing(struct rh_core *core, const struct rh_event *event)
     if (core->view_number == 1) {
         core->ignorant_until_ms = event->ignorant_until_ms;
     }
-    if (core->self == RH_RING_NONE) {
-        rh_core_lose(core);
+    if (core->self == RH_RING_NONE || event->registration_epoch.generation == 0) {
+        rh_core_lose(core); /* a view from before it was lost may name it still */
         return;
     }
     core->lost = false;
