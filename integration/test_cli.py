@@ -16,7 +16,7 @@ from harness.wait import wait_for
 from harness.zookeeper import Registry
 
 COMMANDS = ["check", "drain", "join", "listen", "nodes", "owner", "plan", "publish", "recover",
-            "ring", "weight"]
+            "ring", "state", "weight"]
 
 
 def run(*arguments, **options):
