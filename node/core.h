@@ -20,8 +20,8 @@
  * Rules. rh_core_step() never calls anybody. All actions of a step are performed before the next
  * step. Pointers in an action are valid until then, unless said otherwise.
  *
- * Today a channel lives on one node only and starts empty when it moves; docs/architecture.md says
- * which functions replication and handoff will change.
+ * With replication a channel has copies on other nodes, and is handed over or taken over with its
+ * content: docs/protocol-cluster.md. Without, it lives on one node and starts empty when it moves.
  */
 
 #include "base/list.h"

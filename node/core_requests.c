@@ -6,8 +6,9 @@
 #include <stdlib.h>
 
 /*
- * Publish, inspect, and what is done with the state document: where they go. A request that this node can serve at once is answered within
- * the step that brought it and leaves no trace here. Any other becomes *pending*:
+ * Publish, inspect, and what is done with the state document: where they go. A request that this node
+ * can serve at once is answered within the step that brought it and leaves no trace here. Any other
+ * becomes *pending*:
  *
  *             +--------------------- a view was adopted ---------------------+
  *             v                                                              |
