@@ -38,6 +38,16 @@ size_t rh_core_preference(const struct rh_core *core, const struct rh_channel *c
     return count;
 }
 
+struct rh_group *rh_core_group_get(struct rh_core *core, struct rh_process *const *members,
+                                   uint32_t count)
+{
+    struct rh_group *group = rh_groups_get(&core->groups, members, count);
+    if (group == NULL) {
+        abort();
+    }
+    return group;
+}
+
 struct rh_group *rh_core_group_of(struct rh_core *core, const struct rh_peer_group *wanted)
 {
     struct rh_process *members[RH_PEER_GROUP_MAX];
@@ -48,11 +58,7 @@ struct rh_group *rh_core_group_of(struct rh_core *core, const struct rh_peer_gro
             abort();
         }
     }
-    struct rh_group *group = rh_groups_get(&core->groups, members, (uint32_t)wanted->count);
-    if (group == NULL) {
-        abort();
-    }
-    return group;
+    return rh_core_group_get(core, members, (uint32_t)wanted->count);
 }
 
 static bool is_listed(struct rh_process *const *list, size_t count,
@@ -272,26 +278,22 @@ void rh_core_moves_pump(struct rh_core *core)
     if (started == PUMP_MAX || (looks == LOOKS_MAX && left > 0)) {
         core->moves_ms = started > 0 ? core->now_ms : core->now_ms + 20;
     }
-    if (!rh_list_empty(&core->moves) && core->moves_ms > core->now_ms + RH_RETRY_MS) {
-        core->moves_ms = core->now_ms + RH_RETRY_MS; /* a pause after a failure ends by itself */
+}
+
+static void advance_busy(struct rh_core *core, struct rh_acting *acting,
+                         const struct rh_process *process)
+{
+    (void)process;
+    struct rh_channel *channel = acting->channel; /* the walk may end what is under way */
+    if (rh_core_walk(core, channel) && channel->acting == acting) {
+        rh_core_advance(core, channel);
     }
 }
 
 void rh_core_moves_recorded(struct rh_core *core)
 {
     core->moves_ms = core->now_ms;
-    struct rh_list again;
-    rh_list_init(&again);
-    rh_list_splice(&again, &core->busy);
-    for (struct rh_list *link = rh_list_first(&again); link != NULL; link = rh_list_first(&again)) {
-        struct rh_acting *acting = rh_container_of(link, struct rh_acting, busy_link);
-        struct rh_channel *channel = acting->channel; /* the walk may end what is under way */
-        rh_list_remove(link);
-        rh_list_push_back(&core->busy, link);
-        if (rh_core_walk(core, channel) && channel->acting == acting) {
-            rh_core_advance(core, channel);
-        }
-    }
+    rh_core_busy_each(core, advance_busy, NULL);
 }
 
 /* ---- joining ---- */
@@ -349,11 +351,7 @@ static void admit(struct rh_core *core, struct rh_channel *channel, struct rh_pr
     if (members_count == channel->group->count) {
         return;
     }
-    struct rh_group *group = rh_groups_get(&core->groups, members, members_count);
-    if (group == NULL) {
-        abort();
-    }
-    rh_core_group_set(core, channel, group);
+    rh_core_group_set(core, channel, rh_core_group_get(core, members, members_count));
     note_short(core, channel);
 }
 
@@ -417,11 +415,7 @@ static void remove_from_group(struct rh_core *core, struct rh_channel *channel,
             members[count++] = channel->group->members[i];
         }
     }
-    struct rh_group *group = rh_groups_get(&core->groups, members, count);
-    if (group == NULL) {
-        abort();
-    }
-    rh_core_group_set(core, channel, group);
+    rh_core_group_set(core, channel, rh_core_group_get(core, members, count));
 }
 
 /* G7, G9: what others reported is dealt with, once this node acts. */
@@ -619,9 +613,7 @@ static void passed(struct rh_core *core, struct rh_channel *channel)
     rh_core_depose(core, channel, RH_ROLE_REPLICA);
     rh_core_report_again(core, channel);
     rh_core_let_clients_go(core, channel);
-    if (rh_core_ring_owner(core, channel) == core->self_process) {
-        rh_core_claims_add(core, channel);
-    }
+    rh_core_claims_add(core, channel);
     rh_core_requests_retry_channel(core, channel);
 }
 

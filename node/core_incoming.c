@@ -161,10 +161,9 @@ static bool follows(const struct rh_peer_operation *operation, uint64_t before)
 }
 
 /* False: it does not fit what has come before, or there is no memory. */
-static bool take_operations(struct rh_core *core, struct rh_incoming *incoming,
+static bool take_operations(struct rh_incoming *incoming,
                             const struct rh_peer_operations *operations)
 {
-    (void)core;
     if (operations->count == 0) {
         return true;
     }
@@ -560,8 +559,7 @@ void rh_core_on_sync_begin(struct rh_core *core, struct rh_process *from,
     }
     rh_core_incoming_free(core, channel);
     struct rh_incoming *incoming = create(core, channel, from, begin, group);
-    bool fits = has_base(channel, incoming) &&
-                take_operations(core, incoming, &begin->operations) &&
+    bool fits = has_base(channel, incoming) && take_operations(incoming, &begin->operations) &&
                 take_ids(core, incoming, begin->ids, begin->ids_count);
     go_on(core, channel, fits, begin->last || rh_fault(RH_FAULT_PART_IS_COPY));
 }
@@ -595,7 +593,7 @@ void rh_core_on_sync_chunk(struct rh_core *core, struct rh_process *from,
         return;
     }
     incoming->next_index++;
-    bool fits = take_operations(core, incoming, &chunk->operations) &&
+    bool fits = take_operations(incoming, &chunk->operations) &&
                 take_ids(core, incoming, chunk->ids, chunk->ids_count);
     go_on(core, channel, fits, chunk->last);
 }

@@ -589,6 +589,11 @@ struct rh_peer_message *rh_core_send_to(struct rh_core *core, const struct rh_no
 #define RH_AUTO_ID_SIZE (sizeof("auto-") + RH_ID64_SIZE - 1)
 struct rh_bytes rh_core_auto_id(struct rh_core *core, char text[static RH_AUTO_ID_SIZE]);
 
+/* Numbers |entry|, which is given away (NULL: no memory), and commits it if nothing is to be waited
+ * for. False: the request was refused. */
+bool rh_core_serve_number(struct rh_core *core, const struct rh_request_ref *request,
+                          struct rh_channel *channel, struct rh_entry *entry);
+
 /* What the serving of all requests has in common: see core_serve.c. */
 struct rh_pending *rh_core_serve_kept(struct rh_core *core, const struct rh_request_ref *request,
                                       struct rh_channel *channel, struct rh_pending *pending);
@@ -717,6 +722,12 @@ void rh_core_try_commit(struct rh_core *core, struct rh_channel *channel);
 void rh_core_member_acked(struct rh_core *core, struct rh_channel *channel,
                           struct rh_member *member, uint64_t op, bool confirmed, uint64_t stamp);
 
+/* Calls |look| for each channel with something under way, which it may end for any of them. */
+typedef void rh_core_busy_look(struct rh_core *core, struct rh_acting *acting,
+                               const struct rh_process *process);
+void rh_core_busy_each(struct rh_core *core, rh_core_busy_look *look,
+                       const struct rh_process *process);
+
 /* Sends again what a channel waits for; of all whose time has come. */
 void rh_core_busy_retry(struct rh_core *core);
 uint64_t rh_core_busy_ms(const struct rh_core *core);
@@ -731,6 +742,10 @@ void rh_core_on_append_ack(struct rh_core *core, struct rh_process *from,
 
 /* The group of a message, which names at least one, with a reference. */
 struct rh_group *rh_core_group_of(struct rh_core *core, const struct rh_peer_group *wanted);
+
+/* The group of |members|, the actor first, with a reference. */
+struct rh_group *rh_core_group_get(struct rh_core *core, struct rh_process *const *members,
+                                   uint32_t count);
 
 /* Does for a channel that this node acts for, or claims, whatever can be done next: lets nodes join,
  * asks others to leave, hands over, activates. Called whenever something has changed. */

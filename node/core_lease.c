@@ -85,22 +85,20 @@ void rh_core_peer_proof(struct rh_core *core, struct rh_process *from, uint64_t 
     }
 }
 
+static void go_on(struct rh_core *core, struct rh_acting *acting, const struct rh_process *process)
+{
+    (void)process;
+    struct rh_channel *channel = acting->channel; /* the walk may end what is under way */
+    bool waits = channel->role == RH_ROLE_CLAIMING || channel->commit < channel->op;
+    if (waits && rh_core_walk(core, channel) && channel->acting == acting) {
+        rh_core_try_commit(core, channel);
+        rh_core_advance(core, channel);
+    }
+}
+
 void rh_core_right_changed(struct rh_core *core)
 {
-    struct rh_list again;
-    rh_list_init(&again);
-    rh_list_splice(&again, &core->busy);
-    for (struct rh_list *link = rh_list_first(&again); link != NULL; link = rh_list_first(&again)) {
-        struct rh_acting *acting = rh_container_of(link, struct rh_acting, busy_link);
-        struct rh_channel *channel = acting->channel;
-        rh_list_remove(link);
-        rh_list_push_back(&core->busy, link);
-        bool waits = channel->role == RH_ROLE_CLAIMING || channel->commit < channel->op;
-        if (waits && rh_core_walk(core, channel) && channel->acting == acting) {
-            rh_core_try_commit(core, channel);
-            rh_core_advance(core, channel);
-        }
-    }
+    rh_core_busy_each(core, go_on, NULL);
 }
 
 void rh_core_proof(struct rh_core *core, uint64_t at_ms)

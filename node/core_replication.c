@@ -196,8 +196,7 @@ bool rh_core_may_number(const struct rh_core *core, const struct rh_channel *cha
     return size <= core->options.uncommitted_bytes_max;
 }
 
-static int append(struct rh_core *core, struct rh_channel *channel, struct rh_entry *entry,
-                  uint64_t added_ms)
+static int append(struct rh_core *core, struct rh_channel *channel, struct rh_entry *entry)
 {
     const struct rh_id_window_limits limits = rh_core_id_limits(core);
     uint64_t op = channel->op + 1;
@@ -210,10 +209,10 @@ static int append(struct rh_core *core, struct rh_channel *channel, struct rh_en
         uint64_t number = entry->entry_kind == RH_ENTRY_MESSAGE
                               ? entry->seq
                               : RH_ID_WINDOW_STATE | rh_entry_version(entry);
-        rv =
-            rh_channel_ids_of(channel, core->options.secret) == NULL
-                ? RH_ERR_NO_MEMORY
-                : rh_id_window_add(channel->ids, &limits, rh_entry_id(entry), number, op, added_ms);
+        rv = rh_channel_ids_of(channel, core->options.secret) == NULL
+                 ? RH_ERR_NO_MEMORY
+                 : rh_id_window_add(channel->ids, &limits, rh_entry_id(entry), number, op,
+                                    core->now_ms);
     }
     if (rv == 0) {
         rv = rh_channel_log_append(log, entry);
@@ -234,7 +233,7 @@ int rh_core_number(struct rh_core *core, struct rh_channel *channel, struct rh_e
         (void)rh_core_acting(core, channel); /* before: the members are in step with what was */
     }
     rh_core_channel_uncount(core, channel);
-    int rv = append(core, channel, entry, core->now_ms);
+    int rv = append(core, channel, entry);
     rh_core_channel_count(core, channel);
     if (rv != 0) {
         return rv;
@@ -445,6 +444,9 @@ static bool is_leave_unanswered(const struct rh_channel *channel)
 /* N3: min(R, members with weight) copies, or the whole preference list. */
 bool rh_core_is_large_enough(const struct rh_core *core, const struct rh_channel *channel)
 {
+    if (channel->group->count >= core->view->config.replicas) {
+        return true; /* without a look at the ring: this is asked at each commit */
+    }
     struct rh_process *list[RH_RING_REPLICAS_MAX];
     size_t wanted = rh_core_preference(core, channel, list);
     if (channel->group->count >= wanted) {
@@ -606,26 +608,37 @@ uint64_t rh_core_busy_ms(const struct rh_core *core)
     return first->looked_ms + RH_RETRY_MS;
 }
 
-void rh_core_busy_peer_up(struct rh_core *core, const struct rh_process *process)
+void rh_core_busy_each(struct rh_core *core, rh_core_busy_look *look,
+                       const struct rh_process *process)
 {
     struct rh_list again;
     rh_list_init(&again);
     rh_list_splice(&again, &core->busy);
     for (struct rh_list *link = rh_list_first(&again); link != NULL; link = rh_list_first(&again)) {
-        struct rh_acting *acting = rh_container_of(link, struct rh_acting, busy_link);
         rh_list_remove(link);
         rh_list_push_back(&core->busy, link);
-        struct rh_member *member = rh_core_member(acting->channel, process);
-        if (member != NULL) {
-            member->progress_ms = 0; /* whatever was sent may be lost */
-            if (member->sync != NULL) {
-                member->sync->sent_ms = 0;
-            }
-        }
-        if (member != NULL || acting->passing_to == process) {
-            retry(core, acting);
+        look(core, rh_container_of(link, struct rh_acting, busy_link), process);
+    }
+}
+
+static void retry_if_concerned(struct rh_core *core, struct rh_acting *acting,
+                               const struct rh_process *process)
+{
+    struct rh_member *member = rh_core_member(acting->channel, process);
+    if (member != NULL) {
+        member->progress_ms = 0; /* whatever was sent may be lost */
+        if (member->sync != NULL) {
+            member->sync->sent_ms = 0;
         }
     }
+    if (member != NULL || acting->passing_to == process) {
+        retry(core, acting);
+    }
+}
+
+void rh_core_busy_peer_up(struct rh_core *core, const struct rh_process *process)
+{
+    rh_core_busy_each(core, retry_if_concerned, process);
 }
 
 /* ---- the other side ---- */
@@ -667,7 +680,7 @@ static bool take_operations(struct rh_core *core, struct rh_channel *channel,
             continue;
         }
         struct rh_entry *entry = rh_core_entry_of(&operations->items[i]);
-        if (entry == NULL || append(core, channel, entry, core->now_ms) != 0) {
+        if (entry == NULL || append(core, channel, entry) != 0) {
             rh_entry_give(entry);
             return false;
         }

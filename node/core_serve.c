@@ -93,29 +93,40 @@ enum rh_refusal rh_core_serve_refusal(const struct rh_core *core,
     return RH_REFUSAL_NONE;
 }
 
-static bool number(struct rh_core *core, const struct rh_request_ref *request,
-                   struct rh_channel *channel, struct rh_pending *pending)
+bool rh_core_serve_number(struct rh_core *core, const struct rh_request_ref *request,
+                          struct rh_channel *channel, struct rh_entry *entry)
 {
-    struct rh_entry *entry = entry_of(core, request, channel);
     if (entry == NULL || rh_core_number(core, channel, entry) != 0) {
         rh_entry_give(entry);
         rh_core_request_refuse(core, request, RH_REFUSAL_NO_MEMORY);
         rh_core_channel_settle(core, channel);
-        return true;
+        return false;
     }
     if (!core->options.replication) {
         rh_core_channel_bring_up(core, channel);
     }
+    uint64_t op = channel->op;
+    rh_core_try_commit(core, channel);
+    if (channel->commit < op) {
+        (void)rh_core_acting(core, channel); /* so that it is looked at again */
+    }
+    return true;
+}
+
+static bool number(struct rh_core *core, const struct rh_request_ref *request,
+                   struct rh_channel *channel, struct rh_pending *pending)
+{
+    uint32_t connections = rh_channel_connections(channel);
+    if (!rh_core_serve_number(core, request, channel, entry_of(core, request, channel))) {
+        return true;
+    }
     core->stats.publishes++;
     uint64_t op = channel->op;
     uint64_t seq = channel->seq;
-    uint32_t connections = rh_channel_connections(channel);
-    rh_core_try_commit(core, channel);
     if (channel->commit >= op) {
         acknowledge(core, request, channel, seq, false, connections);
         return true;
     }
-    (void)rh_core_acting(core, channel); /* so that it is looked at again */
     struct rh_request_ref numbered = *request;
     numbered.maybe_done = true; /* it cannot be refused any more, only be unknown */
     pending = rh_core_serve_kept(core, &numbered, channel, pending);

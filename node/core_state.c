@@ -187,23 +187,15 @@ static bool number(struct rh_core *core, const struct rh_request_ref *request,
                    enum rh_peer_state_outcome outcome, uint64_t version)
 {
     struct rh_entry *entry = entry_of(core, request, channel, version);
-    if (entry == NULL || rh_core_number(core, channel, entry) != 0) {
-        rh_entry_give(entry);
-        rh_core_request_refuse(core, request, RH_REFUSAL_NO_MEMORY);
-        rh_core_channel_settle(core, channel);
+    if (!rh_core_serve_number(core, request, channel, entry)) {
         return true;
-    }
-    if (!core->options.replication) {
-        rh_core_channel_bring_up(core, channel);
     }
     core->stats.state_writes++;
     uint64_t op = channel->op;
-    rh_core_try_commit(core, channel);
     if (channel->commit >= op) {
         answer_here(core, request, channel, outcome, version);
         return true;
     }
-    (void)rh_core_acting(core, channel); /* so that it is looked at again */
     struct rh_request_ref numbered = *request;
     numbered.maybe_done = true; /* it cannot be refused any more, only be unknown */
     return wait_for_commit(core, &numbered, channel, pending, op, version, outcome);

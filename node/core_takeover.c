@@ -205,10 +205,7 @@ void rh_core_claim(struct rh_core *core, struct rh_channel *channel,
     channel->suspect = false;
     channel->lacked = false;
     rh_core_give_group(core, channel->group);
-    channel->group = rh_groups_get(&core->groups, group, count);
-    if (channel->group == NULL) {
-        abort();
-    }
+    channel->group = rh_core_group_get(core, group, count);
     rh_core_role_set(core, channel, RH_ROLE_CLAIMING);
     sync_members(core, channel, guess_op);
     rh_core_activate(core, channel);

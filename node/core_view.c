@@ -193,11 +193,7 @@ static void put_group_right(struct rh_core *core, struct rh_channel *channel)
         }
     }
     if (count < group->count || rh_fault(RH_FAULT_KEEP_ROLE)) {
-        struct rh_group *smaller = rh_groups_get(&core->groups, left, count);
-        if (smaller == NULL) {
-            abort();
-        }
-        rh_core_group_set(core, channel, smaller);
+        rh_core_group_set(core, channel, rh_core_group_get(core, left, count));
     }
 }
 
