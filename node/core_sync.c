@@ -464,31 +464,8 @@ void rh_core_on_fetch(struct rh_core *core, struct rh_process *from,
 
 /* ---- answers ---- */
 
-static void finished(struct rh_core *core, struct rh_sync *sync, const struct rh_peer_sync_ack *ack)
-{
-    struct rh_channel *channel = sync->channel;
-    struct rh_process *from = sync->to;
-    bool counts = rh_role_is_actor(channel->role) && is_valid(sync) &&
-                  rh_term_equal(ack->term, channel->term) &&
-                  ack->incarnation == channel->incarnation;
-    struct rh_member *member = rh_core_member(channel, from);
-    if (member != NULL && member->sync == sync) {
-        member->sync = NULL;
-        member->sent = ack->op;
-    } else {
-        member = NULL;
-    }
-    from->pause_ms = 0;
-    sync_free(core, sync);
-    if (member != NULL && counts) {
-        rh_core_mark_dirty(core, channel);
-        rh_core_member_acked(core, channel, member, ack->op, ack->confirmed, ack->sent_ms);
-    }
-}
-
-/* The answer to a sync that was given up meanwhile: the receiver holds what it says all the same. */
-static void acked_late(struct rh_core *core, struct rh_process *from,
-                       const struct rh_peer_sync_ack *ack)
+/* The receiver holds what it says, also if the sync was given up meanwhile. */
+static void held(struct rh_core *core, struct rh_process *from, const struct rh_peer_sync_ack *ack)
 {
     struct rh_channel *channel = rh_core_channel_find(core, ack->key);
     if (channel == NULL || !rh_role_is_actor(channel->role) ||
@@ -506,6 +483,17 @@ static void acked_late(struct rh_core *core, struct rh_process *from,
     rh_core_member_acked(core, channel, member, ack->op, ack->confirmed, ack->sent_ms);
 }
 
+static void finish(struct rh_core *core, struct rh_sync *sync)
+{
+    struct rh_member *member = rh_core_member(sync->channel, sync->to);
+    if (member != NULL && member->sync == sync) {
+        member->sync = NULL;
+        member->sent = 0; /* what it holds, its answer says */
+    }
+    sync->to->pause_ms = 0;
+    sync_free(core, sync);
+}
+
 void rh_core_on_sync_ack(struct rh_core *core, struct rh_process *from,
                          const struct rh_peer_message *message)
 {
@@ -513,7 +501,7 @@ void rh_core_on_sync_ack(struct rh_core *core, struct rh_process *from,
     rh_core_peer_proof(core, from, ack->sent_ms, ack->proof_age_ms);
     struct rh_sync *sync = find(core, ack->sync);
     if (sync == NULL && ack->done) {
-        acked_late(core, from, ack);
+        held(core, from, ack);
         return;
     }
     if (sync == NULL || sync->to != from || !rh_core_walk(core, sync->channel)) {
@@ -524,7 +512,8 @@ void rh_core_on_sync_ack(struct rh_core *core, struct rh_process *from,
         return;
     }
     if (ack->done) {
-        finished(core, sync, ack);
+        finish(core, sync);
+        held(core, from, ack);
         return;
     }
     if (ack->index + 1 > sync->acked && ack->index < sync->next.index) {
