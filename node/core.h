@@ -65,6 +65,7 @@ struct rh_core_options {
     uint32_t uncommitted_max;               /* operations of a channel */
     uint64_t uncommitted_bytes_max;         /* one operation is always taken */
     uint64_t held_bytes_max;                /* frames of later epochs, per peer */
+    bool trace;                             /* somebody reads RH_ACTION_TRACE */
 };
 
 /*

@@ -166,7 +166,7 @@ struct rh_process *rh_core_ring_owner(const struct rh_core *core, const struct r
 void rh_core_trace(struct rh_core *core, const struct rh_channel *channel, enum rh_trace_kind kind,
                    enum rh_role from)
 {
-    if (!core->options.replication) {
+    if (!core->options.replication || !core->options.trace) {
         return;
     }
     struct rh_core_trace *trace = &rh_core_act(core, RH_ACTION_TRACE)->trace;

@@ -27,12 +27,15 @@ void rh_core_send_refused(struct rh_core *core, const struct rh_process *to,
         .sync = sync,
         .code = code,
     };
-    struct rh_core_trace trace = {.kind = RH_TRACE_REFUSED, .key = key};
     if (channel != NULL && rh_role_holds_copy(channel->role)) {
         message->refused.have_term = rh_channel_term_at(channel, channel->op);
         message->refused.have_op = channel->op;
-        trace.op = channel->op;
     }
+    if (!core->options.trace) {
+        return;
+    }
+    struct rh_core_trace trace = {.kind = RH_TRACE_REFUSED, .key = key};
+    trace.op = message->refused.have_op;
     trace.from = channel == NULL ? RH_ROLE_ABSENT : (enum rh_role)channel->role;
     trace.to = trace.from;
     trace.term = term;

@@ -257,6 +257,7 @@ static int create_core(struct rh_daemon *daemon, uint64_t instance)
         .pending_max = PENDING_MAX,
         .pending_bytes_max = PENDING_BYTES_MAX,
         .replication = daemon->replication,
+        .trace = daemon->logger->level_max >= RH_LOG_DEBUG,
         .session_timeout_ms = config->zookeeper.session_timeout_ms,
         .grace_ms = RH_ZK_MEMBERSHIP_GRACE_MS,
         .rebalance_channels_per_second = config->rebalance.channels_per_second,

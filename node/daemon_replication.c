@@ -121,9 +121,7 @@ void rh_daemon_replication_perform(struct rh_daemon *daemon, const struct rh_act
         rh_ev_peer_reset_from(daemon->peers, &action->peer);
         return;
     case RH_ACTION_TRACE:
-        if (daemon->logger->level_max >= RH_LOG_DEBUG) {
-            log_trace(daemon, &action->trace);
-        }
+        log_trace(daemon, &action->trace);
         return;
     case RH_ACTION_WELCOME:
     case RH_ACTION_DELIVER:

@@ -1193,6 +1193,7 @@ static void create_machines(struct sim *sim, struct sim_node *node)
         .pending_max = sim->limits.pending_max,
         .pending_bytes_max = 1 << 20,
         .replication = sim->replicated,
+        .trace = true,
         .session_timeout_ms = SIM_SESSION_TIMEOUT_MS,
         .grace_ms = SIM_GRACE_MS,
         .rebalance_channels_per_second = 100,
