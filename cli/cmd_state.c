@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/list.h"
+#include "cli/ask.h"
 #include "cli/commands.h"
-#include "cli/http.h"
-#include "cli/input.h"
 #include "cli/output.h"
-#include "cli/random.h"
-#include "cli/targets.h"
-#include "cli/url.h"
 #include "proto/payload.h"
 #include "router/base64.h"
 
@@ -13,12 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define TIMEOUT_MS     10000U
-#define TRY_MS         7000U /* one node: it answers within 5 s that it does not know */
-#define FIND_MS        2000U /* for ZooKeeper to say who the nodes are */
-#define PAUSE_FIRST_MS 100U
-#define PAUSE_MAX_MS   2000U
 
 enum action { ACTION_GET, ACTION_SET, ACTION_DELETE };
 
@@ -37,17 +28,9 @@ static const struct option options[] = {{"type", required_argument, NULL, OPTION
 
 static int take_type(struct state *state, const char *value, struct rh_reason *reason)
 {
-    static const struct {
-        const char *name;
-        const char *content_type;
-    } types[] = {{"binary", "application/octet-stream"},
-                 {"json", "application/json"},
-                 {"text", "text/plain; charset=utf-8"}};
-    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
-        if (strcmp(types[i].name, value) == 0) {
-            state->content_type = types[i].content_type;
-            return 0;
-        }
+    state->content_type = rh_ask_content_type(value);
+    if (state->content_type != NULL) {
+        return 0;
     }
     bool fits = strchr(value, '/') != NULL && strlen(value) <= 200;
     for (const char *at = value; *at != '\0'; at++) {
@@ -79,24 +62,10 @@ static int take_option(void *context, int option, const char *value, struct rh_r
 }
 
 /* One request on its way to a node. */
-struct ask {
-    const struct rh_cli *cli;
+struct call {
+    struct rh_ask ask;
     enum action action;
-    struct rh_bytes key;
-    char path[RH_CLI_HTTP_PATH_SIZE];
-    struct rh_cli_http request;
-    struct rh_targets targets;
-    struct rh_reason last; /* why the last try failed */
-    bool refused;          /* the last try was answered */
-    bool settled;          /* |code| is what to end with */
-    enum rh_exit code;
 };
-
-static void settle(struct ask *ask, enum rh_exit code)
-{
-    ask->settled = true;
-    ask->code = code;
-}
 
 /* ---- answers ---- */
 
@@ -123,7 +92,7 @@ static int add_document(json_t *object, const char *content_type, struct rh_byte
     return rv;
 }
 
-static enum rh_exit print_document(const struct ask *ask)
+static enum rh_exit print_document(const struct rh_ask *ask)
 {
     const struct rh_cli_http *request = &ask->request;
     struct rh_bytes body = rh_buffer_content(&request->answer);
@@ -151,8 +120,9 @@ static enum rh_exit print_document(const struct ask *ask)
     return rh_output_json(ask->cli, object);
 }
 
-static enum rh_exit print_written(const struct ask *ask)
+static enum rh_exit print_written(const struct call *call)
 {
+    const struct rh_ask *ask = &call->ask;
     json_t *answer = rh_cli_http_json(&ask->request);
     if (answer == NULL) {
         return rh_cli_fail(ask->cli, RH_EXIT_NODE, "what answers at %s is no ringhop node",
@@ -163,16 +133,16 @@ static enum rh_exit print_written(const struct ask *ask)
     }
     rh_output_escaped(ask->key);
     (void)printf(": %s, version %lld, at %s\n",
-                 ask->action == ACTION_DELETE ? "deleted"
-                 : ask->request.status == 201 ? "created"
-                                              : "changed",
+                 call->action == ACTION_DELETE ? "deleted"
+                 : ask->request.status == 201  ? "created"
+                                               : "changed",
                  json_integer_value(json_object_get(answer, "version")),
                  json_string_value(json_object_get(answer, "node")));
     json_decref(answer);
     return RH_EXIT_DONE;
 }
 
-static enum rh_exit print_conflict(const struct ask *ask)
+static enum rh_exit print_conflict(const struct rh_ask *ask)
 {
     json_t *problem = rh_cli_http_json(&ask->request);
     const json_t *version = json_object_get(problem, "version");
@@ -184,95 +154,32 @@ static enum rh_exit print_conflict(const struct ask *ask)
     return code;
 }
 
-/* What an answer ends with; one that may come out otherwise elsewhere or later ends nothing. */
-static void take_answer(struct ask *ask, const struct rh_target *target)
+/* What an answer ends with; one that may come out otherwise elsewhere or later ends nothing. A write
+ * whose outcome is unknown ends it: a second one might meet the first one's version. */
+static void take(struct rh_ask *ask, const struct rh_target *target)
 {
-    unsigned status = ask->request.status;
-    if (status == 200 || status == 201) {
-        settle(ask, ask->action == ACTION_GET ? print_document(ask) : print_written(ask));
-    } else if (status == 404) {
-        settle(ask, rh_cli_fail(ask->cli, RH_EXIT_NO, "the channel has no state"));
-    } else if (status == 412) {
-        settle(ask, print_conflict(ask));
+    const struct rh_cli_http *request = &ask->request;
+    const struct call *call = rh_container_of(ask, struct call, ask);
+    bool writes = call->action != ACTION_GET;
+    if (!request->answered) {
+        if (writes && !request->unsent) {
+            rh_ask_settle(ask, rh_cli_fail(ask->cli, RH_EXIT_NODE,
+                                           "%s; it may or may not be done: see `ringhop state get`",
+                                           ask->last.text));
+        }
+    } else if (request->status == 200 || request->status == 201) {
+        rh_ask_settle(ask, writes ? print_written(call) : print_document(ask));
+    } else if (request->status == 404) {
+        rh_ask_settle(ask, rh_cli_fail(ask->cli, RH_EXIT_NO, "the channel has no state"));
+    } else if (request->status == 412) {
+        rh_ask_settle(ask, print_conflict(ask));
     } else {
-        rh_cli_http_problem(&ask->request, &ask->last);
-        bool is_unknown = status == 504 && ask->action != ACTION_GET;
-        if (is_unknown || (status < 500 && status != 429)) {
-            settle(ask, rh_cli_fail(ask->cli, RH_EXIT_REFUSED, "%s %s: %s", target->node,
-                                    is_unknown ? "answers" : "refuses", ask->last.text));
+        rh_ask_take_problem(ask, target);
+        if (request->status == 504 && writes) {
+            rh_ask_settle(ask, rh_cli_fail(ask->cli, RH_EXIT_REFUSED, "%s answers: %s",
+                                           target->node, ask->last.text));
         }
     }
-}
-
-/* ---- tries ---- */
-
-static void try_node(struct ask *ask, const struct rh_target *target, uint32_t timeout_ms)
-{
-    struct rh_cli_http *request = &ask->request;
-    rh_cli_http_url(target->url, ask->path, request->url);
-    if (rh_cli_http_perform(request, 1, timeout_ms) != 0) {
-        settle(ask, rh_cli_fail_no_memory(ask->cli));
-        return;
-    }
-    ask->refused = request->answered;
-    if (request->answered) {
-        take_answer(ask, target);
-        return;
-    }
-    (void)rh_fail(&ask->last, RH_ERR_UNREACHABLE, "%s: %s", target->node, request->reason.text);
-    if (ask->action != ACTION_GET && !request->unsent) {
-        /* A second one might meet the first one's version. */
-        settle(ask, rh_cli_fail(ask->cli, RH_EXIT_NODE,
-                                "%s; it may or may not be done: see `ringhop state get`",
-                                ask->last.text));
-    }
-}
-
-static uint32_t smaller(uint32_t a, uint32_t b)
-{
-    return a < b ? a : b;
-}
-
-/* Finds out who the nodes are. False: there is none. What was known stays when that fails. */
-static bool find_targets(struct ask *ask, uint64_t deadline_ms)
-{
-    struct rh_targets targets;
-    bool offline;
-    uint32_t timeout_ms = smaller(rh_cli_left_ms(deadline_ms) / 2 + 1, FIND_MS);
-    struct rh_reason reason = {""};
-    int rv = rh_targets_find(&ask->cli->config, ask->key, timeout_ms, &targets, &offline, &reason);
-    if (rv == 0) {
-        rh_targets_finish(&ask->targets);
-        ask->targets = targets;
-    } else if (ask->targets.count == 0) {
-        ask->last = reason;
-    }
-    return ask->targets.count > 0;
-}
-
-static enum rh_exit ask_until(struct ask *ask, uint64_t deadline_ms)
-{
-    for (uint32_t round = 0;; round++) {
-        if (!ask->refused && !find_targets(ask, deadline_ms)) {
-            return rh_cli_fail(ask->cli, RH_EXIT_NODE, "%s", ask->last.text);
-        }
-        for (size_t i = 0; i < ask->targets.count; i++) {
-            uint32_t left_ms = rh_cli_left_ms(deadline_ms);
-            if (left_ms > 0) {
-                try_node(ask, &ask->targets.targets[i], smaller(left_ms, TRY_MS));
-            }
-            if (ask->settled) {
-                return ask->code;
-            }
-        }
-        uint32_t pause = rh_backoff_ms(round, PAUSE_FIRST_MS, PAUSE_MAX_MS, rh_random_number());
-        if (rh_cli_left_ms(deadline_ms) <= pause) {
-            break;
-        }
-        rh_cli_pause_ms(pause);
-    }
-    return rh_cli_fail(ask->cli, ask->refused ? RH_EXIT_REFUSED : RH_EXIT_NODE, "%s",
-                       ask->last.text);
 }
 
 /* ---- the beginning ---- */
@@ -303,64 +210,44 @@ static enum rh_exit find_action(const struct rh_cli *cli, const struct state *st
     return rh_cli_fail(cli, RH_EXIT_USAGE, "`%s` is not get, set or delete", name);
 }
 
-static void add_headers(struct rh_cli_http *request, enum action action, const struct state *state)
+static void fill(struct call *call, const struct state *state)
 {
-    size_t size = sizeof(request->headers[0]);
-    if (action == ACTION_SET) {
-        (void)snprintf(request->headers[request->headers_count++], size, "Content-Type: %s",
-                       state->content_type != NULL ? state->content_type
-                                                   : "text/plain; charset=utf-8");
+    static const char *const methods[] = {
+        [ACTION_GET] = NULL, [ACTION_SET] = "PUT", [ACTION_DELETE] = "DELETE"};
+    struct rh_ask *ask = &call->ask;
+    ask->request.method = methods[call->action];
+    if (call->action == ACTION_SET) {
+        rh_ask_header(ask, "Content-Type: %s",
+                      state->content_type != NULL ? state->content_type
+                                                  : rh_ask_content_type("text"));
     }
     if (state->if_absent) {
-        (void)snprintf(request->headers[request->headers_count++], size, "If-None-Match: *");
+        rh_ask_header(ask, "If-None-Match: *");
     }
     if (state->if_version != 0) {
-        (void)snprintf(request->headers[request->headers_count++], size,
-                       "If-Match: \"%" PRIu64 "\"", state->if_version);
+        rh_ask_header(ask, "If-Match: \"%" PRIu64 "\"", state->if_version);
     }
-}
-
-static enum rh_exit prepare(struct ask *ask, const struct state *state)
-{
-    if (!rh_key_valid(ask->key)) {
-        return rh_cli_fail(ask->cli, RH_EXIT_USAGE,
-                           "KEY: a key is 1 to %d bytes of UTF-8 without control characters",
-                           RH_KEY_SIZE_MAX);
-    }
-    int rv = rh_url_channel_path(ask->key, "state", ask->path, sizeof(ask->path));
-    if (rv != 0) {
-        return rh_cli_fail(ask->cli, RH_EXIT_USAGE, "KEY: %s", rh_error_text(rv));
-    }
-    add_headers(&ask->request, ask->action, state);
-    ask->request.method = ask->action == ACTION_SET      ? "PUT"
-                          : ask->action == ACTION_DELETE ? "DELETE"
-                                                         : NULL;
-    return RH_EXIT_DONE;
 }
 
 static enum rh_exit run(struct rh_cli *cli, void *context, int operands_count, char **operands)
 {
-    uint64_t deadline_ms = rh_cli_now_ms() + rh_cli_timeout_ms(cli, TIMEOUT_MS);
-    struct ask ask = {.cli = cli, .key = rh_bytes_text(operands[1])};
-    struct rh_buffer data = {0};
-    enum rh_exit code = find_action(cli, context, operands[0], operands_count, &ask.action);
+    struct call call = {.ask = {.cli = cli, .key = rh_bytes_text(operands[1]), .take = take}};
+    enum rh_exit code = find_action(cli, context, operands[0], operands_count, &call.action);
     if (code == RH_EXIT_DONE) {
-        code = prepare(&ask, context);
-    }
-    bool reads = ask.action == ACTION_SET && (operands_count == 2 || strcmp(operands[2], "-") == 0);
-    if (code == RH_EXIT_DONE && reads) {
-        code = rh_cli_read_input(cli, &data);
-        ask.request.body = rh_buffer_content(&data);
-        deadline_ms = rh_cli_now_ms() + rh_cli_timeout_ms(cli, TIMEOUT_MS);
-    } else if (operands_count > 2) {
-        ask.request.body = rh_bytes_text(operands[2]);
+        code = rh_ask_begin(&call.ask, "state");
     }
     if (code == RH_EXIT_DONE) {
-        code = ask_until(&ask, deadline_ms);
+        fill(&call, context);
+        if (call.action == ACTION_SET && (operands_count == 2 || strcmp(operands[2], "-") == 0)) {
+            code = rh_ask_read_body(&call.ask);
+        } else if (operands_count > 2) {
+            call.ask.request.body = rh_bytes_text(operands[2]);
+        }
     }
-    rh_targets_finish(&ask.targets);
-    rh_cli_http_finish(&ask.request, 1);
-    rh_buffer_finish(&data);
+    if (code == RH_EXIT_DONE) {
+        code = rh_ask_run(&call.ask, "");
+    }
+    rh_ask_finish(&call.ask);
     return code;
 }
 

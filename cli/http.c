@@ -89,17 +89,15 @@ static bool setup(struct transfer *transfer, struct rh_cli_http *request, uint32
     rc |= curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 1L);
     rc |= curl_easy_setopt(easy, CURLOPT_MAXREDIRS, REDIRECTS_MAX);
     rc |= curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    bool puts = request->method != NULL && strcmp(request->method, "PUT") == 0;
-    if (request->post || puts) {
+    const char *method = request->method == NULL ? "GET" : request->method;
+    if (strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0) {
         const char *data = request->body.data != NULL ? request->body.data : "";
         rc |= curl_easy_setopt(easy, CURLOPT_POST, 1L);
         rc |= curl_easy_setopt(easy, CURLOPT_POSTREDIR, (long)CURL_REDIR_POST_ALL);
         rc |= curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.size);
         rc |= curl_easy_setopt(easy, CURLOPT_POSTFIELDS, data);
     }
-    if (request->method != NULL) {
-        rc |= curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
-    }
+    rc |= curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method);
     return rc == CURLE_OK;
 }
 

@@ -23,9 +23,8 @@
 struct rh_cli_http {
     /* To be filled by the caller. */
     char url[RH_CLI_HTTP_URL_SIZE];
-    bool post;
-    const char *method;   /* "PUT", "DELETE"; NULL: GET, or POST */
-    struct rh_bytes body; /* of a post or a PUT; lent */
+    const char *method;   /* "POST", "PUT", "DELETE"; NULL: GET */
+    struct rh_bytes body; /* of a POST or a PUT; lent */
     char headers[RH_CLI_HTTP_HEADERS_MAX][256];
     size_t headers_count;
 
