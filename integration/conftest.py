@@ -7,9 +7,12 @@ import shutil
 
 import pytest
 
+from harness.drills import Drills
+from harness.member import Member
 from harness.node import Cluster
 from harness.npm_ws import NpmWs
 from harness.proxy import Proxy
+from harness.traffic import Traffic
 from harness.zookeeper import Ensemble, ZooKeeper
 
 _clusters = []
@@ -96,6 +99,37 @@ def key(request):
 def figure():
     """figure("text with a measured number"): stands at the end of the run's report."""
     return _figures.append
+
+
+@pytest.fixture
+def run_drill(figure):
+    """run_drill(name, cluster, ...): one drill with traffic around it; checks the ledger."""
+    def run(name, cluster, zookeeper=None, proxy=None, **options):
+        with Traffic(cluster) as traffic:
+            drills = Drills(cluster, traffic, seed=name, zookeeper=zookeeper, proxy=proxy)
+            drills.flow(1)
+            getattr(drills, name)(**options)
+            drills.flow(1)
+            report = traffic.finish()
+        figure(f"ledger of {name}: {report.summary()}")
+        report.check()
+    return run
+
+
+@pytest.fixture
+def make_member(request):
+    """make_member(servers, id, instance, ...): a registration without a node, in a cluster that is
+    the test's own."""
+    made = []
+    cluster = request.node.name.split("[")[0]
+
+    def make(servers, node_id, instance, **options):
+        made.append(Member(servers, cluster, node_id, instance, **options))
+        return made[-1]
+    make.cluster = cluster
+    yield make
+    for member in made:
+        member.close()
 
 
 @pytest.fixture

@@ -3,24 +3,12 @@
 stays clean. scripts/soak does the same for longer, in random order."""
 import pytest
 
-from harness.drills import Drills
-from harness.traffic import Traffic
-
 
 @pytest.fixture
-def run_drill(shared_zookeeper, make_cluster, figure):
-    """run_drill(name, ...): one drill on three fresh nodes, with traffic; checks the ledger."""
+def run_drill(run_drill, shared_zookeeper, make_cluster):
+    """run_drill(name, ...): on three fresh nodes."""
     def run(name, **options):
-        cluster = make_cluster(shared_zookeeper, session_timeout="1s")
-        with Traffic(cluster) as traffic:
-            drills = Drills(cluster, traffic, seed=name)
-            drills.flow(1)
-            getattr(drills, name)(**options)
-            drills.flow(1)
-            report = traffic.finish()
-        figure(f"ledger of {name}: {report.summary()}")
-        report.check()
-        return report
+        run_drill(name, make_cluster(shared_zookeeper, session_timeout="1s"), **options)
     return run
 
 

@@ -7,23 +7,8 @@ import time
 
 import pytest
 
-from harness.member import Member
 from harness.wait import stays, wait_for
 from harness.zookeeper import Registry
-
-
-@pytest.fixture
-def make_member(request):
-    made = []
-    cluster = request.node.name.split("[")[0]
-
-    def make(servers, node_id, instance, **options):
-        made.append(Member(servers, cluster, node_id, instance, **options))
-        return made[-1]
-    make.cluster = cluster
-    yield make
-    for member in made:
-        member.close()
 
 
 def link(*members):

@@ -7,24 +7,18 @@ import time
 
 import pytest
 
-from harness.member import Member
 from harness.wait import stays, wait_for
 from harness.zookeeper import Registry
 
 
 @pytest.fixture
-def make_member(request):
-    made = []
-    cluster = request.node.name.split("[")[0]
-
-    def make(servers, node_id, instance, **options):
+def make_member(make_member):
+    """Those that replicate, unless said otherwise."""
+    def make(*where, **options):
         options.setdefault("replication", 1)
-        made.append(Member(servers, cluster, node_id, instance, **options))
-        return made[-1]
-    make.cluster = cluster
-    yield make
-    for member in made:
-        member.close()
+        return make_member(*where, **options)
+    make.cluster = make_member.cluster
+    return make
 
 
 def start(make_member, servers, count, **options):
