@@ -108,6 +108,14 @@ void load_lines_read(struct load_lines *ret_lines)
     *ret_lines = lines;
 }
 
+void load_keys_read(struct load_lines *ret_keys)
+{
+    load_lines_read(ret_keys);
+    if (ret_keys->count == 0) {
+        load_die("no keys");
+    }
+}
+
 void load_lines_free(struct load_lines *lines)
 {
     for (size_t i = 0; i < lines->count; i++) {
@@ -115,6 +123,17 @@ void load_lines_free(struct load_lines *lines)
     }
     free(lines->line);
     *lines = (struct load_lines){0};
+}
+
+void load_result_print(const struct load_result *result, struct load_times *times)
+{
+    const double took_s = (double)result->took_us / 1e6;
+    printf("{\"done\": %" PRIu64 ", \"all\": %" PRIu64 ", \"errors\": %" PRIu64
+           ", \"seconds\": %.3f, \"per_second\": %.1f, \"cpu_us\": %" PRIu64 ", ",
+           result->done, result->all, result->errors, took_s, (double)result->done / took_s,
+           result->cpu_us);
+    load_times_print(times, "times", stdout);
+    printf("}\n");
 }
 
 int load_timer(unsigned rate)

@@ -38,6 +38,9 @@ struct load_lines {
 };
 
 void load_lines_read(struct load_lines *ret_lines);
+
+/* The same; ends the process when there are none. */
+void load_keys_read(struct load_lines *ret_keys);
 void load_lines_free(struct load_lines *lines);
 
 /* A non-blocking TCP connection to that port of this machine, under way; ends the process if there
@@ -50,6 +53,18 @@ int load_timer(unsigned rate);
 
 /* Makes it unreadable again. */
 void load_timer_take(int timer);
+
+/* What came of publishing. */
+struct load_result {
+    uint64_t done; /* answered while it counted */
+    uint64_t all;  /* answered, also before */
+    uint64_t errors;
+    uint64_t took_us; /* what |done| took */
+    uint64_t cpu_us;
+};
+
+/* Prints it and the times as one JSON object, on stdout. */
+void load_result_print(const struct load_result *result, struct load_times *times);
 
 /* Says why, and ends the process. */
 _Noreturn void load_die(const char *what);

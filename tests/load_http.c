@@ -17,7 +17,6 @@
 
 #include <errno.h>
 #include <ev.h>
-#include <inttypes.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -224,19 +223,18 @@ int main(int argc, char **argv)
         take_option(argv[i]);
     }
     memset(load.payload, 'x', sizeof(load.payload));
-    load_lines_read(&load.keys);
-    if (load.keys.count == 0) {
-        load_die("no keys");
-    }
+    load_keys_read(&load.keys);
     load.loop = ev_default_loop(0);
     connections_open();
     run();
-    const double took = (double)(load_now_us() - load.counted_us) / 1e6;
-    printf("{\"done\": %" PRIu64 ", \"all\": %" PRIu64 ", \"errors\": %" PRIu64
-           ", \"seconds\": %.3f, \"per_second\": %.1f, \"cpu_us\": %" PRIu64 ", ",
-           load.done, load.answered, load.errors, took, (double)load.done / took, load_cpu_us());
-    load_times_print(&load.times, "times", stdout);
-    printf("}\n");
+    const struct load_result result = {
+        .done = load.done,
+        .all = load.answered,
+        .errors = load.errors,
+        .took_us = load_now_us() - load.counted_us,
+        .cpu_us = load_cpu_us(),
+    };
+    load_result_print(&result, &load.times);
     load_times_free(&load.times);
     load_lines_free(&load.keys);
     free(load.connections);

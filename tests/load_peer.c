@@ -344,22 +344,20 @@ int main(int argc, char **argv)
         take_option(argv[i], &membership);
     }
     memset(load.payload, 'x', sizeof(load.payload));
-    load_lines_read(&load.keys);
-    if (load.keys.count == 0) {
-        load_die("no keys");
-    }
+    load_keys_read(&load.keys);
     load.loop = ev_default_loop(0);
     start(&membership);
     ev_timer_init(&load.clock, on_clock, START_S, 0.0);
     ev_timer_start(load.loop, &load.clock);
     ev_run(load.loop, 0);
-    const double took = (double)(load_now_us() - load.counted_us) / 1e6;
-    printf("{\"done\": %" PRIu64 ", \"all\": %" PRIu64 ", \"errors\": %" PRIu64
-           ", \"seconds\": %.3f, \"per_second\": %.1f, \"cpu_us\": %" PRIu64 ", ",
-           load.done, load.answered, load.errors, took, (double)load.done / took,
-           load_cpu_us() - load.cpu_us);
-    load_times_print(&load.times, "times", stdout);
-    printf("}\n");
+    const struct load_result result = {
+        .done = load.done,
+        .all = load.answered,
+        .errors = load.errors,
+        .took_us = load_now_us() - load.counted_us,
+        .cpu_us = load_cpu_us() - load.cpu_us,
+    };
+    load_result_print(&result, &load.times);
     stop();
     return 0;
 }
