@@ -1097,20 +1097,10 @@ static void a_weight_once_taken_is_kept(void **state RH_UNUSED)
 
 /* Anything. */
 
-static uint64_t random_state;
-
-static unsigned random_below(unsigned limit)
-{
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return (unsigned)(random_state % limit);
-}
-
 static void disturb_links(struct world *world, int node, int peer)
 {
     struct world_node *it = &world->nodes[node];
-    switch (random_below(6)) {
+    switch (world_random(world, 6)) {
     case 0:
         if (node != peer && it->linked[peer] != 0) {
             world_link(world, node, peer, false);
@@ -1119,7 +1109,7 @@ static void disturb_links(struct world *world, int node, int peer)
         return;
     case 1:
         if (it->machine != NULL && world->nodes[peer].machine != NULL) {
-            world_promise(world, node, peer, random_below(2000));
+            world_promise(world, node, peer, world_random(world, 2000));
         }
         return;
     case 2:
@@ -1154,7 +1144,7 @@ static void end_deposition(struct world *world, int node)
 static void disturb_session(struct world *world, int node)
 {
     struct world_node *it = &world->nodes[node];
-    switch (random_below(7)) {
+    switch (world_random(world, 7)) {
     case 0:
     case 1:
         if (it->machine != NULL && !it->connected) {
@@ -1184,17 +1174,17 @@ static void disturb_session(struct world *world, int node)
         return;
     default:
         end_deposition(world, node);
-        it->leader_is_deposed = random_below(2) == 0;
+        it->leader_is_deposed = world_random(world, 2) == 0;
     }
 }
 
 static void disturb(struct world *world)
 {
-    int node = 1 + (int)random_below(4);
+    int node = 1 + (int)world_random(world, 4);
     struct world_node *it = &world->nodes[node];
-    switch (random_below(10)) {
+    switch (world_random(world, 10)) {
     case 0:
-        if (it->machine != NULL && random_below(2) == 0) {
+        if (it->machine != NULL && world_random(world, 2) == 0) {
             world_kill(world, node);
         } else if (it->machine != NULL) {
             world_vanish(world, node);
@@ -1212,10 +1202,10 @@ static void disturb(struct world *world)
         return;
     case 4:
     case 5:
-        disturb_links(world, node, 1 + (int)random_below(4));
+        disturb_links(world, node, 1 + (int)world_random(world, 4));
         return;
     case 6:
-        ask_weight(world, node, random_below(3));
+        ask_weight(world, node, world_random(world, 3));
         return;
     case 7:
         if (it->ops_count > 0) {
@@ -1223,10 +1213,10 @@ static void disturb(struct world *world)
         }
         return;
     case 8:
-        world_probed(world, node, (enum rh_membership_probe)(1 + random_below(2)));
+        world_probed(world, node, (enum rh_membership_probe)(1 + world_random(world, 2)));
         return;
     default:
-        world_pass(world, random_below(3000));
+        world_pass(world, world_random(world, 3000));
         return;
     }
 }
@@ -1331,27 +1321,9 @@ static void whatever_happens_the_view_of_all_is_recorded_in_the_end(void **state
     uint64_t first = given == NULL ? 1 : strtoull(given, NULL, 10);
     uint64_t last = given == NULL ? 1000 : first;
     for (uint64_t seed = first; seed <= last; seed++) {
-        random_state = seed * 0x9e3779b97f4a7c15;
         struct world *world = create();
         world->mute = given == NULL;
-        world->seed = seed;
-        bool wiped = false;
-        for (int i = 0; i < 150; i++) {
-            disturb(world);
-            if (!wiped && i > 70 && seed % 3 == 0) {
-                wiped = true;
-                for (int n = 1; n <= 4; n++) {
-                    free(world->nodes[n].stale);
-                    world->nodes[n].stale = NULL;
-                }
-                world_wipe(world);
-                world->seen_count = 0;
-            }
-            if (world->seen_count > 400 || world->trace_size > WORLD_TRACE / 2) {
-                world->seen_count = 0;
-                world_forget(world);
-            }
-        }
+        world_trouble(world, seed, 150, seed % 3 == 0 ? 71 : -1, disturb);
         world_forget(world);
         end_trouble(world);
         check_peace(world);

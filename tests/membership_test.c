@@ -1481,22 +1481,12 @@ static void who_is_leaving_probes_nobody(void **state RH_UNUSED)
 
 /* Anything. */
 
-static uint64_t random_state;
-
-static unsigned random_below(unsigned limit)
-{
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return (unsigned)(random_state % limit);
-}
-
 static void disturb(struct world *world)
 {
-    int node = 1 + (int)random_below(4);
-    int peer = 1 + (int)random_below(4);
+    int node = 1 + (int)world_random(world, 4);
+    int peer = 1 + (int)world_random(world, 4);
     struct world_node *it = &world->nodes[node];
-    switch (random_below(14)) {
+    switch (world_random(world, 14)) {
     case 0:
         if (it->machine != NULL) {
             world_kill(world, node);
@@ -1535,11 +1525,11 @@ static void disturb(struct world *world)
         }
         return;
     case 8:
-        ask(world, node, 1 + random_below(1000),
-            random_below(2) == 0 ? "\"join\"" : "\"weight\",\"weight\":0");
+        ask(world, node, 1 + world_random(world, 1000),
+            world_random(world, 2) == 0 ? "\"join\"" : "\"weight\",\"weight\":0");
         return;
     case 9:
-        world_progress(world, node, random_below(2), 0);
+        world_progress(world, node, world_random(world, 2), 0);
         return;
     case 10:
         world_peer_epoch(world, node, world->nodes[peer].epoch.generation,
@@ -1551,10 +1541,10 @@ static void disturb(struct world *world)
         }
         return;
     case 12:
-        world_probed(world, node, (enum rh_membership_probe)(1 + random_below(2)));
+        world_probed(world, node, (enum rh_membership_probe)(1 + world_random(world, 2)));
         return;
     default:
-        world_pass(world, random_below(3000));
+        world_pass(world, world_random(world, 3000));
         return;
     }
 }
@@ -1605,29 +1595,9 @@ static void whatever_happens_all_end_in_one_view(void **state RH_UNUSED)
     uint64_t first = given == NULL ? 1 : strtoull(given, NULL, 10);
     uint64_t last = given == NULL ? 1000 : first;
     for (uint64_t seed = first; seed <= last; seed++) {
-        random_state = seed * 0x9e3779b97f4a7c15;
         struct world *world = world_create();
         world->mute = given == NULL;
-        world->seed = seed;
-        bool wiped = false;
-        for (int i = 0; i < 120; i++) {
-            disturb(world);
-            if (!wiped && i > 60 && seed % 3 == 0) {
-                wiped = true;
-                for (int n = 1; n <= 4; n++) {
-                    if (world->nodes[n].stale != NULL) {
-                        free(world->nodes[n].stale);
-                        world->nodes[n].stale = NULL;
-                    }
-                }
-                world_wipe(world);
-                world->seen_count = 0; /* newcomers may meet old epochs in new data */
-            }
-            if (world->seen_count > 400 || world->trace_size > WORLD_TRACE / 2) {
-                world->seen_count = 0;
-                world_forget(world);
-            }
-        }
+        world_trouble(world, seed, 120, seed % 3 == 0 ? 61 : -1, disturb);
         check_peace(world, seed);
         world_destroy(world);
     }

@@ -1229,3 +1229,40 @@ void world_destroy(struct world *world)
     }
     free(world);
 }
+
+/* ---- random tests ---- */
+
+unsigned world_random(struct world *world, unsigned limit)
+{
+    world->random ^= world->random << 13;
+    world->random ^= world->random >> 7;
+    world->random ^= world->random << 17;
+    return (unsigned)(world->random % limit);
+}
+
+static void lose_data(struct world *world)
+{
+    for (int i = 0; i < WORLD_NODES; i++) {
+        free(world->nodes[i].stale);
+        world->nodes[i].stale = NULL;
+    }
+    world_wipe(world);
+    world->seen_count = 0; /* newcomers may meet old epochs in new data */
+}
+
+void world_trouble(struct world *world, uint64_t seed, int steps, int wipe_at,
+                   void (*disturb)(struct world *world))
+{
+    world->seed = seed;
+    world->random = seed * 0x9e3779b97f4a7c15;
+    for (int i = 0; i < steps; i++) {
+        disturb(world);
+        if (i == wipe_at) {
+            lose_data(world);
+        }
+        if (world->seen_count > 400 || world->trace_size > WORLD_TRACE / 2) {
+            world->seen_count = 0;
+            world_forget(world);
+        }
+    }
+}

@@ -97,7 +97,8 @@ struct world {
     bool no_answers_to_newcomers; /* nobody is there when they ask */
     bool mute;                    /* no trace at all */
     uint64_t seed;                /* of a random test, for messages */
-    int fail_writes;              /* what each write is answered with instead of being done */
+    uint64_t random;
+    int fail_writes; /* what each write is answered with instead of being done */
     char trace[WORLD_TRACE];
     size_t trace_size;
     struct {
@@ -176,5 +177,12 @@ void world_expect_at(struct world *world, const char *lines, const char *file, i
 /* Whether a line of the trace contains |text|; the trace stays. */
 bool world_traced(const struct world *world, const char *text);
 void world_forget(struct world *world);
+
+/* 0 to |limit| - 1, by the seed of world_trouble(). */
+unsigned world_random(struct world *world, unsigned limit);
+
+/* Calls |disturb| |steps| times. In step |wipe_at| all that stands in ZooKeeper is lost; -1: in none. */
+void world_trouble(struct world *world, uint64_t seed, int steps, int wipe_at,
+                   void (*disturb)(struct world *world));
 
 #endif
