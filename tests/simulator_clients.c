@@ -3,6 +3,7 @@
 
 #include "router/redirect.h"
 #include "tests/simulator_check.h"
+#include "tests/simulator_truth.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -560,11 +561,19 @@ static void run_sender(struct sim *sim, struct sim_event *event)
     }
 }
 
+static void check_acknowledged(struct sim *sim, const struct sim_said *said, uint64_t message)
+{
+    sim_check_message(sim, said->incarnation, said->seq, message);
+    if (sim->replicated) {
+        sim_truth_acknowledged(sim, said->incarnation, said->seq, message);
+    }
+}
+
 static void hear_script(struct sim *sim, const struct sim_said *said)
 {
     uint64_t message = said->connection / 16 % SCRIPT_MESSAGES;
     if (said->kind == SIM_SAID_ACK) {
-        sim_check_message(sim, said->incarnation, said->seq, message);
+        check_acknowledged(sim, said, message);
         sim_trace(sim, "publish m%" PRIu64 " at n%d: seq %" PRIu64 "%s", message, said->node,
                   said->seq, said->duplicate ? ", duplicate" : "");
     } else {
@@ -590,7 +599,7 @@ static void hear_sender(struct sim *sim, const struct sim_said *said)
         sender->attempts[i] = 0;
         if (said->kind == SIM_SAID_ACK) {
             sender->acked = true;
-            sim_check_message(sim, said->incarnation, said->seq, sender->message);
+            check_acknowledged(sim, said, sender->message);
             send_later(sim, index, sim_between(sim, 50, 600));
         } else {
             if (sim->clients->calm) {
