@@ -495,6 +495,9 @@ static void step(struct rh_core *core, const struct rh_event *event)
     case RH_EVENT_RECORDED:
         rh_core_recorded(core, event->epoch);
         return;
+    case RH_EVENT_PROMISED:
+        rh_core_promised(core, &event->promise);
+        return;
     case RH_EVENT_PEER_UP:
         rh_core_peer_up(core, &event->peer);
         return;

@@ -10,7 +10,7 @@
  *   client edge --- SUBSCRIBE, READ, PUBLISH, INSPECT --->  +------+  --- WELCOME, DELIVER, MOVED,
  *                                                           |      |      REDIRECT, PUBLISHED ... -->
  *   peer links  --- PEER_UP, PEER_DOWN, PEER_MESSAGE ---->  | core |  --- SEND -------------------->
- *   membership  --- VIEW, LOST, PROOF, RECORDED, HEARD -->  |      |  --- CATCH_UP, COMPLETE, ... >
+ *   membership  --- VIEW, LOST, PROOF, RECORDED, ... ---->  |      |  --- CATCH_UP, COMPLETE, ... >
  *   timer       --- TICK -------------------------------->  +------+
  *
  * No socket, no clock, no randomness, no log in here: an event carries the time, the options carry
@@ -141,6 +141,7 @@ enum rh_event_kind {
     RH_EVENT_PROOF,    /* the own registration stood at some moment after `at_ms` (R1) */
     RH_EVENT_HEARD,    /* ZooKeeper answered something at `at_ms` (R3) */
     RH_EVENT_RECORDED, /* the config records exactly `epoch` as complete (V6) */
+    RH_EVENT_PROMISED, /* what was wanted by RH_ACTION_PROMISE is noted and will be kept (R3) */
 };
 
 struct rh_event {
@@ -154,8 +155,9 @@ struct rh_event {
                                                    process's chain; zeroed: not registered */
             uint64_t ignorant_until_ms; /* until then losses before our time count (V9); or 0 */
         };
-        uint64_t at_ms;        /* PROOF, HEARD: monotonic */
-        struct rh_epoch epoch; /* RECORDED */
+        uint64_t at_ms;            /* PROOF, HEARD: monotonic */
+        struct rh_epoch epoch;     /* RECORDED */
+        struct rh_promise promise; /* PROMISED */
         struct rh_node_ref peer;
         struct {
             struct rh_node_ref from;
@@ -236,8 +238,7 @@ enum rh_action_kind {
     /* With replication, to the membership: */
     RH_ACTION_COMPLETE,  /* all nodes have reported in `epoch`: record it */
     RH_ACTION_PROVE,     /* proof is wanted now */
-    RH_ACTION_PROMISE,   /* adopt no view without `promise.peer` before `promise.until_ms`; comes
-                             before the message that tells it */
+    RH_ACTION_PROMISE,   /* make `promise`, if that can be; answered by PROMISED */
     RH_ACTION_PEER_VIEW, /* a peer shows a view: as if ZooKeeper had */
     RH_ACTION_SHOW_VIEW, /* send `peer` the view that this node has adopted */
     /* and to the links: */
@@ -358,10 +359,7 @@ struct rh_action {
             struct rh_peer_message message; /* its slices are valid until the next step */
         } send;
         struct rh_epoch epoch; /* COMPLETE */
-        struct {
-            struct rh_node_ref peer;
-            uint64_t until_ms; /* monotonic */
-        } promise;
+        struct rh_promise promise;
         const struct rh_peer_message *peer_view; /* PEER_VIEW: the event's */
         struct rh_node_ref peer;                 /* SHOW_VIEW, RESET_PEER */
         struct rh_core_trace trace;

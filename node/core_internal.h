@@ -903,6 +903,7 @@ void rh_core_leases_tick(struct rh_core *core);
 uint64_t rh_core_leases_ms(const struct rh_core *core);
 void rh_core_on_lease_ask(struct rh_core *core, struct rh_process *from,
                           const struct rh_peer_message *message);
+void rh_core_promised(struct rh_core *core, const struct rh_promise *promise);
 void rh_core_on_lease_grant(struct rh_core *core, struct rh_process *from,
                             const struct rh_peer_message *message);
 

@@ -149,7 +149,8 @@ void rh_core_leases_tick(struct rh_core *core)
     }
 }
 
-/* R3. That the asker is registered in our view, and the epoch ours, was looked at before. */
+/* R3. That the asker is registered in our view, and the epoch ours, was looked at before; whether a
+ * later view without it is put off, only the membership knows. */
 void rh_core_on_lease_ask(struct rh_core *core, struct rh_process *from,
                           const struct rh_peer_message *message)
 {
@@ -158,11 +159,23 @@ void rh_core_on_lease_ask(struct rh_core *core, struct rh_process *from,
     if (hears && !rh_fault(RH_FAULT_GRANT_HEARD)) {
         return; /* it must not hold up the change that leaves out whoever does not */
     }
-    struct rh_action *action = rh_core_act(core, RH_ACTION_PROMISE);
-    action->promise.peer = from->ref;
-    action->promise.until_ms = core->now_ms + core->options.grace_ms;
-    struct rh_peer_message *answer = rh_core_send(core, from, RH_PEER_LEASE_GRANT);
-    answer->lease_grant.number = message->lease_ask.number;
+    rh_core_act(core, RH_ACTION_PROMISE)->promise = (struct rh_promise){
+        .to = from->ref,
+        .epoch = core->view->epoch,
+        .number = message->lease_ask.number,
+        .until_ms = core->now_ms + core->options.grace_ms,
+    };
+}
+
+void rh_core_promised(struct rh_core *core, const struct rh_promise *promise)
+{
+    const struct rh_process *to = rh_groups_find(&core->groups, &promise->to);
+    if (core->view == NULL || rh_epoch_compare(core->view->epoch, promise->epoch) != 0 ||
+        to == NULL) {
+        return; /* it asks again in the view that we have now */
+    }
+    struct rh_peer_message *message = rh_core_send(core, to, RH_PEER_LEASE_GRANT);
+    message->lease_grant.number = promise->number;
 }
 
 /* R4. */

@@ -46,7 +46,7 @@ static void perform(struct rh_daemon *daemon, const struct rh_action *action)
 {
     switch (action->kind) {
     case RH_ACTION_SEND:
-        rh_daemon_cluster_send(daemon, action);
+        rh_daemon_cluster_send(daemon, &action->send.to, &action->send.message);
         return;
     case RH_ACTION_CATCH_UP:
         rh_zk_membership_catch_up(daemon->membership);

@@ -203,6 +203,7 @@ static const struct rh_zk_membership_handler replication_handler = {
     .proof = rh_daemon_replication_proof,
     .recorded = rh_daemon_replication_recorded,
     .heard = rh_daemon_replication_heard,
+    .promised = rh_daemon_replication_promised,
     .ask_peers = rh_daemon_replication_ask_peers,
     .awaited = rh_daemon_replication_awaited,
 };
@@ -293,14 +294,14 @@ static const struct rh_ev_peer_handler peer_handler = {
     .epoch = on_epoch,
 };
 
-void rh_daemon_cluster_send(struct rh_daemon *daemon, const struct rh_action *action)
+void rh_daemon_cluster_send(struct rh_daemon *daemon, const struct rh_node_ref *to,
+                            const struct rh_peer_message *message)
 {
-    int rv = rh_ev_peer_send(daemon->peers, &action->send.to, &action->send.message);
+    int rv = rh_ev_peer_send(daemon->peers, to, message);
     if (rv != 0 && rv != RH_ERR_UNREACHABLE) {
         /* Requests are sent again; an answer that is lost makes the asker send its request again. */
         rh_log(daemon->logger, RH_LOG_WARN, "peer_send_failed peer=%s message=%s reason=\"%s\"",
-               action->send.to.id, rh_peer_message_name(action->send.message.kind),
-               rh_error_text(rv));
+               to->id, rh_peer_message_name(message->kind), rh_error_text(rv));
     }
 }
 

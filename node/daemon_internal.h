@@ -189,7 +189,9 @@ void rh_daemon_requests_drop(struct rh_daemon *daemon, uint64_t number);
 
 RH_MUST_CHECK int rh_daemon_cluster_start(struct rh_daemon *daemon, struct rh_reason *reason);
 void rh_daemon_cluster_finish(struct rh_daemon *daemon);
-void rh_daemon_cluster_send(struct rh_daemon *daemon, const struct rh_action *action);
+/* Sends a message; that it could not be made is worth a line, that there is no link is not. */
+void rh_daemon_cluster_send(struct rh_daemon *daemon, const struct rh_node_ref *to,
+                            const struct rh_peer_message *message);
 
 /* Has links to the members of the adopted view, and to whom else the membership awaits. */
 void rh_daemon_cluster_set_links(struct rh_daemon *daemon);
@@ -206,6 +208,7 @@ void rh_daemon_replication_perform(struct rh_daemon *daemon, const struct rh_act
 void rh_daemon_replication_lost(void *context);
 void rh_daemon_replication_proof(void *context, uint64_t sent_ms);
 void rh_daemon_replication_heard(void *context, uint64_t at_ms);
+void rh_daemon_replication_promised(void *context, const struct rh_promise *promise);
 void rh_daemon_replication_recorded(void *context, struct rh_epoch epoch);
 void rh_daemon_replication_awaited(void *context);
 void rh_daemon_replication_ask_peers(void *context);

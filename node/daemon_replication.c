@@ -10,7 +10,7 @@
  * is set up without replication.
  *
  *   core --- COMPLETE, PROVE, PROMISE, PEER_VIEW ----> membership
- *        <-- LOST, PROOF, HEARD, RECORDED ------------
+ *        <-- LOST, PROOF, HEARD, PROMISED, RECORDED --
  *        --- SHOW_VIEW, RESET_PEER ------------------> links
  *
  *   membership --- awaited: who has to be heard of before a view can be recorded --> links to them
@@ -25,33 +25,23 @@ void rh_daemon_replication_forget_shown(struct rh_daemon *daemon)
     daemon->view_shown = NULL;
 }
 
-static int show_view(struct rh_daemon *daemon, const struct rh_node_ref *peer)
+static void show_view_to(struct rh_daemon *daemon, const struct rh_node_ref *peer)
 {
     const struct rh_view *view = rh_core_view(daemon->core);
     if (view == NULL) {
-        return 0;
+        return;
     }
-    if (daemon->view_shown == NULL) {
-        int rv = rh_view_show(view, &daemon->view_shown);
-        if (rv != 0) {
-            return rv;
-        }
+    if (daemon->view_shown == NULL && rh_view_show(view, &daemon->view_shown) != 0) {
+        rh_log(daemon->logger, RH_LOG_WARN, "peer_send_failed peer=%s message=view reason=\"%s\"",
+               peer->id, rh_error_text(RH_ERR_NO_MEMORY));
+        return;
     }
     const struct rh_peer_message message = {
         .kind = RH_PEER_VIEW,
         .epoch = view->epoch,
         .view = *rh_view_shown_message(daemon->view_shown),
     };
-    return rh_ev_peer_send(daemon->peers, peer, &message);
-}
-
-static void show_view_to(struct rh_daemon *daemon, const struct rh_node_ref *peer)
-{
-    int rv = show_view(daemon, peer);
-    if (rv != 0 && rv != RH_ERR_UNREACHABLE) {
-        rh_log(daemon->logger, RH_LOG_WARN, "peer_send_failed peer=%s message=view reason=\"%s\"",
-               peer->id, rh_error_text(rv));
-    }
+    rh_daemon_cluster_send(daemon, peer, &message);
 }
 
 /* ---- actions of the core ---- */
@@ -108,8 +98,7 @@ void rh_daemon_replication_perform(struct rh_daemon *daemon, const struct rh_act
         rh_zk_membership_prove(daemon->membership);
         return;
     case RH_ACTION_PROMISE:
-        rh_zk_membership_promise(daemon->membership, &action->promise.peer,
-                                 action->promise.until_ms);
+        rh_zk_membership_promise(daemon->membership, &action->promise);
         return;
     case RH_ACTION_PEER_VIEW:
         take_peer_view(daemon, action->peer_view);
@@ -162,6 +151,12 @@ void rh_daemon_replication_proof(void *context, uint64_t sent_ms)
 void rh_daemon_replication_heard(void *context, uint64_t at_ms)
 {
     struct rh_event event = {.kind = RH_EVENT_HEARD, .at_ms = at_ms};
+    rh_daemon_step(context, &event);
+}
+
+void rh_daemon_replication_promised(void *context, const struct rh_promise *promise)
+{
+    struct rh_event event = {.kind = RH_EVENT_PROMISED, .promise = *promise};
     rh_daemon_step(context, &event);
 }
 

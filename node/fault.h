@@ -27,6 +27,7 @@
     X(NO_WAIT, "a suspect copy is taken over at once")                            \
     X(DEAD_EXCUSED, "leases of who seems dead are not asked for")                 \
     X(GRANT_HEARD, "leases are granted while ZooKeeper is heard")                 \
+    X(GRANT_HELD, "leases are granted while a view without the asker is put off") \
     X(NO_PROMISE, "what a lease promised is forgotten")                           \
     X(NO_GUARD, "an epoch is recorded whoever of the last one is missing")        \
     X(UNRECORDED, "channels move in an epoch that is not recorded")               \

@@ -608,7 +608,7 @@ static void handle_event(struct rh_membership *membership, const struct rh_membe
         record_on_complete(membership, event->epoch);
         return;
     case RH_MEMBERSHIP_PROMISE:
-        rh_membership_promise(membership, &event->promise.peer, event->promise.until_ms);
+        view_promise(membership, &event->promise);
         return;
     case RH_MEMBERSHIP_PEER_VIEW:
         view_on_offered(membership, event->view);

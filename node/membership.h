@@ -91,7 +91,8 @@ enum rh_membership_event_kind {
     RH_MEMBERSHIP_LEAVE_FINISH,
     RH_MEMBERSHIP_PROVE,       /* a proof is wanted now; at most one each 100 ms is sent */
     RH_MEMBERSHIP_COMPLETE,    /* every member of the view of `epoch` has told that it adopted it */
-    RH_MEMBERSHIP_PROMISE,     /* adopt no view without `promise.peer` until `promise.until_ms` */
+    RH_MEMBERSHIP_PROMISE,     /* `promise` is wanted: answered by PROMISED, unless a later view
+                                * without that process is known and put off */
     RH_MEMBERSHIP_PEER_VIEW,   /* a peer has adopted `view` (rh_view_read() in node/view_shown.h) */
     RH_MEMBERSHIP_PEERS_ASKED, /* end of ASK_PEERS: who answers has been heard by PEER_EPOCH */
     RH_MEMBERSHIP_PEER_REPLACED, /* at the address of that process the same id answers with another
@@ -130,10 +131,7 @@ struct rh_membership_event {
             struct rh_node_ref from; /* instance 0: nobody knows */
         } peer_epoch;
         struct rh_epoch epoch; /* COMPLETE */
-        struct {
-            struct rh_node_ref peer;
-            uint64_t until_ms; /* on the clock of now_ms */
-        } promise;
+        struct rh_promise promise;
         struct rh_view *view; /* PEER_VIEW; borrowed for the step, and a reference is taken if it
                                  is of use */
         struct {
@@ -180,6 +178,7 @@ enum rh_membership_action_kind {
     RH_MEMBERSHIP_RECORDED, /* config has `epoch`, which is the one of the adopted view, as the last
                              * complete one; told once, after ADOPT if it comes with it */
     RH_MEMBERSHIP_HEARD,    /* ZooKeeper has answered, at `at_ms` */
+    RH_MEMBERSHIP_PROMISED, /* `promise` will be kept from now on */
     RH_MEMBERSHIP_ASK_PEERS, /* ask every other node of the own config file which epoch it is in:
                               * PEER_EPOCH for each that answers, also with epoch zero, and
                               * PEERS_ASKED when all have answered or some seconds are over */
@@ -207,6 +206,7 @@ struct rh_membership_action {
     uint64_t
         ignorant_until_ms; /* ADOPT: losses before our time may matter until then (V9); 0: none */
     uint64_t at_ms;        /* PROOF, HEARD */
+    struct rh_promise promise;
     struct {
         struct rh_node_ref node;
         const char *address;
@@ -275,17 +275,6 @@ uint32_t rh_membership_weight_milli(const struct rh_membership *membership);
 /* What config says of the last complete view, as far as it is known here. Valid until the next
  * step. */
 const struct rh_record *rh_membership_record(const struct rh_membership *membership);
-
-/*
- * The same as the event PROMISE, for those who must be sure that it is kept before they go on: adopts
- * no view without |peer| until |until_ms|. Does nothing else.
- */
-void rh_membership_promise(struct rh_membership *membership, const struct rh_node_ref *peer,
-                           uint64_t until_ms);
-
-/* Whether a later view that lacks this process is known, and put off. */
-bool rh_membership_holds_without(const struct rh_membership *membership,
-                                 const struct rh_node_ref *peer);
 
 /*
  * Processes that are in no adopted view and have to be heard of before the adopted one can be

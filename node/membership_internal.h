@@ -315,6 +315,7 @@ void view_settle(struct rh_membership *membership);
 void view_forget_missing(struct rh_membership *membership);
 uint64_t view_deadline_ms(const struct rh_membership *membership);
 void view_on_offered(struct rh_membership *membership, struct rh_view *view);
+void view_promise(struct rh_membership *membership, const struct rh_promise *promise);
 
 /* membership_proof.c */
 void proof_settle(struct rh_membership *membership);

@@ -455,8 +455,8 @@ uint64_t view_deadline_ms(const struct rh_membership *membership)
     return membership->held_until_ms <= membership->now_ms ? NEVER : membership->held_until_ms;
 }
 
-bool rh_membership_holds_without(const struct rh_membership *membership,
-                                 const struct rh_node_ref *peer)
+/* Whether a later view that lacks this process is known, and put off. */
+static bool holds_without(const struct rh_membership *membership, const struct rh_node_ref *peer)
 {
     struct candidate candidate;
     return membership->view_machine.state == RH_MEMBERSHIP_HELD &&
@@ -465,8 +465,8 @@ bool rh_membership_holds_without(const struct rh_membership *membership,
 
 /* From outside. */
 
-void rh_membership_promise(struct rh_membership *membership, const struct rh_node_ref *peer,
-                           uint64_t until_ms)
+static void note_promise(struct rh_membership *membership, const struct rh_node_ref *peer,
+                         uint64_t until_ms)
 {
     size_t kept = 0;
     for (size_t i = 0; i < membership->promises_count; i++) {
@@ -496,6 +496,15 @@ void rh_membership_promise(struct rh_membership *membership, const struct rh_nod
     }
     membership->promises[membership->promises_count++] =
         (struct promise){.peer = *peer, .until_ms = until_ms};
+}
+
+void view_promise(struct rh_membership *membership, const struct rh_promise *promise)
+{
+    if (holds_without(membership, &promise->to) && !rh_fault(RH_FAULT_GRANT_HELD)) {
+        return; /* asked for again and again, it would never end */
+    }
+    note_promise(membership, &promise->to, promise->until_ms);
+    membership_act(membership, RH_MEMBERSHIP_PROMISED)->promise = *promise;
 }
 
 void view_on_offered(struct rh_membership *membership, struct rh_view *view)

@@ -30,6 +30,15 @@ struct rh_view {
                            those that were replaced count too */
 };
 
+/* What is promised with a lease (R3 of docs/protocol-cluster.md): to adopt no view without |to| before
+ * |until_ms|. */
+struct rh_promise {
+    struct rh_node_ref to;
+    struct rh_epoch epoch; /* in which it was asked for */
+    uint64_t number;       /* of the lease */
+    uint64_t until_ms;     /* monotonic */
+};
+
 /* What a view is made of; nothing of it is kept. */
 struct rh_view_source {
     struct rh_epoch epoch;

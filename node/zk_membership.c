@@ -302,6 +302,7 @@ static int start_operation(struct rh_zk_membership *membership,
     case RH_MEMBERSHIP_PROOF:
     case RH_MEMBERSHIP_RECORDED:
     case RH_MEMBERSHIP_HEARD:
+    case RH_MEMBERSHIP_PROMISED:
     case RH_MEMBERSHIP_ASK_PEERS:
     case RH_MEMBERSHIP_AWAITED:
     case RH_MEMBERSHIP_PROBE:
@@ -371,6 +372,8 @@ static void perform_replication(struct rh_zk_membership *membership,
         handler->recorded(membership->context, action->epoch);
     } else if (action->kind == RH_MEMBERSHIP_HEARD && handler->heard != NULL) {
         handler->heard(membership->context, action->at_ms);
+    } else if (action->kind == RH_MEMBERSHIP_PROMISED && handler->promised != NULL) {
+        handler->promised(membership->context, &action->promise);
     } else if (action->kind == RH_MEMBERSHIP_ASK_PEERS && handler->ask_peers != NULL) {
         handler->ask_peers(membership->context);
     } else if (action->kind == RH_MEMBERSHIP_AWAITED && handler->awaited != NULL) {
@@ -404,6 +407,7 @@ static void perform(struct rh_zk_membership *membership, const struct rh_members
     case RH_MEMBERSHIP_PROOF:
     case RH_MEMBERSHIP_RECORDED:
     case RH_MEMBERSHIP_HEARD:
+    case RH_MEMBERSHIP_PROMISED:
     case RH_MEMBERSHIP_ASK_PEERS:
     case RH_MEMBERSHIP_AWAITED:
         perform_replication(membership, action);
@@ -792,10 +796,10 @@ void rh_zk_membership_complete(struct rh_zk_membership *membership, struct rh_ep
     (void)deliver_later(membership, &event);
 }
 
-void rh_zk_membership_promise(struct rh_zk_membership *membership, const struct rh_node_ref *peer,
-                              uint64_t until_ms)
+void rh_zk_membership_promise(struct rh_zk_membership *membership, const struct rh_promise *promise)
 {
-    rh_membership_promise(membership->machine, peer, until_ms);
+    const struct rh_membership_event event = {.kind = RH_MEMBERSHIP_PROMISE, .promise = *promise};
+    (void)deliver_later(membership, &event);
 }
 
 void rh_zk_membership_catch_up(struct rh_zk_membership *membership)
@@ -860,19 +864,8 @@ struct rh_view *rh_zk_membership_view(const struct rh_zk_membership *membership)
     return rh_membership_view(membership->machine);
 }
 
-const struct rh_record *rh_zk_membership_record(const struct rh_zk_membership *membership)
-{
-    return rh_membership_record(membership->machine);
-}
-
 const struct rh_membership_awaited *
 rh_zk_membership_awaited(const struct rh_zk_membership *membership, size_t *ret_count)
 {
     return rh_membership_awaited(membership->machine, ret_count);
-}
-
-bool rh_zk_membership_holds_without(const struct rh_zk_membership *membership,
-                                    const struct rh_node_ref *peer)
-{
-    return rh_membership_holds_without(membership->machine, peer);
 }

@@ -72,6 +72,7 @@ struct rh_zk_membership_handler {
     void (*proof)(void *context, uint64_t sent_ms);
     void (*recorded)(void *context, struct rh_epoch epoch);
     void (*heard)(void *context, uint64_t at_ms);
+    void (*promised)(void *context, const struct rh_promise *promise);
     void (*ask_peers)(void *context); /* answered by _peer_epoch() and then _peers_asked() */
     void (*awaited)(void *context);
 };
@@ -140,12 +141,11 @@ RH_MUST_CHECK int rh_zk_membership_peer_view(struct rh_zk_membership *membership
 /* The end of the handler's `ask_peers`. */
 void rh_zk_membership_peers_asked(struct rh_zk_membership *membership);
 
-/* What the core wants: RH_ACTION_PROVE, _COMPLETE, _PROMISE. The promise is kept from the return of
- * the call on. */
+/* What the core wants: RH_ACTION_PROVE, _COMPLETE, _PROMISE. */
 void rh_zk_membership_prove(struct rh_zk_membership *membership);
 void rh_zk_membership_complete(struct rh_zk_membership *membership, struct rh_epoch epoch);
-void rh_zk_membership_promise(struct rh_zk_membership *membership, const struct rh_node_ref *peer,
-                              uint64_t until_ms);
+void rh_zk_membership_promise(struct rh_zk_membership *membership,
+                              const struct rh_promise *promise);
 
 /* Reads the membership again at once, through the leader. */
 void rh_zk_membership_catch_up(struct rh_zk_membership *membership);
@@ -174,12 +174,9 @@ uint32_t rh_zk_membership_session_timeout_ms(const struct rh_zk_membership *memb
 /* The weight that this node has or wants to have in the ring. */
 uint32_t rh_zk_membership_weight_milli(const struct rh_zk_membership *membership);
 
-/* See the functions of the same names in node/membership.h. */
-const struct rh_record *rh_zk_membership_record(const struct rh_zk_membership *membership);
+/* See rh_membership_awaited(). */
 const struct rh_membership_awaited *
 rh_zk_membership_awaited(const struct rh_zk_membership *membership, size_t *ret_count);
-bool rh_zk_membership_holds_without(const struct rh_zk_membership *membership,
-                                    const struct rh_node_ref *peer);
 
 /* The adopted view, borrowed until the next `view`; NULL before the first. */
 struct rh_view *rh_zk_membership_view(const struct rh_zk_membership *membership);

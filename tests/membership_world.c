@@ -458,6 +458,7 @@ static int execute(struct world *world, int index, const struct world_op *op, co
     case RH_MEMBERSHIP_PROOF:
     case RH_MEMBERSHIP_RECORDED:
     case RH_MEMBERSHIP_HEARD:
+    case RH_MEMBERSHIP_PROMISED:
     case RH_MEMBERSHIP_ASK_PEERS:
     case RH_MEMBERSHIP_AWAITED:
     case RH_MEMBERSHIP_PROBE:
@@ -715,6 +716,9 @@ static void trace_more(struct world *world, int index, const struct rh_membershi
         trace(world, "n%d: recorded %" PRIu64 "/%" PRId64, index, action->epoch.generation,
               action->epoch.pzxid);
         return;
+    case RH_MEMBERSHIP_PROMISED:
+        trace(world, "n%d: promised %s", index, action->promise.to.id);
+        return;
     case RH_MEMBERSHIP_ASK_PEERS:
         trace(world, "n%d: asks its peers", index);
         return;
@@ -777,6 +781,7 @@ static void trace_action(struct world *world, int index, const struct rh_members
     case RH_MEMBERSHIP_PROOF:
     case RH_MEMBERSHIP_RECORDED:
     case RH_MEMBERSHIP_HEARD:
+    case RH_MEMBERSHIP_PROMISED:
     case RH_MEMBERSHIP_ASK_PEERS:
     case RH_MEMBERSHIP_AWAITED:
         if (world->trace_more) {
@@ -963,9 +968,9 @@ void world_promise(struct world *world, int index, int peer, uint64_t ms)
 {
     struct rh_membership_event event = {
         .kind = RH_MEMBERSHIP_PROMISE,
-        .promise = {.peer = {.instance = world->nodes[peer].registration.instance},
+        .promise = {.to = {.instance = world->nodes[peer].registration.instance},
                     .until_ms = world->now_ms + ms}};
-    (void)snprintf(event.promise.peer.id, RH_NODE_ID_SIZE, "n%d", peer);
+    (void)snprintf(event.promise.to.id, RH_NODE_ID_SIZE, "n%d", peer);
     world_event(world, index, &event);
 }
 

@@ -495,10 +495,6 @@ static void enqueue(struct sim *sim, struct sim_node *node,
 
 static void send_to_peer(struct sim *sim, struct sim_node *node, struct rh_action *action)
 {
-    if (action->send.message.kind == RH_PEER_LEASE_GRANT &&
-        rh_membership_holds_without(node->machine, &action->send.to)) {
-        return; /* R3: a later view without the asker is put off */
-    }
     if (sim_mutates(sim, SIM_MUTATION_NO_ANSWERS) &&
         action->send.message.kind == RH_PEER_PUBLISH_ANSWER) {
         return;
@@ -555,9 +551,7 @@ void sim_node_show_view(struct sim *sim, int index, const struct rh_node_ref *pe
 
 static void promise(struct sim *sim, struct sim_node *node, const struct rh_action *action)
 {
-    struct rh_membership_event event = {
-        .kind = RH_MEMBERSHIP_PROMISE,
-        .promise = {.peer = action->promise.peer, .until_ms = action->promise.until_ms}};
+    struct rh_membership_event event = {.kind = RH_MEMBERSHIP_PROMISE, .promise = action->promise};
     enqueue(sim, node, &event);
 }
 
@@ -765,6 +759,10 @@ static void tell_core(struct sim *sim, struct sim_node *node,
         sim_trace(sim, "n%d: %" PRIu64 "/%" PRId64 " is recorded", node->index,
                   action->epoch.generation, action->epoch.pzxid);
         break;
+    case RH_MEMBERSHIP_PROMISED:
+        event.kind = RH_EVENT_PROMISED;
+        event.promise = action->promise;
+        break;
     default:
         event.kind = action->kind == RH_MEMBERSHIP_PROOF ? RH_EVENT_PROOF : RH_EVENT_HEARD;
         event.at_ms = action->at_ms;
@@ -828,6 +826,7 @@ static void perform_machine(struct sim *sim, struct sim_node *node,
     case RH_MEMBERSHIP_PROOF:
     case RH_MEMBERSHIP_RECORDED:
     case RH_MEMBERSHIP_HEARD:
+    case RH_MEMBERSHIP_PROMISED:
         tell_core(sim, node, action);
         return;
     case RH_MEMBERSHIP_ASK_PEERS:

@@ -15,6 +15,7 @@ static void a_group_without_zookeeper_stops_while_the_rest_have_it(void **state 
     script_cut_zookeeper(script, A, true);
     script_cut_zookeeper(script, B, true);
     script_pass(script, 3000);
+    script_expect_not(script, "C > A lease_grant");
     script_expect(script, "A > C lease_ask");
     (void)script_publish(script, A);
     script_until(script, "C: adopts");
@@ -247,6 +248,33 @@ static void what_was_promised_with_a_lease_is_kept(void **state RH_UNUSED)
     script_end(script);
 }
 
+/* R3 */
+static void nobody_is_held_up_for_somebody_who_is_out_of_a_known_view(void **state RH_UNUSED)
+{
+    struct script *script = script_create(3, 1, "ABC");
+    (void)script_commit(script, A);
+    script_zookeeper(script, false);
+    script_pass(script, 4000);
+    script_expect(script, "B > A lease_grant");
+    script_cut_zookeeper(script, A, true);
+    script_cut_zookeeper(script, B, true);
+    script_firewall(script, C, A, true);
+    script_zookeeper(script, true);
+    script_until(script, "evict of C: 0");
+    script_until(script, "C: view_held"); /* for what it promised itself */
+    script_zookeeper(script, false);
+    script_until(script, "C: adopts");
+    script_until(script, "B: view_held");
+    script_never(script, 1000, "B: adopts", NULL);
+    script_expect_not(script, "B > A lease_grant");
+    script_until(script, "B: adopts");
+    script_firewall(script, C, A, false);
+    script_cut_zookeeper(script, A, false);
+    script_cut_zookeeper(script, B, false);
+    script_zookeeper(script, true);
+    script_end(script);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -263,6 +291,7 @@ int main(void)
         RH_TEST(nobody_comes_to_act_in_an_epoch_that_is_not_recorded),
         RH_TEST(a_member_without_a_way_to_it_stops_its_channels),
         RH_TEST(what_was_promised_with_a_lease_is_kept),
+        RH_TEST(nobody_is_held_up_for_somebody_who_is_out_of_a_known_view),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     script_environment();
