@@ -363,9 +363,7 @@ int rh_daemon_cluster_start(struct rh_daemon *daemon, struct rh_reason *reason)
                    .session_timeout_ms = config->zookeeper.session_timeout_ms},
         .config_name = config->path,
         .logger = daemon->logger,
-        .prove = daemon->replication,
-        .wait_while_ignorant = daemon->replication,
-        .ask_peers = daemon->replication,
+        .replication = daemon->replication,
         .handler = daemon->replication ? &replication_handler : &plain_handler,
         .context = daemon,
     };

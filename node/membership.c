@@ -71,9 +71,7 @@ int rh_membership_create(const struct rh_membership_options *options,
     membership->own = options->registration;
     membership->own_config = options->config;
     membership->grace_ms = options->grace_ms;
-    membership->prove = options->prove;
-    membership->wait_while_ignorant = options->wait_while_ignorant;
-    membership->ask_peers = options->ask_peers;
+    membership->replication = options->replication;
     membership->jitter = options->registration.instance;
     membership->config_ignored_version = -1;
     membership->snapshot.inconsistent_pzxid = -1;

@@ -54,11 +54,11 @@ struct rh_membership_options {
     struct rh_registration registration;
     uint32_t grace_ms; /* T_d */
 
-    /* Replication. All false is a node that keeps channels without copies. */
-    bool prove;               /* renew the proof each sixth of config.session_timeout_ms */
-    bool wait_while_ignorant; /* register with weight 0 until losses before our time are over */
-    bool ask_peers;           /* ASK_PEERS will be answered: ask before the first config is written
-                                  and before a first start is believed */
+    /* Whether the node keeps copies of channels. Then the proof is renewed each sixth of
+     * config.session_timeout_ms, the node registers with weight 0 until losses before its time are
+     * over, and ASK_PEERS, which will be answered, is asked before the first config is written and
+     * before a first start is believed. */
+    bool replication;
 };
 
 enum rh_membership_watch {

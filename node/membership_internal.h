@@ -107,9 +107,7 @@ struct rh_membership {
     struct rh_shared_config own_config;
     char *config_name;
     uint32_t grace_ms;
-    bool prove;
-    bool wait_while_ignorant;
-    bool ask_peers;
+    bool replication;
     uint64_t jitter; /* state of a generator that starts from the instance */
     uint64_t now_ms;
     struct rh_membership_actions *actions; /* of the step that runs; NULL between steps */

@@ -44,7 +44,7 @@ static bool is_asking(struct rh_membership *membership)
 
 bool newcomer_waits(struct rh_membership *membership)
 {
-    if (!membership->ask_peers || membership->view != NULL || !membership->config_missing) {
+    if (!membership->replication || membership->view != NULL || !membership->config_missing) {
         return false;
     }
     /* Whoever knows of a cluster will write the config. */
@@ -53,14 +53,14 @@ bool newcomer_waits(struct rh_membership *membership)
 
 bool newcomer_doubts(struct rh_membership *membership)
 {
-    return membership->ask_peers && membership->view == NULL && nothing_was_lost(membership) &&
+    return membership->replication && membership->view == NULL && nothing_was_lost(membership) &&
            is_asking(membership);
 }
 
 uint64_t newcomer_deadline_ms(const struct rh_membership *membership)
 {
     if (membership->view != NULL) {
-        bool waits = membership->wait_while_ignorant && !membership->weight_taken &&
+        bool waits = membership->replication && !membership->weight_taken &&
                      membership->ignorant_until_ms > membership->now_ms;
         return waits ? membership->ignorant_until_ms : NEVER;
     }
@@ -114,7 +114,7 @@ void newcomer_on_adopted(struct rh_membership *membership)
 
 bool newcomer_is_ignorant(const struct rh_membership *membership)
 {
-    if (!membership->wait_while_ignorant || membership->weight_taken) {
+    if (!membership->replication || membership->weight_taken) {
         return false;
     }
     if (membership->view == NULL) {

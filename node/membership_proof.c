@@ -27,7 +27,7 @@ static uint64_t due_ms(const struct rh_membership *membership)
 {
     uint64_t due_ms = NEVER;
     uint64_t period_ms = membership->own_config.session_timeout_ms / 6;
-    if (membership->prove && period_ms > 0) {
+    if (membership->replication && period_ms > 0) {
         due_ms = membership->proof_sent_ms + period_ms;
     }
     if (membership->proof_wanted || due_ms < membership->proof_next_ms) {
@@ -81,7 +81,7 @@ bool proof_on_result(struct rh_membership *membership, const struct rh_membershi
 
 void proof_begin(struct rh_membership *membership)
 {
-    membership->proof_wanted |= membership->prove && membership->chain[0] != '\0';
+    membership->proof_wanted |= membership->replication && membership->chain[0] != '\0';
 }
 
 void proof_end(struct rh_membership *membership)

@@ -654,9 +654,7 @@ static int create_machine(struct rh_zk_membership *membership,
         .config_name = options->config_name,
         .registration = options->registration,
         .grace_ms = options->grace_ms == 0 ? RH_ZK_MEMBERSHIP_GRACE_MS : options->grace_ms,
-        .prove = options->prove,
-        .wait_while_ignorant = options->wait_while_ignorant,
-        .ask_peers = options->ask_peers && options->handler->ask_peers != NULL,
+        .replication = options->replication,
     };
     return rh_membership_create(&machine_options, &membership->machine);
 }

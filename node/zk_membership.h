@@ -84,7 +84,8 @@ struct rh_zk_membership_options {
     uint32_t session_timeout_ms; /* asked of ZooKeeper */
     uint32_t grace_ms;           /* T_d; 0 takes RH_ZK_MEMBERSHIP_GRACE_MS */
 
-    bool prove, wait_while_ignorant, ask_peers; /* as in struct rh_membership_options */
+    bool
+        replication; /* as in struct rh_membership_options; the handler has to have `ask_peers` then */
 
     /* What the own config file says of the ring and of the session; `generation` is not looked at.
      * `session_timeout_ms` here is what all nodes must agree on. */

@@ -1124,9 +1124,7 @@ void world_start_weight(struct world *world, int index, uint32_t weight_milli)
         .config_name = "cluster.yaml",
         .registration = node->registration,
         .grace_ms = WORLD_GRACE_MS,
-        .prove = world->replicate,
-        .wait_while_ignorant = world->replicate,
-        .ask_peers = world->replicate,
+        .replication = world->replicate,
     };
     node->registration_epoch = (struct rh_epoch){0};
     node->recorded = (struct rh_epoch){0};

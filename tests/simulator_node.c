@@ -1163,9 +1163,7 @@ static void create_machines(struct sim *sim, struct sim_node *node)
         .config_name = "cluster.yaml",
         .registration = {.instance = node->instance, .weight_milli = node->weight_milli},
         .grace_ms = sim_mutates(sim, SIM_MUTATION_NO_GRACE) ? 0 : SIM_GRACE_MS,
-        .prove = sim->replicated,
-        .wait_while_ignorant = sim->replicated,
-        .ask_peers = sim->replicated,
+        .replication = sim->replicated,
     };
     options.config.session_timeout_ms = SIM_SESSION_TIMEOUT_MS;
     struct rh_registration *registration = &options.registration;

@@ -214,9 +214,7 @@ static void on_input(struct ev_loop *loop, struct ev_io *watcher, int revents)
 /* As a daemon has it that replicates channels. */
 static void replicate(struct rh_zk_membership_options *options)
 {
-    options->prove = true;
-    options->wait_while_ignorant = true;
-    options->ask_peers = true;
+    options->replication = true;
     options->config.session_timeout_ms = options->session_timeout_ms;
 }
 
