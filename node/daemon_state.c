@@ -13,7 +13,6 @@
  */
 
 #define CONTENT_TYPE_DEFAULT "application/octet-stream"
-#define CONTENT_TYPE_MAX     RH_PEER_CONTENT_TYPE_SIZE_MAX
 #define TAG_SIZE             24U /* of "18446744073709551615", quoted */
 
 /* ---- asking ---- */
@@ -118,16 +117,6 @@ static int condition_of(const struct rh_http_request *http, bool is_delete, stru
     return 0;
 }
 
-static bool is_content_type(struct rh_bytes text)
-{
-    for (size_t i = 0; i < text.size; i++) {
-        if (text.data[i] < 0x20 || text.data[i] > 0x7e) {
-            return false;
-        }
-    }
-    return text.size <= CONTENT_TYPE_MAX;
-}
-
 void rh_daemon_state_write(struct rh_daemon *daemon, struct rh_http_connection *connection,
                            const struct rh_http_request *http, const struct rh_route *route)
 {
@@ -141,7 +130,7 @@ void rh_daemon_state_write(struct rh_daemon *daemon, struct rh_http_connection *
         return;
     }
     struct rh_bytes type = rh_http_request_field(http, "content-type");
-    if (!is_delete && !is_content_type(type)) {
+    if (!is_delete && !rh_peer_content_type_valid(type)) {
         rh_daemon_respond_problem(connection, RH_PROBLEM_BAD_CONTENT_TYPE,
                                   "Content-Type must be at most 255 printable ASCII characters");
         return;
@@ -194,7 +183,7 @@ static void respond_document(const struct rh_daemon_request *request,
                              const struct rh_state_result *result)
 {
     char tag[TAG_SIZE];
-    char type[CONTENT_TYPE_MAX + 1] = CONTENT_TYPE_DEFAULT;
+    char type[RH_PEER_CONTENT_TYPE_SIZE_MAX + 1] = CONTENT_TYPE_DEFAULT;
     struct rh_route route;
     struct rh_bytes if_none_match = kept(request, &route);
     /* Anybody may have written it: a browser is not to take it for a page of this origin. */

@@ -251,4 +251,7 @@ const char *rh_peer_result_name(enum rh_peer_result result);
 RH_MUST_CHECK int rh_peer_message_check(const struct rh_peer_message *message,
                                         struct rh_reason *reason);
 
+/* 0 to RH_PEER_CONTENT_TYPE_SIZE_MAX bytes of printable ASCII. */
+bool rh_peer_content_type_valid(struct rh_bytes text);
+
 #endif

@@ -20,9 +20,6 @@ bool rh_peer_node_id_valid(const char id[RH_NODE_ID_SIZE]);
 RH_MUST_CHECK int rh_peer_check_key(struct rh_bytes key, const char *name,
                                     struct rh_reason *reason);
 
-/* 0 to RH_PEER_CONTENT_TYPE_SIZE_MAX bytes of printable ASCII. */
-bool rh_peer_content_type_valid(struct rh_bytes text);
-
 /* JSON is checked by the node that a publisher reached; here only for what could break others. */
 RH_MUST_CHECK int rh_peer_check_payload(const struct rh_payload *payload, const char *name,
                                         struct rh_reason *reason);
