@@ -409,8 +409,7 @@ static void find_members(struct rh_core *core)
     free(core->members);
     core->members = rh_core_alloc(core->view->members_count + 1, sizeof(struct rh_process *));
     for (size_t i = 0; i < core->view->members_count; i++) {
-        struct rh_node_ref ref = {.instance = core->view->members[i].instance};
-        memcpy(ref.id, core->view->members[i].id, RH_NODE_ID_SIZE);
+        const struct rh_node_ref ref = rh_registration_ref(&core->view->members[i]);
         struct rh_process *process = rh_groups_process(&core->groups, &ref);
         if (process == NULL) {
             abort();

@@ -25,8 +25,7 @@ static void drop_lost_peers(struct rh_daemon *daemon, const struct rh_view *befo
     for (size_t i = 0; before != NULL && i < before->members_count; i++) {
         const struct rh_registration *member = &before->members[i];
         if (!rh_view_has(view, member->id, member->instance)) {
-            struct rh_node_ref node = {.instance = member->instance};
-            memcpy(node.id, member->id, RH_NODE_ID_SIZE);
+            const struct rh_node_ref node = rh_registration_ref(member);
             peer_event(daemon, RH_EVENT_PEER_DOWN, &node);
         }
     }
@@ -38,8 +37,7 @@ static void add_new_peers(struct rh_daemon *daemon, const struct rh_view *before
 {
     for (size_t i = 0; i < view->members_count; i++) {
         const struct rh_registration *member = &view->members[i];
-        struct rh_node_ref node = {.instance = member->instance};
-        memcpy(node.id, member->id, RH_NODE_ID_SIZE);
+        const struct rh_node_ref node = rh_registration_ref(member);
         bool is_new = before == NULL || !rh_view_has(before, member->id, member->instance);
         if (is_new && rh_ev_peer_is_up(daemon->peers, &node)) {
             peer_event(daemon, RH_EVENT_PEER_UP, &node);
@@ -57,8 +55,7 @@ static void set_links(struct rh_daemon *daemon, const struct rh_view *view)
     int rv = links == NULL ? RH_ERR_NO_MEMORY : 0;
     size_t count = 0;
     for (size_t i = 0; links != NULL && i < view->members_count; i++) {
-        links[count].node.instance = view->members[i].instance;
-        memcpy(links[count].node.id, view->members[i].id, RH_NODE_ID_SIZE);
+        links[count].node = rh_registration_ref(&view->members[i]);
         links[count].address = view->members[i].peer;
         count++;
     }

@@ -106,8 +106,7 @@ static bool is_settled(const struct rh_membership *membership,
                        const struct rh_record_member *member)
 {
     const struct rh_view *view = membership->view;
-    struct rh_node_ref node = {.instance = member->instance};
-    memcpy(node.id, member->id, sizeof(node.id));
+    const struct rh_node_ref node = rh_record_member_ref(member);
     uint32_t index = rh_view_find(view, member->id);
     if (index != RH_RING_NONE && view->members[index].instance == member->instance) {
         return true; /* it has said that it adopted the view */
@@ -147,8 +146,7 @@ static size_t list_awaited(const struct rh_membership *membership,
             continue;
         }
         if (list != NULL) {
-            list[count].node.instance = member->instance;
-            memcpy(list[count].node.id, member->id, sizeof(list[count].node.id));
+            list[count].node = rh_record_member_ref(member);
             memcpy(list[count].address, member->peer, sizeof(list[count].address));
         }
         count++;

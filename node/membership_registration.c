@@ -6,13 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static struct rh_node_ref ref_of(const struct member *member)
-{
-    struct rh_node_ref ref = {.instance = member->registration.instance};
-    memcpy(ref.id, member->registration.id, sizeof(ref.id));
-    return ref;
-}
-
 static bool is_instance(const struct rh_membership *membership, const struct member *member)
 {
     return member->registration.instance == membership->own.instance;
@@ -114,7 +107,7 @@ static void start_probe(struct rh_membership *membership, const struct member *h
 /* Another instance has our id: is it alive? */
 static void on_held(struct rh_membership *membership, const struct member *holder)
 {
-    const struct rh_node_ref ref = ref_of(holder);
+    const struct rh_node_ref ref = rh_registration_ref(&holder->registration);
     if (rh_node_ref_equal(&membership->dead_holder, &ref)) {
         return; /* it is not, and makes place in our transaction */
     }

@@ -82,8 +82,7 @@ static size_t find_missing(struct rh_membership *membership, const struct candid
 {
     size_t count = 0;
     for (size_t i = 0; i < membership->view->members_count; i++) {
-        struct rh_node_ref node = {.instance = membership->view->members[i].instance};
-        memcpy(node.id, membership->view->members[i].id, sizeof(node.id));
+        const struct rh_node_ref node = rh_registration_ref(&membership->view->members[i]);
         struct seat seat;
         if (find_seat(membership, candidate, node.id, &seat) || !answers(membership, &node)) {
             membership->missing_ms[i] = 0;

@@ -16,6 +16,8 @@
 #include "base/error.h"
 #include "proto/identity.h"
 
+#include <string.h>
+
 #define RH_ZONE_SIZE     65  /* with terminator */
 #define RH_ADDRESS_SIZE  262 /* with terminator: "host:port" */
 #define RH_URL_SIZE      270 /* with terminator: "wss://host:port" */
@@ -44,6 +46,14 @@ struct rh_registration {
     char origin[RH_REGISTRATION_NAME_SIZE];
 };
 
+/* The process that registered. */
+static inline struct rh_node_ref rh_registration_ref(const struct rh_registration *registration)
+{
+    struct rh_node_ref ref = {.instance = registration->instance};
+    memcpy(ref.id, registration->id, sizeof(ref.id));
+    return ref;
+}
+
 /* What all nodes of a cluster must share: the first part of the data of config. */
 struct rh_shared_config {
     uint64_t generation; /* from 1; raised when ZooKeeper's data was lost */
@@ -60,6 +70,13 @@ struct rh_record_member {
     char origin[RH_REGISTRATION_NAME_SIZE]; /* of its chain; its own name if it is the first */
     char peer[RH_ADDRESS_SIZE];
 };
+
+static inline struct rh_node_ref rh_record_member_ref(const struct rh_record_member *member)
+{
+    struct rh_node_ref ref = {.instance = member->instance};
+    memcpy(ref.id, member->id, sizeof(ref.id));
+    return ref;
+}
 
 /*
  * The second part of the data of config: the last view that was complete, that is, of which every
