@@ -63,6 +63,21 @@ void sim_describe_copy(const struct rh_copy_info *info, char out[static SIM_TEXT
         info->lacked ? " lacked" : "", info->streams, info->waiting);
 }
 
+/* Of enum rh_peer_refused_code. */
+static const char *refused_name(uint32_t code)
+{
+    static const char *const names[RH_PEER_REFUSED_CODES] = {
+        [RH_PEER_STALE_EPOCH] = "stale_epoch",
+        [RH_PEER_STALE_TERM] = "stale_term",
+        [RH_PEER_GAP] = "gap",
+        [RH_PEER_NO_COPY] = "no_copy",
+        [RH_PEER_NO_OWNER] = "not_owner",
+        [RH_PEER_LEFT] = "left",
+        [RH_PEER_FULL] = "full",
+    };
+    return code < RH_PEER_REFUSED_CODES ? names[code] : "?";
+}
+
 void sim_describe_trace(const struct rh_core_trace *trace, char out[static SIM_TEXT_SIZE])
 {
     struct text text = {.out = out};
@@ -83,31 +98,17 @@ void sim_describe_trace(const struct rh_core_trace *trace, char out[static SIM_T
         return;
     case RH_TRACE_REFUSED:
         put(&text, " refuses %s of %s: %s", rh_peer_message_name(trace->about), trace->peer.id,
-            sim_refused_name(trace->code));
+            refused_name(trace->code));
         return;
     case RH_TRACE_IGNORED:
         put(&text, " ignores %s of %s: %s", rh_peer_message_name(trace->about), trace->peer.id,
-            sim_refused_name(trace->code));
+            refused_name(trace->code));
         return;
     }
     put_term(&text, trace->term);
     put(&text, " op %" PRIu64 " commit %" PRIu64, trace->op, trace->commit);
     put_group(&text, trace->group, trace->group_count);
     put(&text, "%s", trace->suspect ? " suspect" : "");
-}
-
-const char *sim_refused_name(uint32_t code)
-{
-    static const char *const names[RH_PEER_REFUSED_CODES] = {
-        [RH_PEER_STALE_EPOCH] = "stale_epoch",
-        [RH_PEER_STALE_TERM] = "stale_term",
-        [RH_PEER_GAP] = "gap",
-        [RH_PEER_NO_COPY] = "no_copy",
-        [RH_PEER_NO_OWNER] = "not_owner",
-        [RH_PEER_LEFT] = "left",
-        [RH_PEER_FULL] = "full",
-    };
-    return code < RH_PEER_REFUSED_CODES ? names[code] : "?";
 }
 
 /* ---- messages ---- */
@@ -158,7 +159,7 @@ static void put_refused(struct text *text, const struct rh_peer_refused *refused
     put(text, " %s", rh_peer_message_name((enum rh_peer_message_kind)refused->about));
     put_key(text, refused->key);
     put_term(text, refused->term);
-    put(text, " %s, has", sim_refused_name(refused->code));
+    put(text, " %s, has", refused_name(refused->code));
     put_term(text, refused->have_term);
     put(text, " op %" PRIu64, refused->have_op);
 }

@@ -22,9 +22,6 @@ void sim_describe_copy(const struct rh_copy_info *info, char out[static SIM_TEXT
 void sim_describe_trace(const struct rh_core_trace *trace, char out[static SIM_TEXT_SIZE]);
 void sim_describe_message(const struct rh_peer_message *message, char out[static SIM_TEXT_SIZE]);
 
-/* "stale_epoch" ...; of enum rh_peer_refused_code. Static. */
-const char *sim_refused_name(uint32_t code);
-
 /* The key that a message is about; empty when it is about none, or many. */
 struct rh_bytes sim_message_key(const struct rh_peer_message *message);
 

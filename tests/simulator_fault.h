@@ -16,7 +16,4 @@ void sim_fault_set(enum rh_fault fault);
 /* The fault of that name ("NO_TOMB"); RH_FAULTS_COUNT: there is none. */
 enum rh_fault sim_fault_find(const char *name);
 
-const char *sim_fault_name(enum rh_fault fault);
-const char *sim_fault_text(enum rh_fault fault);
-
 #endif

@@ -735,7 +735,7 @@ static void hold(struct sim *sim, int from, const struct link *link, struct rh_b
     rh_list_push_back(&sim->network->held, &held->link);
 }
 
-void sim_network_release(struct sim *sim, int from, int to, bool lose)
+void sim_network_release(struct sim *sim, int from, int to)
 {
     rh_list_each_safe (&sim->network->held, link) {
         struct held_frame *held = rh_container_of(link, struct held_frame, link);
@@ -743,11 +743,7 @@ void sim_network_release(struct sim *sim, int from, int to, bool lose)
             continue;
         }
         rh_list_remove(link);
-        if (lose) {
-            free(held);
-        } else {
-            sim_after(sim, sim_delay_ms(sim), &held->event);
-        }
+        sim_after(sim, sim_delay_ms(sim), &held->event);
     }
 }
 

@@ -40,8 +40,8 @@ void sim_network_ask_all(struct sim *sim, int node);
 bool sim_network_send(struct sim *sim, int node, const struct rh_node_ref *to,
                       const struct rh_peer_message *message);
 
-/* Lets go what a script holds back: all of it from |from| to |to|, or -1 for any; or it is lost. */
-void sim_network_release(struct sim *sim, int from, int to, bool lose);
+/* Lets go what a script holds back: all of it from |from| to |to|, or -1 for any. */
+void sim_network_release(struct sim *sim, int from, int to);
 
 /* rh_ev_peer_probe(): the node learns by sim_node_probed(). */
 void sim_network_probe(struct sim *sim, int node, const struct rh_node_ref *probed,

@@ -129,12 +129,7 @@ static int index_or_any(const struct script *script, int letter)
 
 void script_release(struct script *script, int from, int to)
 {
-    sim_network_release(script->sim, index_or_any(script, from), index_or_any(script, to), false);
-}
-
-void script_drop(struct script *script, int from, int to)
-{
-    sim_network_release(script->sim, index_or_any(script, from), index_or_any(script, to), true);
+    sim_network_release(script->sim, index_or_any(script, from), index_or_any(script, to));
 }
 
 /* ---- life ---- */
@@ -151,16 +146,6 @@ void script_environment(void)
     if (test != NULL) {
         cmocka_set_test_filter(test);
     }
-}
-
-bool script_is_pending(const char *name, const char *why)
-{
-    const char *wanted = getenv("RINGHOP_SCHEDULES");
-    if (wanted != NULL && strcmp(wanted, "all") == 0) {
-        return false;
-    }
-    print_message("# skipped: %s: %s\n", name, why);
-    return true;
 }
 
 struct script *script_prepare(int nodes, int replicas)

@@ -35,17 +35,6 @@ struct script {
     } rules[16];
 };
 
-/* The first line of a schedule that does not pass yet: it is left out with a line that says
- * why, unless the environment has
- * RINGHOP_SCHEDULES=all. */
-#define script_pending(why)                       \
-    do {                                          \
-        if (script_is_pending(__func__, (why))) { \
-            return;                               \
-        }                                         \
-    } while (0)
-bool script_is_pending(const char *name, const char *why);
-
 /* What the environment asks for: RINGHOP_TEST, the name of the only test to run; RINGHOP_FAULT, a
  * fault of node/fault.h. */
 void script_environment(void);
@@ -74,9 +63,8 @@ void script_lose(struct script *script, int kind, int from, int to, unsigned tim
 /* Ends all rules. */
 void script_let(struct script *script);
 
-/* What is held back arrives now, or is lost. */
+/* What is held back arrives now. */
 void script_release(struct script *script, int from, int to);
-void script_drop(struct script *script, int from, int to);
 
 /* --- what happens --- */
 

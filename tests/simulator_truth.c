@@ -79,7 +79,6 @@ struct process {
 struct sim_truth {
     uint64_t moment;
     uint64_t visits;
-    uint64_t losses;
     struct truth_channel **channels;
     size_t channels_count;
     struct process *processes;
@@ -547,7 +546,6 @@ static void check_loss(struct sim *sim, int node, struct truth_channel *channel)
                            "n%d activates without operation %" PRIu64 ", which n%d has kept", node,
                            missing, who);
         }
-        sim->truth->losses++;
         sim_trace(sim, "truth: %s loses what was committed from %" PRIu64 " on", channel->key,
                   missing);
     }
@@ -928,11 +926,6 @@ void sim_truth_moved(struct sim *sim, int node, const char *key, uint64_t incarn
 }
 
 /* ---- life ---- */
-
-uint64_t sim_truth_losses(const struct sim *sim)
-{
-    return sim->truth->losses;
-}
 
 void sim_truth_create(struct sim *sim)
 {

@@ -50,7 +50,4 @@ uint64_t sim_truth_message(const struct rh_entry *entry);
 void sim_truth_fail(struct sim *sim, const char *name, const char *key, const char *format, ...)
     RH_PRINTF(4, 5);
 
-/* Times that all copies of something were lost with everybody who had it, as is allowed. */
-uint64_t sim_truth_losses(const struct sim *sim);
-
 #endif
