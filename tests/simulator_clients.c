@@ -78,7 +78,6 @@ static void key_of(int channel, char out[static SIM_KEY_SIZE])
 
 struct saying {
     struct sim_event event;
-    struct sim_said *said;
     _Alignas(struct sim_said) char memory[];
 };
 

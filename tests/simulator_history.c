@@ -77,8 +77,7 @@ struct sim_line *sim_lines_at(struct sim_lines *lines, uint64_t op, struct rh_te
         lines->capacity = lines->capacity == 0 ? 64 : 2 * lines->capacity;
         lines->items = resized(lines->items, lines->capacity * sizeof(*lines->items));
     }
-    lines->items[lines->count] =
-        (struct sim_line){.op = op, .term = term, .next = lines->heads[op]};
+    lines->items[lines->count] = (struct sim_line){.term = term, .next = lines->heads[op]};
     lines->heads[op] = ++lines->count;
     return &lines->items[lines->count - 1];
 }

@@ -16,7 +16,6 @@
 /* One operation. */
 struct sim_fact {
     uint64_t hash; /* of all of it; 0: not known, it was trimmed before it was seen */
-    uint64_t op;
     uint64_t seq;
     uint64_t message; /* its number; 0: it is none */
     struct rh_term term;
@@ -42,7 +41,6 @@ void sim_history_finish(struct sim_history *history);
 
 /* What anybody ever held at an op with a term, and the term of the operation before it. */
 struct sim_line {
-    uint64_t op;
     struct rh_term term;
     uint64_t hash;
     bool has_before;

@@ -169,7 +169,6 @@ static void close_connection(struct sim_node *node, struct sim_connection *conne
 {
     assert(connection->subscription.state == RH_SUBSCRIPTION_FREE);
     rh_list_remove(&connection->link);
-    node->connections_count--;
     node->lingering -= connection->moved;
     free(connection);
 }
@@ -986,7 +985,6 @@ void sim_node_ask(struct sim *sim, int index, const struct sim_ask *ask)
     memcpy(connection->key, ask->key, sizeof(connection->key));
     rh_subscription_init(&connection->subscription);
     rh_list_push_back(&node->connections, &connection->link);
-    node->connections_count++;
     struct rh_event event = {
         .kind = ask->is_read ? RH_EVENT_READ : RH_EVENT_SUBSCRIBE,
         .subscribe = {.subscription = &connection->subscription,
@@ -1222,7 +1220,6 @@ void sim_node_start(struct sim *sim, int index)
     node->stop = SIM_NOT_STOPPING;
     node->left = false;
     node->slow_ticking = false;
-    node->connections_count = 0;
     node->lingering = 0;
     node->skew_ms = (int64_t)sim_below(sim, 2000) - 1000;
     sim_trace(sim, "n%d: starts as %s, instance %016" PRIx64, node->index, node->id,

@@ -56,7 +56,6 @@ struct sim_node {
     struct rh_actions core_actions;
     struct rh_list queue; /* events for the machine that wait for its turn */
     bool busy;
-    bool waking;
     uint64_t machine_tick_ms; /* UINT64_MAX: none is queued */
     uint64_t core_tick_ms;
     unsigned late_ms; /* by so much at most its ticks are late */
@@ -71,7 +70,6 @@ struct sim_node {
     bool left;
     bool slow_ticking;
     struct rh_list connections;
-    unsigned connections_count;
     unsigned lingering;
     int64_t skew_ms;                /* of its Unix clock */
     char publish_key[SIM_KEY_SIZE]; /* of the publish that the step has brought */

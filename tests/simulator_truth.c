@@ -20,7 +20,6 @@ struct seen {
     uint64_t incarnation;
     struct rh_term term;
     uint64_t op;
-    uint64_t seq;
     uint64_t commit;
     bool suspect;
     struct rh_node_ref *group;
@@ -295,7 +294,6 @@ static void read_log(struct sim *sim, int node, struct truth_channel *channel,
             fact = (struct sim_fact){.hash = entry_hash(entry),
                                      .seq = entry->seq,
                                      .message = sim_truth_message(entry),
-                                     .op = op,
                                      .term = term};
         }
         sim_history_set(held, op, &fact);
@@ -568,8 +566,8 @@ static void tear(struct sim *sim, struct truth_channel *channel)
     channel->is_torn = true;
 }
 
-/* Whether this is the first time that the copy is seen to act under its term. */
-static bool check_activation(struct sim *sim, int node, struct truth_channel *channel)
+/* The first time that the copy is seen to act under its term is checked and kept. */
+static void check_activation(struct sim *sim, int node, struct truth_channel *channel)
 {
     const struct seen *seen = &channel->seen[node];
     uint64_t instance = sim->nodes[node]->instance;
@@ -582,7 +580,7 @@ static bool check_activation(struct sim *sim, int node, struct truth_channel *ch
             sim_truth_fail(sim, "I8", channel->key, "n%d activates under a term that was used",
                            node);
         }
-        return false;
+        return;
     }
     const struct activation *top = highest(channel);
     bool late = top != NULL && rh_term_compare(top->term, seen->term) > 0;
@@ -606,7 +604,6 @@ static bool check_activation(struct sim *sim, int node, struct truth_channel *ch
         sim_history_cut(&channel->alive, seen->commit);
         note_group(sim, channel, node);
     }
-    return true;
 }
 
 /* I8: a term names one actor. */
@@ -750,7 +747,6 @@ static void look(struct sim *sim, int node, struct truth_channel *channel,
     seen->incarnation = info->incarnation;
     seen->term = info->term;
     seen->op = info->op;
-    seen->seq = info->seq;
     seen->commit = info->commit;
     seen->suspect = info->suspect;
     take_group(seen, info);
@@ -762,7 +758,7 @@ static void look(struct sim *sim, int node, struct truth_channel *channel,
     if (!is_acting(info->role)) {
         return;
     }
-    (void)check_activation(sim, node, channel);
+    check_activation(sim, node, channel);
     if (info->commit > commit) {
         check_commit(sim, node, channel, commit + 1, info->commit);
     } else if (other_group) {
