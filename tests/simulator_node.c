@@ -94,15 +94,22 @@ struct tick {
     struct sim_event event;
     int node;
     uint64_t instance;
-    uint64_t connection; /* of a client that has room again */
+    uint64_t connection; /* it is about; 0: none */
 };
 
-static void queue_tick(struct sim *sim, struct sim_node *node, uint64_t at_ms, sim_run *run)
+static void queue_tick_of(struct sim *sim, const struct sim_node *node, uint64_t connection,
+                          uint64_t at_ms, sim_run *run)
 {
     struct tick *tick = sim_event(sizeof(*tick), run);
     tick->node = node->index;
     tick->instance = node->instance;
+    tick->connection = connection;
     sim_after(sim, at_ms > sim->now_ms ? at_ms - sim->now_ms : 0, &tick->event);
+}
+
+static void queue_tick(struct sim *sim, const struct sim_node *node, uint64_t at_ms, sim_run *run)
+{
+    queue_tick_of(sim, node, 0, at_ms, run);
 }
 
 static void count_tick(struct sim *sim, struct sim_node *node, const char *machine)
@@ -255,42 +262,26 @@ static void feed_again(struct sim *sim, struct sim_node *node, struct sim_connec
         return;
     }
     connection->hungry = true;
-    struct tick *tick = sim_event(sizeof(*tick), run_drained);
-    tick->node = node->index;
-    tick->instance = node->instance;
-    tick->connection = connection->number;
-    uint64_t at_ms = connection->read_all_ms;
-    sim_after(sim, at_ms > sim->now_ms ? at_ms - sim->now_ms : 0, &tick->event);
+    queue_tick_of(sim, node, connection->number, connection->read_all_ms, run_drained);
+}
+
+static void run_hang_up(struct sim *sim, struct sim_event *event)
+{
+    struct tick *tick = rh_container_of(event, struct tick, event);
+    if (sim_node_takes(sim, tick->node, tick->instance, event)) {
+        sim_node_hang_up(sim, tick->node, tick->connection);
+    }
 }
 
 /* Too far behind: what is queued is dropped, and the client is told to resume. The core learns of
  * it when the connection is closed, in a later turn. */
-struct hang_up {
-    struct sim_event event;
-    int node;
-    uint64_t instance;
-    uint64_t connection;
-};
-
-static void run_hang_up(struct sim *sim, struct sim_event *event)
-{
-    struct hang_up *hang_up = rh_container_of(event, struct hang_up, event);
-    if (sim_node_takes(sim, hang_up->node, hang_up->instance, event)) {
-        sim_node_hang_up(sim, hang_up->node, hang_up->connection);
-    }
-}
-
 static void close_slow(struct sim *sim, struct sim_node *node, struct sim_connection *connection)
 {
     struct sim_said *said = sim_said(SIM_SAID_CLOSED, 0);
     said->text = "too slow";
     say(sim, node, connection, said);
     connection->pace_ms = 0;
-    struct hang_up *hang_up = sim_event(sizeof(*hang_up), run_hang_up);
-    hang_up->node = node->index;
-    hang_up->instance = node->instance;
-    hang_up->connection = connection->number;
-    sim_after(sim, 1, &hang_up->event);
+    queue_tick_of(sim, node, connection->number, sim->now_ms + 1, run_hang_up);
 }
 
 static void send_message(struct sim *sim, struct sim_node *node, struct sim_connection *connection,
