@@ -684,7 +684,6 @@ static void run_question(struct sim *sim, struct sim_event *event)
 
 void sim_network_ask_all(struct sim *sim, int node)
 {
-    uint64_t last_ms = ASKED_MS;
     for (int peer = -1; peer < sim->nodes_count; peer++) {
         if (peer == node) {
             continue;
@@ -693,7 +692,7 @@ void sim_network_ask_all(struct sim *sim, int node)
         question->node = node;
         question->instance = sim->nodes[node]->instance;
         question->peer = peer;
-        sim_after(sim, peer < 0 ? last_ms : sim_delay_ms(sim), &question->event);
+        sim_after(sim, peer < 0 ? ASKED_MS : sim_delay_ms(sim), &question->event);
     }
 }
 

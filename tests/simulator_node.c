@@ -151,11 +151,9 @@ static void run_core_tick(struct sim *sim, struct sim_event *event)
 /* When the tick comes. What is wanted at the end of the turn comes then, whatever else is late. */
 static uint64_t tick_at_ms(struct sim *sim, const struct sim_node *node, uint64_t deadline_ms)
 {
-    if (deadline_ms == 0 || node->late_ms == 0) {
-        return deadline_ms < sim->now_ms ? sim->now_ms : deadline_ms;
-    }
     uint64_t at_ms = deadline_ms < sim->now_ms ? sim->now_ms : deadline_ms;
-    return at_ms + sim_below(sim, node->late_ms);
+    bool on_time = deadline_ms == 0 || node->late_ms == 0;
+    return on_time ? at_ms : at_ms + sim_below(sim, node->late_ms);
 }
 
 static void arm_core(struct sim *sim, struct sim_node *node)

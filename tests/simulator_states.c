@@ -110,7 +110,7 @@ static uint64_t ask_node(struct sim *sim, int node, const char *key, struct ask 
     request->instance = sim->nodes[node]->running ? sim->nodes[node]->instance : 0;
     request->number = states->asks_count;
     (void)snprintf(request->key, sizeof(request->key), "%s", key);
-    sim_after(sim, sim->scripted ? 1 : sim_delay_ms(sim), &request->event);
+    sim_after(sim, sim_delay_ms(sim), &request->event);
     return states->asks_count;
 }
 
