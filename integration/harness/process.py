@@ -14,6 +14,13 @@ def _die_with_parent():
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
+def cpu_seconds(pid):
+    """That a process has used so far, in user and kernel mode."""
+    with open(f"/proc/{pid}/stat") as stat:
+        fields = stat.read().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class Process:
     """Starts at construction. `log_path` collects standard output and error."""
 
@@ -74,9 +81,7 @@ class Process:
             return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
     def cpu_seconds(self):
-        with open(f"/proc/{self.pid}/stat") as stat:
-            fields = stat.read().rpartition(") ")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_seconds(self.pid)
 
     def uptime(self):
         with open(f"/proc/{self.pid}/stat") as stat:
