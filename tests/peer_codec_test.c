@@ -189,17 +189,6 @@ static void the_wire_format_is_the_one_on_record(void **state RH_UNUSED)
     (void)fclose(file);
 }
 
-/* Neither end lets it pass, and the reason names the field. */
-static void assert_refused(const struct rh_peer_message *message, const char *field)
-{
-    struct rh_reason reason = {0};
-    struct rh_buffer buffer = {0};
-    assert_int_equal(rh_peer_message_check(message, &reason), RH_ERR_INVALID);
-    assert_int_equal(strncmp(reason.text, field, strlen(field)), 0);
-    assert_int_equal(rh_peer_encode(message, FRAME_SIZE_MAX, &buffer), RH_ERR_INVALID);
-    assert_int_equal(rh_buffer_size(&buffer), 0);
-}
-
 static void a_hello_that_is_out_of_range_is_refused(void **state RH_UNUSED)
 {
     char longest[RH_PEER_TEXT_SIZE_MAX + 1];
@@ -207,33 +196,33 @@ static void a_hello_that_is_out_of_range_is_refused(void **state RH_UNUSED)
     const struct rh_peer_message good = peer_sample(RH_PEER_HELLO);
     struct rh_peer_message bad = good;
     bad.epoch.pzxid = -1;
-    assert_refused(&bad, "frame.pzxid:");
+    assert_peer_message_refused(&bad, "frame.pzxid:");
     bad = good;
     bad.hello.version = 0;
-    assert_refused(&bad, "hello.version:");
+    assert_peer_message_refused(&bad, "hello.version:");
     bad = good;
     bad.hello.cluster = text("");
-    assert_refused(&bad, "hello.cluster:");
+    assert_peer_message_refused(&bad, "hello.cluster:");
     bad.hello.cluster = rh_bytes(longest, RH_PEER_CLUSTER_SIZE_MAX + 1);
-    assert_refused(&bad, "hello.cluster:");
+    assert_peer_message_refused(&bad, "hello.cluster:");
     bad = good;
     strcpy(bad.hello.from.id, "n 1");
-    assert_refused(&bad, "hello.from.id:");
+    assert_peer_message_refused(&bad, "hello.from.id:");
     bad.hello.from.id[0] = '\0';
-    assert_refused(&bad, "hello.from.id:");
+    assert_peer_message_refused(&bad, "hello.from.id:");
     bad = good;
     bad.hello.from.instance = 0;
-    assert_refused(&bad, "hello.from.instance:");
+    assert_peer_message_refused(&bad, "hello.from.instance:");
     bad = good;
     strcpy(bad.hello.to.id, "n/2");
-    assert_refused(&bad, "hello.to.id:");
+    assert_peer_message_refused(&bad, "hello.to.id:");
     bad.hello.to.id[0] = '\0';
-    assert_refused(&bad, "hello.to.id:");
+    assert_peer_message_refused(&bad, "hello.to.id:");
     bad = good;
     bad.hello.refusal = text("two\nlines");
-    assert_refused(&bad, "hello.refusal:");
+    assert_peer_message_refused(&bad, "hello.refusal:");
     bad.hello.refusal = rh_bytes(longest, sizeof(longest));
-    assert_refused(&bad, "hello.refusal:");
+    assert_peer_message_refused(&bad, "hello.refusal:");
 }
 
 static void a_request_that_is_out_of_range_is_refused(void **state RH_UNUSED)
@@ -245,29 +234,29 @@ static void a_request_that_is_out_of_range_is_refused(void **state RH_UNUSED)
     static const char *const keys[] = {"", "a\xff", "a\tb"};
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
         bad.publish.key = text(keys[i]);
-        assert_refused(&bad, "publish.key:");
+        assert_peer_message_refused(&bad, "publish.key:");
     }
     bad.publish.key = rh_bytes(longest, sizeof(longest));
-    assert_refused(&bad, "publish.key:");
+    assert_peer_message_refused(&bad, "publish.key:");
     bad = good;
     bad.publish.id = text("");
-    assert_refused(&bad, "publish.id:");
+    assert_peer_message_refused(&bad, "publish.id:");
     bad.publish.id = text("\xc3\xa9");
-    assert_refused(&bad, "publish.id:");
+    assert_peer_message_refused(&bad, "publish.id:");
     bad.publish.id = rh_bytes(longest, RH_MESSAGE_ID_SIZE_MAX + 1);
-    assert_refused(&bad, "publish.id:");
+    assert_peer_message_refused(&bad, "publish.id:");
     bad = good;
     bad.publish.payload = (struct rh_payload){.kind = RH_PAYLOAD_TEXT, .bytes = text("\x80")};
-    assert_refused(&bad, "publish.payload:");
+    assert_peer_message_refused(&bad, "publish.payload:");
     bad.publish.payload = (struct rh_payload){.kind = RH_PAYLOAD_JSON};
-    assert_refused(&bad, "publish.payload:");
+    assert_peer_message_refused(&bad, "publish.payload:");
     bad.publish.payload = (struct rh_payload){.kind = (enum rh_payload_kind)7};
-    assert_refused(&bad, "publish.payload_kind:");
+    assert_peer_message_refused(&bad, "publish.payload_kind:");
     bad = peer_sample(RH_PEER_INSPECT);
     bad.inspect.key = text("");
-    assert_refused(&bad, "inspect.key:");
+    assert_peer_message_refused(&bad, "inspect.key:");
     bad.kind = RH_PEER_MESSAGE_KINDS;
-    assert_refused(&bad, "frame.body:");
+    assert_peer_message_refused(&bad, "frame.body:");
 }
 
 static void an_answer_that_is_out_of_range_is_refused(void **state RH_UNUSED)
@@ -275,83 +264,80 @@ static void an_answer_that_is_out_of_range_is_refused(void **state RH_UNUSED)
     const struct rh_peer_message good = peer_sample(RH_PEER_PUBLISH_ANSWER);
     struct rh_peer_message bad = good;
     bad.publish_answer.result = RH_PEER_RESULTS;
-    assert_refused(&bad, "publish_answer.result:");
+    assert_peer_message_refused(&bad, "publish_answer.result:");
     bad = good;
     bad.publish_answer.owner[0] = '\0';
-    assert_refused(&bad, "publish_answer.owner:");
+    assert_peer_message_refused(&bad, "publish_answer.owner:");
     bad = good;
     bad.publish_answer.result = RH_PEER_RESULT_REFUSED;
     bad.publish_answer.code = text("");
-    assert_refused(&bad, "publish_answer.code:");
+    assert_peer_message_refused(&bad, "publish_answer.code:");
     bad.publish_answer.code = text("two words");
-    assert_refused(&bad, "publish_answer.code:");
+    assert_peer_message_refused(&bad, "publish_answer.code:");
     bad = good;
     bad.publish_answer.detail = text("\xff");
-    assert_refused(&bad, "publish_answer.detail:");
+    assert_peer_message_refused(&bad, "publish_answer.detail:");
     bad = good;
     bad.publish_answer.seq = 0;
-    assert_refused(&bad, "publish_answer.seq:");
+    assert_peer_message_refused(&bad, "publish_answer.seq:");
     bad.publish_answer.seq = (uint64_t)INT64_MAX + 1;
-    assert_refused(&bad, "publish_answer.seq:");
+    assert_peer_message_refused(&bad, "publish_answer.seq:");
     bad = good;
     bad.publish_answer.incarnation = 0;
-    assert_refused(&bad, "publish_answer.incarnation:");
+    assert_peer_message_refused(&bad, "publish_answer.incarnation:");
 
     const struct rh_peer_message channel = peer_sample(RH_PEER_INSPECT_ANSWER);
     bad = channel;
     bad.inspect_answer.result = (enum rh_peer_result) - 1;
-    assert_refused(&bad, "inspect_answer.result:");
+    assert_peer_message_refused(&bad, "inspect_answer.result:");
     bad = channel;
     bad.inspect_answer.incarnation = 0;
-    assert_refused(&bad, "inspect_answer.incarnation:");
+    assert_peer_message_refused(&bad, "inspect_answer.incarnation:");
     bad = channel;
     bad.inspect_answer.first_seq = bad.inspect_answer.last_seq + 2;
-    assert_refused(&bad, "inspect_answer.first_seq:");
+    assert_peer_message_refused(&bad, "inspect_answer.first_seq:");
     bad.inspect_answer.first_seq = 0;
-    assert_refused(&bad, "inspect_answer.first_seq:");
+    assert_peer_message_refused(&bad, "inspect_answer.first_seq:");
     bad = channel;
     bad.inspect_answer.last_seq = UINT64_MAX;
-    assert_refused(&bad, "inspect_answer.last_seq:");
+    assert_peer_message_refused(&bad, "inspect_answer.last_seq:");
 }
-
-#define REFUSED(suffix, change, field)                                  \
-    do {                                                                \
-        struct rh_peer_message refused = peer_sample(RH_PEER_##suffix); \
-        refused.change;                                                 \
-        assert_refused(&refused, field);                                \
-    } while (0)
 
 static void bad_requests_for_a_state_are_named(void **state RH_UNUSED)
 {
-    REFUSED(STATE_GET, state_get.key = text(""), "state_get.key:");
-    REFUSED(STATE_PUT, state_put.key = text(""), "state_put.key:");
-    REFUSED(STATE_PUT, state_put.id = text(""), "state_put.id:");
-    REFUSED(STATE_PUT, state_put.condition = RH_PEER_STATE_CONDITIONS, "state_put.condition:");
-    REFUSED(STATE_PUT, state_put.condition = RH_PEER_STATE_ANY, "state_put.if_version:");
-    REFUSED(STATE_PUT, state_put.if_version = UINT64_MAX, "state_put.if_version:");
-    REFUSED(STATE_PUT, state_put.content_type = text("\n"), "state_put.content_type:");
-    REFUSED(STATE_DELETE, state_delete.key = text(""), "state_delete.key:");
-    REFUSED(STATE_DELETE, state_delete.id = text("a\nb"), "state_delete.id:");
-    REFUSED(STATE_DELETE, state_delete.if_version = 1, "state_delete.if_version:");
-    REFUSED(STATE_DELETE, state_delete.condition = RH_PEER_STATE_ABSENT, "state_delete.condition:");
+    SAMPLE_REFUSED(STATE_GET, state_get.key = text(""), "state_get.key:");
+    SAMPLE_REFUSED(STATE_PUT, state_put.key = text(""), "state_put.key:");
+    SAMPLE_REFUSED(STATE_PUT, state_put.id = text(""), "state_put.id:");
+    SAMPLE_REFUSED(STATE_PUT, state_put.condition = RH_PEER_STATE_CONDITIONS,
+                   "state_put.condition:");
+    SAMPLE_REFUSED(STATE_PUT, state_put.condition = RH_PEER_STATE_ANY, "state_put.if_version:");
+    SAMPLE_REFUSED(STATE_PUT, state_put.if_version = UINT64_MAX, "state_put.if_version:");
+    SAMPLE_REFUSED(STATE_PUT, state_put.content_type = text("\n"), "state_put.content_type:");
+    SAMPLE_REFUSED(STATE_DELETE, state_delete.key = text(""), "state_delete.key:");
+    SAMPLE_REFUSED(STATE_DELETE, state_delete.id = text("a\nb"), "state_delete.id:");
+    SAMPLE_REFUSED(STATE_DELETE, state_delete.if_version = 1, "state_delete.if_version:");
+    SAMPLE_REFUSED(STATE_DELETE, state_delete.condition = RH_PEER_STATE_ABSENT,
+                   "state_delete.condition:");
 }
 
 static void bad_answers_about_a_state_are_named(void **state RH_UNUSED)
 {
-    REFUSED(STATE_ANSWER, state_answer.result = RH_PEER_RESULTS, "state_answer.result:");
-    REFUSED(STATE_ANSWER, state_answer.owner[0] = '\0', "state_answer.owner:");
-    REFUSED(STATE_ANSWER, state_answer.outcome = RH_PEER_STATE_OUTCOMES, "state_answer.outcome:");
-    REFUSED(STATE_ANSWER, state_answer.version = 0, "state_answer.version:");
-    REFUSED(STATE_ANSWER, state_answer.version = UINT64_MAX, "state_answer.version:");
-    REFUSED(STATE_ANSWER, state_answer.incarnation = 0, "state_answer.incarnation:");
-    REFUSED(STATE_ANSWER, state_answer.content_type = text("\x80"), "state_answer.content_type:");
-    REFUSED(STATE_ANSWER, state_answer.outcome = RH_PEER_STATE_CHANGED,
-            "state_answer.content_type:");
+    SAMPLE_REFUSED(STATE_ANSWER, state_answer.result = RH_PEER_RESULTS, "state_answer.result:");
+    SAMPLE_REFUSED(STATE_ANSWER, state_answer.owner[0] = '\0', "state_answer.owner:");
+    SAMPLE_REFUSED(STATE_ANSWER, state_answer.outcome = RH_PEER_STATE_OUTCOMES,
+                   "state_answer.outcome:");
+    SAMPLE_REFUSED(STATE_ANSWER, state_answer.version = 0, "state_answer.version:");
+    SAMPLE_REFUSED(STATE_ANSWER, state_answer.version = UINT64_MAX, "state_answer.version:");
+    SAMPLE_REFUSED(STATE_ANSWER, state_answer.incarnation = 0, "state_answer.incarnation:");
+    SAMPLE_REFUSED(STATE_ANSWER, state_answer.content_type = text("\x80"),
+                   "state_answer.content_type:");
+    SAMPLE_REFUSED(STATE_ANSWER, state_answer.outcome = RH_PEER_STATE_CHANGED,
+                   "state_answer.content_type:");
 
     struct rh_peer_message answer = peer_sample(RH_PEER_STATE_ANSWER);
     answer.state_answer.outcome = RH_PEER_STATE_CONFLICT;
     answer.state_answer.content_type = text("");
-    assert_refused(&answer, "state_answer.state:");
+    assert_peer_message_refused(&answer, "state_answer.state:");
     answer.state_answer.state = text("");
     assert_round_trip(&answer);
     answer.state_answer.version = 0;

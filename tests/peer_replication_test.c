@@ -227,47 +227,26 @@ static void numbers_survive_at_the_end_of_their_range(void **state RH_UNUSED)
 
 /* ---- ranges ---- */
 
-/* Neither end lets it pass, and the reason names the field. */
-static void assert_refused(const struct rh_peer_message *message, const char *field)
-{
-    struct rh_reason reason = {0};
-    struct rh_buffer buffer = {0};
-    assert_int_equal(rh_peer_message_check(message, &reason), RH_ERR_INVALID);
-    if (strncmp(reason.text, field, strlen(field)) != 0) {
-        fail_msg("\"%s\" does not begin with \"%s\"", reason.text, field);
-    }
-    assert_int_equal(rh_peer_encode(message, FRAME_SIZE_MAX, &buffer), RH_ERR_INVALID);
-    assert_int_equal(rh_buffer_size(&buffer), 0);
-}
-
-/* A sample with one change is refused for the field of that name. */
-#define REFUSED(suffix, change, field)                              \
-    do {                                                            \
-        struct rh_peer_message bad = peer_sample(RH_PEER_##suffix); \
-        bad.change;                                                 \
-        assert_refused(&bad, field);                                \
-    } while (0)
-
 static const struct rh_term no_term;
 
 static void what_names_a_copy_is_checked_in_every_message(void **state RH_UNUSED)
 {
     char longest[RH_KEY_SIZE_MAX + 1];
     memset(longest, 'x', sizeof(longest));
-#define KEYS(suffix, member)                                     \
-    REFUSED(suffix, member.key = text(""), #member ".key:");     \
-    REFUSED(suffix, member.key = text("a\n"), #member ".key:");  \
-    REFUSED(suffix, member.key = text("\xff"), #member ".key:"); \
-    REFUSED(suffix, member.key = rh_bytes(longest, sizeof(longest)), #member ".key:")
-#define TERMS(suffix, member, name)                                     \
-    REFUSED(suffix, member.name = no_term, #member "." #name ":");      \
-    REFUSED(suffix, member.name.generation = 0, #member "." #name ":"); \
-    REFUSED(suffix, member.name.turn = 0, #member "." #name ":");       \
-    REFUSED(suffix, member.name.pzxid = -1, #member "." #name ":")
+#define KEYS(suffix, member)                                            \
+    SAMPLE_REFUSED(suffix, member.key = text(""), #member ".key:");     \
+    SAMPLE_REFUSED(suffix, member.key = text("a\n"), #member ".key:");  \
+    SAMPLE_REFUSED(suffix, member.key = text("\xff"), #member ".key:"); \
+    SAMPLE_REFUSED(suffix, member.key = rh_bytes(longest, sizeof(longest)), #member ".key:")
+#define TERMS(suffix, member, name)                                            \
+    SAMPLE_REFUSED(suffix, member.name = no_term, #member "." #name ":");      \
+    SAMPLE_REFUSED(suffix, member.name.generation = 0, #member "." #name ":"); \
+    SAMPLE_REFUSED(suffix, member.name.turn = 0, #member "." #name ":");       \
+    SAMPLE_REFUSED(suffix, member.name.pzxid = -1, #member "." #name ":")
 #define COPIES(suffix, member)   \
     KEYS(suffix, member);        \
     TERMS(suffix, member, term); \
-    REFUSED(suffix, member.incarnation = 0, #member ".incarnation:")
+    SAMPLE_REFUSED(suffix, member.incarnation = 0, #member ".incarnation:")
     COPIES(APPEND, append);
     COPIES(APPEND_ACK, append_ack);
     COPIES(SYNC_BEGIN, sync_begin);
@@ -290,43 +269,43 @@ static void what_names_a_copy_is_checked_in_every_message(void **state RH_UNUSED
 static void ops_end_below_2_to_the_63(void **state RH_UNUSED)
 {
     const uint64_t beyond = (uint64_t)INT64_MAX + 1;
-    REFUSED(APPEND, append.prev_op = beyond, "append.prev_op:");
-    REFUSED(APPEND, append.commit = beyond, "append.commit:");
-    REFUSED(APPEND_ACK, append_ack.op = beyond, "append_ack.op:");
-    REFUSED(SYNC_BEGIN, sync_begin.op = beyond, "sync_begin.op:");
-    REFUSED(SYNC_CHUNK, sync_chunk.operations.first_op = INT64_MAX, "sync_chunk.first_op:");
-    REFUSED(SYNC_CHUNK, sync_chunk.operations.first_op = UINT64_MAX, "sync_chunk.first_op:");
-    REFUSED(SYNC_ACK, sync_ack.op = UINT64_MAX, "sync_ack.op:");
-    REFUSED(REFUSED, refused.have_op = beyond, "refused.have_op:");
-    REFUSED(FETCH, fetch.op = beyond, "fetch.op:");
-    REFUSED(FETCH, fetch.from_op = beyond, "fetch.from_op:");
-    REFUSED(OWN, own.op = beyond, "own.op:");
+    SAMPLE_REFUSED(APPEND, append.prev_op = beyond, "append.prev_op:");
+    SAMPLE_REFUSED(APPEND, append.commit = beyond, "append.commit:");
+    SAMPLE_REFUSED(APPEND_ACK, append_ack.op = beyond, "append_ack.op:");
+    SAMPLE_REFUSED(SYNC_BEGIN, sync_begin.op = beyond, "sync_begin.op:");
+    SAMPLE_REFUSED(SYNC_CHUNK, sync_chunk.operations.first_op = INT64_MAX, "sync_chunk.first_op:");
+    SAMPLE_REFUSED(SYNC_CHUNK, sync_chunk.operations.first_op = UINT64_MAX, "sync_chunk.first_op:");
+    SAMPLE_REFUSED(SYNC_ACK, sync_ack.op = UINT64_MAX, "sync_ack.op:");
+    SAMPLE_REFUSED(REFUSED, refused.have_op = beyond, "refused.have_op:");
+    SAMPLE_REFUSED(FETCH, fetch.op = beyond, "fetch.op:");
+    SAMPLE_REFUSED(FETCH, fetch.from_op = beyond, "fetch.from_op:");
+    SAMPLE_REFUSED(OWN, own.op = beyond, "own.op:");
 }
 
 static void groups_are_distinct_nodes_and_not_too_many(void **state RH_UNUSED)
 {
     struct lists *lists = lists_create();
     struct rh_node_ref *nodes = lists->nodes;
-#define GROUPS(suffix, member)                                                             \
-    REFUSED(suffix, member.group = ((struct rh_peer_group){nodes, RH_PEER_GROUP_MAX + 1}), \
-            #member ".group:");                                                            \
-    nodes[RH_PEER_GROUP_MAX - 1] = nodes[0];                                               \
-    REFUSED(suffix, member.group = ((struct rh_peer_group){nodes, RH_PEER_GROUP_MAX}),     \
-            #member ".group:");                                                            \
-    nodes[RH_PEER_GROUP_MAX - 1] = (struct rh_node_ref){.id = "n"};                        \
-    REFUSED(suffix, member.group = ((struct rh_peer_group){nodes, RH_PEER_GROUP_MAX}),     \
-            #member ".group:");                                                            \
-    nodes[RH_PEER_GROUP_MAX - 1] = (struct rh_node_ref){.id = "n 1", .instance = 99};      \
-    REFUSED(suffix, member.group = ((struct rh_peer_group){nodes, RH_PEER_GROUP_MAX}),     \
-            #member ".group:");                                                            \
-    nodes[RH_PEER_GROUP_MAX - 1].id[0] = '\0';                                             \
-    REFUSED(suffix, member.group = ((struct rh_peer_group){nodes, RH_PEER_GROUP_MAX}),     \
-            #member ".group:")
+#define GROUPS(suffix, member)                                                                    \
+    SAMPLE_REFUSED(suffix, member.group = ((struct rh_peer_group){nodes, RH_PEER_GROUP_MAX + 1}), \
+                   #member ".group:");                                                            \
+    nodes[RH_PEER_GROUP_MAX - 1] = nodes[0];                                                      \
+    SAMPLE_REFUSED(suffix, member.group = ((struct rh_peer_group){nodes, RH_PEER_GROUP_MAX}),     \
+                   #member ".group:");                                                            \
+    nodes[RH_PEER_GROUP_MAX - 1] = (struct rh_node_ref){.id = "n"};                               \
+    SAMPLE_REFUSED(suffix, member.group = ((struct rh_peer_group){nodes, RH_PEER_GROUP_MAX}),     \
+                   #member ".group:");                                                            \
+    nodes[RH_PEER_GROUP_MAX - 1] = (struct rh_node_ref){.id = "n 1", .instance = 99};             \
+    SAMPLE_REFUSED(suffix, member.group = ((struct rh_peer_group){nodes, RH_PEER_GROUP_MAX}),     \
+                   #member ".group:");                                                            \
+    nodes[RH_PEER_GROUP_MAX - 1].id[0] = '\0';                                                    \
+    SAMPLE_REFUSED(suffix, member.group = ((struct rh_peer_group){nodes, RH_PEER_GROUP_MAX}),     \
+                   #member ".group:")
     GROUPS(APPEND, append);
     GROUPS(SYNC_BEGIN, sync_begin);
     GROUPS(OWN, own);
-    REFUSED(SYNC_BEGIN, sync_begin.group.count = 0, "sync_begin.group:");
-    REFUSED(OWN, own.group.count = 0, "own.group:");
+    SAMPLE_REFUSED(SYNC_BEGIN, sync_begin.group.count = 0, "sync_begin.group:");
+    SAMPLE_REFUSED(OWN, own.group.count = 0, "own.group:");
     free(lists);
 }
 
@@ -340,13 +319,13 @@ static struct rh_peer_message chunk_of(struct rh_peer_operation operations[stati
     return message;
 }
 
-#define REFUSED_OPERATION(index, change, field)                               \
-    do {                                                                      \
-        struct rh_peer_operation operations[3];                               \
-        struct rh_peer_message bad = chunk_of(operations);                    \
-        assert_int_equal(rh_peer_message_check(&bad, NULL), 0);               \
-        operations[index].change;                                             \
-        assert_refused(&bad, "sync_chunk.operations[" #index "]." field ":"); \
+#define REFUSED_OPERATION(index, change, field)                                            \
+    do {                                                                                   \
+        struct rh_peer_operation operations[3];                                            \
+        struct rh_peer_message bad = chunk_of(operations);                                 \
+        assert_int_equal(rh_peer_message_check(&bad, NULL), 0);                            \
+        operations[index].change;                                                          \
+        assert_peer_message_refused(&bad, "sync_chunk.operations[" #index "]." field ":"); \
     } while (0)
 
 static void operations_are_consecutive_and_complete(void **state RH_UNUSED)
@@ -387,13 +366,13 @@ static void operations_are_consecutive_and_complete(void **state RH_UNUSED)
     operations[1].content_type = rh_bytes(longest, RH_PEER_CONTENT_TYPE_SIZE_MAX);
     assert_round_trip(&message);
     operations[1] = operations[0];
-    assert_refused(&message, "sync_chunk.operations[1].seq:");
+    assert_peer_message_refused(&message, "sync_chunk.operations[1].seq:");
     operations[1].seq = 8;
     operations[2].seq = 8;
     assert_round_trip(&message);
     operations[1].seq = 9;
     operations[2].seq = 9;
-    assert_refused(&message, "sync_chunk.operations[1].seq:");
+    assert_peer_message_refused(&message, "sync_chunk.operations[1].seq:");
     message.sync_chunk.operations.items = operations + 2; /* a removal before any message */
     message.sync_chunk.operations.count = 1;
     operations[2].seq = 0;
@@ -403,22 +382,23 @@ static void operations_are_consecutive_and_complete(void **state RH_UNUSED)
 static void lists_of_operations_begin_where_their_message_says(void **state RH_UNUSED)
 {
     struct lists *lists = lists_create();
-    REFUSED(APPEND, append.operations.first_op = 0, "append.first_op:");
-    REFUSED(APPEND, append.operations.first_op = 8, "append.first_op:");
-    REFUSED(APPEND, append.operations.count = 0, "append.first_op:");
-    REFUSED(APPEND, append.prev_op = 7, "append.first_op:");
-    REFUSED(APPEND, append.prev_op = 0, "append.prev_term:");
-    REFUSED(APPEND, append.prev_term.pzxid = 4712, "append.prev_term:"); /* above its term */
-    REFUSED(SYNC_CHUNK, sync_chunk.operations.first_op = 0, "sync_chunk.first_op:");
-    REFUSED(SYNC_CHUNK, sync_chunk.operations.count = 0, "sync_chunk.first_op:");
-    REFUSED(SYNC_CHUNK,
-            sync_chunk.operations =
-                ((struct rh_peer_operations){1, lists->operations, RH_PEER_OPERATIONS_MAX + 1}),
-            "sync_chunk.operations:");
-    REFUSED(SYNC_BEGIN, sync_begin.operations.first_op = 0, "sync_begin.first_op:");
-    REFUSED(SYNC_BEGIN, sync_begin.from_op = 7, "sync_begin.first_op:");
-    REFUSED(SYNC_BEGIN, sync_begin.op = 8, "sync_begin.first_op:");
-    REFUSED(SYNC_BEGIN, sync_begin.op = 10, "sync_begin.first_op:"); /* the last, and short of op */
+    SAMPLE_REFUSED(APPEND, append.operations.first_op = 0, "append.first_op:");
+    SAMPLE_REFUSED(APPEND, append.operations.first_op = 8, "append.first_op:");
+    SAMPLE_REFUSED(APPEND, append.operations.count = 0, "append.first_op:");
+    SAMPLE_REFUSED(APPEND, append.prev_op = 7, "append.first_op:");
+    SAMPLE_REFUSED(APPEND, append.prev_op = 0, "append.prev_term:");
+    SAMPLE_REFUSED(APPEND, append.prev_term.pzxid = 4712, "append.prev_term:"); /* above its term */
+    SAMPLE_REFUSED(SYNC_CHUNK, sync_chunk.operations.first_op = 0, "sync_chunk.first_op:");
+    SAMPLE_REFUSED(SYNC_CHUNK, sync_chunk.operations.count = 0, "sync_chunk.first_op:");
+    SAMPLE_REFUSED(SYNC_CHUNK,
+                   sync_chunk.operations = ((struct rh_peer_operations){
+                       1, lists->operations, RH_PEER_OPERATIONS_MAX + 1}),
+                   "sync_chunk.operations:");
+    SAMPLE_REFUSED(SYNC_BEGIN, sync_begin.operations.first_op = 0, "sync_begin.first_op:");
+    SAMPLE_REFUSED(SYNC_BEGIN, sync_begin.from_op = 7, "sync_begin.first_op:");
+    SAMPLE_REFUSED(SYNC_BEGIN, sync_begin.op = 8, "sync_begin.first_op:");
+    SAMPLE_REFUSED(SYNC_BEGIN, sync_begin.op = 10,
+                   "sync_begin.first_op:"); /* the last, and short of op */
     struct rh_peer_message message = peer_sample(RH_PEER_SYNC_BEGIN);
     message.sync_begin.op = 10;
     message.sync_begin.last = false;
@@ -428,24 +408,24 @@ static void lists_of_operations_begin_where_their_message_says(void **state RH_U
 
 static void the_numbers_of_a_sync_fit_each_other(void **state RH_UNUSED)
 {
-    REFUSED(SYNC_BEGIN, sync_begin.sync = 0, "sync_begin.sync:");
-    REFUSED(SYNC_BEGIN, sync_begin.purpose = RH_PEER_SYNC_PURPOSES, "sync_begin.purpose:");
-    REFUSED(SYNC_BEGIN, sync_begin.seq = 10, "sync_begin.seq:");
-    REFUSED(SYNC_BEGIN, sync_begin.commit = 10, "sync_begin.commit:");
-    REFUSED(SYNC_BEGIN, sync_begin.from_op = 10, "sync_begin.from_op:");
-    REFUSED(SYNC_BEGIN, sync_begin.from_op = 0, "sync_begin.base_term:");
-    REFUSED(SYNC_BEGIN, sync_begin.version = 0, "sync_begin.version:");
-    REFUSED(SYNC_BEGIN, sync_begin.content_type = text("\x80"), "sync_begin.content_type:");
-    REFUSED(SYNC_BEGIN, sync_begin.has_state = false, "sync_begin.content_type:");
+    SAMPLE_REFUSED(SYNC_BEGIN, sync_begin.sync = 0, "sync_begin.sync:");
+    SAMPLE_REFUSED(SYNC_BEGIN, sync_begin.purpose = RH_PEER_SYNC_PURPOSES, "sync_begin.purpose:");
+    SAMPLE_REFUSED(SYNC_BEGIN, sync_begin.seq = 10, "sync_begin.seq:");
+    SAMPLE_REFUSED(SYNC_BEGIN, sync_begin.commit = 10, "sync_begin.commit:");
+    SAMPLE_REFUSED(SYNC_BEGIN, sync_begin.from_op = 10, "sync_begin.from_op:");
+    SAMPLE_REFUSED(SYNC_BEGIN, sync_begin.from_op = 0, "sync_begin.base_term:");
+    SAMPLE_REFUSED(SYNC_BEGIN, sync_begin.version = 0, "sync_begin.version:");
+    SAMPLE_REFUSED(SYNC_BEGIN, sync_begin.content_type = text("\x80"), "sync_begin.content_type:");
+    SAMPLE_REFUSED(SYNC_BEGIN, sync_begin.has_state = false, "sync_begin.content_type:");
     struct rh_peer_message message = peer_sample(RH_PEER_SYNC_BEGIN);
     message.sync_begin.has_state = false;
     message.sync_begin.content_type = text("");
-    assert_refused(&message, "sync_begin.state:");
+    assert_peer_message_refused(&message, "sync_begin.state:");
     message.sync_begin.state = text("");
     assert_round_trip(&message); /* of a document that was removed */
-    REFUSED(SYNC_CHUNK, sync_chunk.sync = 0, "sync_chunk.sync:");
-    REFUSED(SYNC_CHUNK, sync_chunk.index = 0, "sync_chunk.index:");
-    REFUSED(SYNC_ACK, sync_ack.sync = 0, "sync_ack.sync:");
+    SAMPLE_REFUSED(SYNC_CHUNK, sync_chunk.sync = 0, "sync_chunk.sync:");
+    SAMPLE_REFUSED(SYNC_CHUNK, sync_chunk.index = 0, "sync_chunk.index:");
+    SAMPLE_REFUSED(SYNC_ACK, sync_ack.sync = 0, "sync_ack.sync:");
 }
 
 static void terms_and_ids_of_a_sync_are_in_order(void **state RH_UNUSED)
@@ -454,61 +434,61 @@ static void terms_and_ids_of_a_sync_are_in_order(void **state RH_UNUSED)
     struct rh_peer_message message = longest_sync(lists);
     assert_int_equal(rh_peer_message_check(&message, NULL), 0);
     message.sync_begin.terms_count++;
-    assert_refused(&message, "sync_begin.terms:");
+    assert_peer_message_refused(&message, "sync_begin.terms:");
     message.sync_begin.terms_count = 3;
     lists->terms[1].first_op = 1;
-    assert_refused(&message, "sync_begin.terms:");
+    assert_peer_message_refused(&message, "sync_begin.terms:");
     lists->terms[1].first_op = 0;
-    assert_refused(&message, "sync_begin.terms:");
+    assert_peer_message_refused(&message, "sync_begin.terms:");
     lists->terms[1].first_op = UINT64_MAX;
-    assert_refused(&message, "sync_begin.terms:");
+    assert_peer_message_refused(&message, "sync_begin.terms:");
     lists->terms[1].first_op = 2;
     lists->terms[1].term = lists->terms[0].term;
-    assert_refused(&message, "sync_begin.terms:");
+    assert_peer_message_refused(&message, "sync_begin.terms:");
     lists->terms[1].term = no_term;
-    assert_refused(&message, "sync_begin.terms:");
+    assert_peer_message_refused(&message, "sync_begin.terms:");
     lists->terms[1].term = (struct rh_term){.generation = 1, .turn = 2};
     assert_int_equal(rh_peer_message_check(&message, NULL), 0);
 
     struct rh_peer_id *ids = lists->ids;
     message.sync_begin.ids_count++;
-    assert_refused(&message, "sync_begin.ids:");
+    assert_peer_message_refused(&message, "sync_begin.ids:");
     message.sync_begin.ids_count = 3;
     ids[1].id = text("");
-    assert_refused(&message, "sync_begin.ids[1].id:");
+    assert_peer_message_refused(&message, "sync_begin.ids[1].id:");
     ids[1].id = text("i");
     ids[1].op = 1;
-    assert_refused(&message, "sync_begin.ids[1].op:");
+    assert_peer_message_refused(&message, "sync_begin.ids[1].op:");
     ids[1].op = message.sync_begin.op + 1;
-    assert_refused(&message, "sync_begin.ids[1].op:");
+    assert_peer_message_refused(&message, "sync_begin.ids[1].op:");
     ids[1].op = 2;
     ids[1].seq = 1;
-    assert_refused(&message, "sync_begin.ids[1].seq:");
+    assert_peer_message_refused(&message, "sync_begin.ids[1].seq:");
     ids[1].seq = 3;
-    assert_refused(&message, "sync_begin.ids[1].seq:");
+    assert_peer_message_refused(&message, "sync_begin.ids[1].seq:");
     ids[1].seq = 2;
     ids[1].version = 2;
-    assert_refused(&message, "sync_begin.ids[1].seq:");
+    assert_peer_message_refused(&message, "sync_begin.ids[1].seq:");
     ids[1].seq = 0;
     assert_int_equal(rh_peer_message_check(&message, NULL), 0);
     ids[1].version = 3;
-    assert_refused(&message, "sync_begin.ids[1].version:");
+    assert_peer_message_refused(&message, "sync_begin.ids[1].version:");
     ids[1].version = 0;
     ids[1].seq = 2;
     ids[0].seq = 0;
-    assert_refused(&message, "sync_begin.ids[0].seq:");
+    assert_peer_message_refused(&message, "sync_begin.ids[0].seq:");
     ids[0].seq = 1;
     ids[0].op = 0;
-    assert_refused(&message, "sync_begin.ids[0].op:");
+    assert_peer_message_refused(&message, "sync_begin.ids[0].op:");
     ids[0].op = 1;
     assert_int_equal(rh_peer_message_check(&message, NULL), 0);
     message.sync_begin.from_op = 1;
     message.sync_begin.base_term = message.sync_begin.term;
     message.sync_begin.operations = (struct rh_peer_operations){0};
-    assert_refused(&message, "sync_begin.ids[0].op:");
+    assert_peer_message_refused(&message, "sync_begin.ids[0].op:");
     ids[0].op = UINT64_MAX;
-    REFUSED(SYNC_CHUNK, sync_chunk.ids = ids, "sync_chunk.ids[0].op:");
-    REFUSED(SYNC_CHUNK, sync_chunk.ids_count = RH_PEER_IDS_MAX + 1, "sync_chunk.ids:");
+    SAMPLE_REFUSED(SYNC_CHUNK, sync_chunk.ids = ids, "sync_chunk.ids[0].op:");
+    SAMPLE_REFUSED(SYNC_CHUNK, sync_chunk.ids_count = RH_PEER_IDS_MAX + 1, "sync_chunk.ids:");
     free(lists);
 }
 
@@ -529,15 +509,15 @@ static void a_refusal_says_of_what_and_why(void **state RH_UNUSED)
         if (allowed) {
             assert_round_trip(&message);
             message.refused.sync ^= 1;
-            assert_refused(&message, "refused.sync:");
+            assert_peer_message_refused(&message, "refused.sync:");
         } else {
-            assert_refused(&message, "refused.about:");
+            assert_peer_message_refused(&message, "refused.about:");
         }
     }
-    REFUSED(REFUSED, refused.about = UINT32_MAX, "refused.about:");
-    REFUSED(REFUSED, refused.code = RH_PEER_REFUSED_CODES, "refused.code:");
-    REFUSED(REFUSED, refused.have_term = no_term, "refused.have_term:");
-    REFUSED(REFUSED, refused.have_term.turn = 0, "refused.have_term:");
+    SAMPLE_REFUSED(REFUSED, refused.about = UINT32_MAX, "refused.about:");
+    SAMPLE_REFUSED(REFUSED, refused.code = RH_PEER_REFUSED_CODES, "refused.code:");
+    SAMPLE_REFUSED(REFUSED, refused.have_term = no_term, "refused.have_term:");
+    SAMPLE_REFUSED(REFUSED, refused.have_term.turn = 0, "refused.have_term:");
     struct rh_peer_message message = peer_sample(RH_PEER_REFUSED);
     for (unsigned code = 0; code < RH_PEER_REFUSED_CODES; code++) {
         message.refused.code = (enum rh_peer_refused_code)code;
@@ -545,14 +525,14 @@ static void a_refusal_says_of_what_and_why(void **state RH_UNUSED)
     }
 }
 
-#define REFUSED_COPY(index, change, field)                            \
-    do {                                                              \
-        struct rh_peer_message bad = peer_sample(RH_PEER_REPORT);     \
-        struct rh_peer_copy copies[3];                                \
-        memcpy(copies, bad.report.copies, sizeof(copies));            \
-        bad.report.copies = copies;                                   \
-        copies[index].change;                                         \
-        assert_refused(&bad, "report.copies[" #index "]." field ":"); \
+#define REFUSED_COPY(index, change, field)                                         \
+    do {                                                                           \
+        struct rh_peer_message bad = peer_sample(RH_PEER_REPORT);                  \
+        struct rh_peer_copy copies[3];                                             \
+        memcpy(copies, bad.report.copies, sizeof(copies));                         \
+        bad.report.copies = copies;                                                \
+        copies[index].change;                                                      \
+        assert_peer_message_refused(&bad, "report.copies[" #index "]." field ":"); \
     } while (0)
 
 static void every_copy_of_a_report_is_checked(void **state RH_UNUSED)
@@ -573,8 +553,9 @@ static void every_copy_of_a_report_is_checked(void **state RH_UNUSED)
     REFUSED_COPY(0, state = RH_PEER_COPY_ACTING, "passing_to");
     REFUSED_COPY(1, passing_to.instance = 1, "passing_to");
     REFUSED_COPY(1, passing_to.id[0] = 'n', "passing_to");
-    REFUSED(REPORT, report = ((struct rh_peer_report){lists->copies, RH_PEER_COPIES_MAX + 1, 1}),
-            "report.copies:");
+    SAMPLE_REFUSED(REPORT,
+                   report = ((struct rh_peer_report){lists->copies, RH_PEER_COPIES_MAX + 1, 1}),
+                   "report.copies:");
     free(lists);
 }
 
@@ -584,32 +565,33 @@ static void views_and_relayed_frames_are_checked(void **state RH_UNUSED)
     struct rh_peer_view_member *members = lists->members;
     char *large = calloc(1, RH_PEER_VIEW_CONFIG_SIZE_MAX + 1);
     assert_non_null(large);
-    REFUSED(VIEW_ASK, view_ask.above.pzxid = -1, "view_ask.pzxid:");
-    REFUSED(VIEW, view.epoch.generation = 0, "view.generation:");
-    REFUSED(VIEW, view.epoch.pzxid = -1, "view.pzxid:");
-    REFUSED(VIEW, view.config = rh_bytes(large, RH_PEER_VIEW_CONFIG_SIZE_MAX + 1), "view.config:");
-    REFUSED(VIEW, view.members_count = RH_PEER_VIEW_MEMBERS_MAX + 1, "view.members:");
+    SAMPLE_REFUSED(VIEW_ASK, view_ask.above.pzxid = -1, "view_ask.pzxid:");
+    SAMPLE_REFUSED(VIEW, view.epoch.generation = 0, "view.generation:");
+    SAMPLE_REFUSED(VIEW, view.epoch.pzxid = -1, "view.pzxid:");
+    SAMPLE_REFUSED(VIEW, view.config = rh_bytes(large, RH_PEER_VIEW_CONFIG_SIZE_MAX + 1),
+                   "view.config:");
+    SAMPLE_REFUSED(VIEW, view.members_count = RH_PEER_VIEW_MEMBERS_MAX + 1, "view.members:");
     members[1].name = text("");
-    REFUSED(VIEW, view.members = members, "view.members[1].name:");
+    SAMPLE_REFUSED(VIEW, view.members = members, "view.members[1].name:");
     members[1].name = text("n1\n");
-    REFUSED(VIEW, view.members = members, "view.members[1].name:");
+    SAMPLE_REFUSED(VIEW, view.members = members, "view.members[1].name:");
     members[1].name = text("0123456789012345678901234567890123456789"
                            "012345678901234567890123456789012345");
-    REFUSED(VIEW, view.members = members, "view.members[1].name:");
+    SAMPLE_REFUSED(VIEW, view.members = members, "view.members[1].name:");
     members[1] = (struct rh_peer_view_member){.name = text("n"), .czxid = -1};
-    REFUSED(VIEW, view.members = members, "view.members[1].czxid:");
+    SAMPLE_REFUSED(VIEW, view.members = members, "view.members[1].czxid:");
     members[1] = (struct rh_peer_view_member){
         .name = text("n"), .data = rh_bytes(large, RH_PEER_VIEW_DATA_SIZE_MAX + 1)};
-    REFUSED(VIEW, view.members = members, "view.members[1].data:");
+    SAMPLE_REFUSED(VIEW, view.members = members, "view.members[1].data:");
     free(large);
     free(lists);
 
-    REFUSED(RELAY, relay.frame = text(""), "relay.frame:");
-    REFUSED(RELAY, relay.from.instance = 0, "relay.from:");
-    REFUSED(RELAY, relay.from.id[0] = ' ', "relay.from:");
-    REFUSED(RELAY, relay.to.instance = 0, "relay.to:");
-    REFUSED(RELAY, relay.to.id[0] = '\0', "relay.to:");
-    REFUSED(RELAY_FAILED, relay_failed.to.instance = 0, "relay_failed.to:");
+    SAMPLE_REFUSED(RELAY, relay.frame = text(""), "relay.frame:");
+    SAMPLE_REFUSED(RELAY, relay.from.instance = 0, "relay.from:");
+    SAMPLE_REFUSED(RELAY, relay.from.id[0] = ' ', "relay.from:");
+    SAMPLE_REFUSED(RELAY, relay.to.instance = 0, "relay.to:");
+    SAMPLE_REFUSED(RELAY, relay.to.id[0] = '\0', "relay.to:");
+    SAMPLE_REFUSED(RELAY_FAILED, relay_failed.to.instance = 0, "relay_failed.to:");
 }
 
 /* ---- bytes of others ---- */

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/peer_samples.h"
 
+#include "proto/peer_codec.h"
 #include "tests/test.h"
+
+#include <string.h>
 
 /* Lists of the samples. For literals only: these are static. */
 #define TEXT(literal)                                  \
@@ -696,4 +699,16 @@ void assert_peer_message_equal(const struct rh_peer_message *a, const struct rh_
     default:
         fail();
     }
+}
+
+void assert_peer_message_refused(const struct rh_peer_message *message, const char *field)
+{
+    struct rh_reason reason = {0};
+    struct rh_buffer buffer = {0};
+    assert_int_equal(rh_peer_message_check(message, &reason), RH_ERR_INVALID);
+    if (strncmp(reason.text, field, strlen(field)) != 0) {
+        fail_msg("\"%s\" does not begin with \"%s\"", reason.text, field);
+    }
+    assert_int_equal(rh_peer_encode(message, RH_PEER_FRAME_SIZE_MAX, &buffer), RH_ERR_INVALID);
+    assert_int_equal(rh_buffer_size(&buffer), 0);
 }

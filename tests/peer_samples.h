@@ -2,7 +2,7 @@
 #ifndef RH_TESTS_PEER_SAMPLES_H
 #define RH_TESTS_PEER_SAMPLES_H
 
-/* Peer messages to test with, and the question whether two are equal. */
+/* Peer messages to test with, and the questions whether two are equal and whether one is refused. */
 
 #include "proto/peer_message.h"
 
@@ -12,5 +12,16 @@ struct rh_peer_message peer_sample(enum rh_peer_message_kind kind);
 
 /* Fails the test unless every field is equal. */
 void assert_peer_message_equal(const struct rh_peer_message *a, const struct rh_peer_message *b);
+
+/* Fails the test unless neither end lets it pass, for a reason that begins with |field|. */
+void assert_peer_message_refused(const struct rh_peer_message *message, const char *field);
+
+/* A sample with one change is refused for the field of that name. */
+#define SAMPLE_REFUSED(suffix, change, field)                       \
+    do {                                                            \
+        struct rh_peer_message bad = peer_sample(RH_PEER_##suffix); \
+        bad.change;                                                 \
+        assert_peer_message_refused(&bad, field);                   \
+    } while (0)
 
 #endif
