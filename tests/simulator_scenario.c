@@ -11,15 +11,6 @@
 #define WORDS_MAX  8
 #define LINES_SIZE 8192
 
-static void check(struct scenario *scenario)
-{
-    (void)fflush(scenario->trace);
-    if (scenario->sim.failed) {
-        (void)fprintf(stderr, "%s--- %s\n", scenario->text, scenario->sim.failure);
-        fail();
-    }
-}
-
 struct scenario *scenario_create_empty(int nodes_count, int replicas)
 {
     struct scenario *scenario = calloc(1, sizeof(*scenario));
@@ -50,16 +41,25 @@ void scenario_destroy(struct scenario *scenario)
     free(scenario);
 }
 
+void scenario_check(struct scenario *scenario)
+{
+    (void)fflush(scenario->trace);
+    if (scenario->sim.failed) {
+        (void)fprintf(stderr, "%s--- %s\n", scenario->text, scenario->sim.failure);
+        fail();
+    }
+}
+
 void scenario_pass(struct scenario *scenario, uint64_t ms)
 {
     sim_run_until(&scenario->sim, scenario->sim.now_ms + ms);
-    check(scenario);
+    scenario_check(scenario);
 }
 
 void scenario_rest(struct scenario *scenario)
 {
     sim_rest(&scenario->sim, true, 60000, "in the scenario");
-    check(scenario);
+    scenario_check(scenario);
 }
 
 void scenario_forget(struct scenario *scenario)

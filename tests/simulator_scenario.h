@@ -26,6 +26,9 @@ struct scenario *scenario_create(int nodes_count);
 struct scenario *scenario_create_empty(int nodes_count, int replicas);
 void scenario_destroy(struct scenario *scenario);
 
+/* Fails the test, with the trace, when the run has failed. */
+void scenario_check(struct scenario *scenario);
+
 /* Time passes; then: all is as it should be in a cluster at rest, within a minute. */
 void scenario_pass(struct scenario *scenario, uint64_t ms);
 void scenario_rest(struct scenario *scenario);

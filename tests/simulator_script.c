@@ -302,14 +302,6 @@ static void show(const struct script *script, const char *what, const char *text
     (void)fprintf(stderr, "%s--- %s \"%s\"\n", script->scenario->text, what, text);
 }
 
-static void check(struct script *script)
-{
-    if (script->sim->failed) {
-        show(script, "failed:", script->sim->failure);
-        fail();
-    }
-}
-
 /* The end of the line with |text| in the trace from |from| on, or NULL. */
 static const char *find(struct script *script, size_t from, const char *text)
 {
@@ -329,7 +321,7 @@ void script_until(struct script *script, const char *text)
             script->scenario->read = (size_t)(end - script->scenario->text);
             return;
         }
-        check(script);
+        scenario_check(script->scenario);
         if (script->sim->now_ms > until_ms || !sim_run_next(script->sim)) {
             show(script, "this did not come within a minute:", wanted);
             fail();
@@ -372,8 +364,7 @@ void script_never(struct script *script, uint64_t ms, ...)
 
 void script_pass(struct script *script, uint64_t ms)
 {
-    sim_run_until(script->sim, script->sim->now_ms + ms);
-    check(script);
+    scenario_pass(script->scenario, ms);
 }
 
 bool script_has(struct script *script, const char *text)
