@@ -190,6 +190,9 @@ bool rh_core_may_number(const struct rh_core *core, const struct rh_channel *cha
     if (uncommitted >= core->options.uncommitted_max) {
         return false;
     }
+    if (size + channel->log->bytes <= core->options.uncommitted_bytes_max) {
+        return true; /* all that is not committed is in the log */
+    }
     for (uint64_t op = channel->commit + 1; op <= channel->op; op++) {
         size += rh_entry_bytes(rh_channel_log_get(channel->log, op));
     }
