@@ -864,9 +864,7 @@ void rh_core_send_refused(struct rh_core *core, const struct rh_process *to,
 
 /* ---- core_takeover.c ---- */
 
-/* Looks at a channel that this node owns and nobody acts for here: waits, asks, fetches, claims or
- * creates. */
-void rh_core_consider(struct rh_core *core, struct rh_channel *channel);
+/* Puts the channel into the queue of those that this node has to take over, if it is one. */
 void rh_core_claims_add(struct rh_core *core, struct rh_channel *channel);
 void rh_core_claims_pump(struct rh_core *core);
 

@@ -432,7 +432,8 @@ static bool has_credit(const struct rh_core *core, const struct rh_channel *chan
     return true;
 }
 
-/* When to look at the channel again. */
+/* Looks at a channel that this node owns and nobody acts for here: waits, asks, fetches, claims or
+ * creates. When to look at it again. */
 static uint64_t look(struct rh_core *core, struct rh_channel *channel)
 {
     bool may = (core->complete && core->recorded) || rh_fault(RH_FAULT_CREATE_EARLY);
@@ -485,17 +486,6 @@ static void note_look(struct rh_core *core, uint64_t again_ms)
     }
 }
 
-void rh_core_consider(struct rh_core *core, struct rh_channel *channel)
-{
-    if (!is_ours_to_claim(core, channel)) {
-        return;
-    }
-    uint64_t again_ms = look(core, channel);
-    if (again_ms != LOOK_DONE) {
-        note_look(core, again_ms);
-    }
-}
-
 void rh_core_claims_add(struct rh_core *core, struct rh_channel *channel)
 {
     bool has_something = rh_role_holds_copy(channel->role) || is_awaited(channel) ||
@@ -521,7 +511,10 @@ void rh_core_hurry(struct rh_core *core, struct rh_channel *channel)
         return;
     }
     rh_core_claims_add(core, channel);
-    rh_core_consider(core, channel);
+    uint64_t again_ms = look(core, channel);
+    if (again_ms != LOOK_DONE) {
+        note_look(core, again_ms);
+    }
 }
 
 void rh_core_claims_pump(struct rh_core *core)
