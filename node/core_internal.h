@@ -708,6 +708,9 @@ RH_MUST_CHECK int rh_core_number(struct rh_core *core, struct rh_channel *channe
 bool rh_core_may_number(const struct rh_core *core, const struct rh_channel *channel,
                         uint64_t size);
 
+/* The operation as a message wants it; a reference to |entry| is kept until the next step. */
+struct rh_peer_operation rh_core_operation(struct rh_core *core, struct rh_entry *entry);
+
 /* To be flushed at the end of the turn: appends to members that lack something. */
 void rh_core_mark_dirty(struct rh_core *core, struct rh_channel *channel);
 void rh_core_flush(struct rh_core *core);
@@ -837,10 +840,6 @@ void rh_core_send_credit(struct rh_core *core, const struct rh_process *to);
 
 /* A view was adopted: other senders share what may be on its way to this node. */
 void rh_core_credits_renew(struct rh_core *core);
-
-/* The operations of a list as a message wants them; references are kept until the next step. */
-struct rh_peer_operation *rh_core_operations(struct rh_core *core, struct rh_entry *const *entries,
-                                             size_t count);
 
 /* ---- core_incoming.c ---- */
 

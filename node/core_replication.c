@@ -265,25 +265,19 @@ void rh_core_mark_dirty(struct rh_core *core, struct rh_channel *channel)
     }
 }
 
-struct rh_peer_operation *rh_core_operations(struct rh_core *core, struct rh_entry *const *entries,
-                                             size_t count)
+struct rh_peer_operation rh_core_operation(struct rh_core *core, struct rh_entry *entry)
 {
-    struct rh_peer_operation *operations = rh_core_scratch(core, count, sizeof(*operations));
-    for (size_t i = 0; i < count; i++) {
-        struct rh_entry *entry = entries[i];
-        rh_core_keep_entry(core, rh_entry_take(entry));
-        operations[i] = (struct rh_peer_operation){
-            .kind = (enum rh_peer_operation_kind)entry->entry_kind,
-            .seq = entry->seq,
-            .version = rh_entry_version(entry),
-            .time_ms = entry->time_ms,
-            .in_window = entry->in_window,
-            .id = rh_entry_id(entry),
-            .content_type = rh_entry_content_type(entry),
-            .payload = rh_entry_payload(entry),
-        };
-    }
-    return operations;
+    rh_core_keep_entry(core, rh_entry_take(entry));
+    return (struct rh_peer_operation){
+        .kind = (enum rh_peer_operation_kind)entry->entry_kind,
+        .seq = entry->seq,
+        .version = rh_entry_version(entry),
+        .time_ms = entry->time_ms,
+        .in_window = entry->in_window,
+        .id = rh_entry_id(entry),
+        .content_type = rh_entry_content_type(entry),
+        .payload = rh_entry_payload(entry),
+    };
 }
 
 /* How many operations after |op| make one message. */
@@ -308,12 +302,12 @@ static void fill_operations(struct rh_core *core, const struct rh_channel *chann
     if (count == 0) {
         return;
     }
-    struct rh_entry **entries = rh_core_scratch(core, count, sizeof(struct rh_entry *));
+    struct rh_peer_operation *items = rh_core_scratch(core, count, sizeof(*items));
     for (size_t i = 0; i < count; i++) {
-        entries[i] = rh_channel_log_get(channel->log, after + 1 + i);
+        items[i] = rh_core_operation(core, rh_channel_log_get(channel->log, after + 1 + i));
     }
     ret_operations->first_op = after + 1;
-    ret_operations->items = rh_core_operations(core, entries, count);
+    ret_operations->items = items;
     ret_operations->count = count;
 }
 

@@ -209,8 +209,12 @@ static void fill_entries(struct rh_core *core, struct rh_sync *sync, size_t *siz
     if (count == 0) {
         return;
     }
+    struct rh_peer_operation *items = rh_core_scratch(core, count, sizeof(*items));
+    for (size_t i = 0; i < count; i++) {
+        items[i] = rh_core_operation(core, sync->entries[sync->next.entry + i]);
+    }
     ret_operations->first_op = sync->first_op + sync->next.entry;
-    ret_operations->items = rh_core_operations(core, sync->entries + sync->next.entry, count);
+    ret_operations->items = items;
     ret_operations->count = count;
     sync->next.entry += count;
 }
