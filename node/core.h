@@ -253,7 +253,6 @@ enum rh_trace_kind {
     RH_TRACE_COMMIT,  /* `commit` has risen, at the acting owner */
     RH_TRACE_GROUP,   /* the acting owner's group has changed */
     RH_TRACE_REFUSED, /* a message of `peer` about `about` was refused with `code` */
-    RH_TRACE_IGNORED, /* likewise without an answer */
 };
 
 struct rh_core_trace {

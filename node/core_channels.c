@@ -276,9 +276,7 @@ void rh_core_channel_drop(struct rh_core *core, struct rh_channel *channel)
     rh_core_channel_empty(core, channel);
     rh_core_incoming_free(core, channel);
     rh_core_reported_free(core, channel);
-    if (core->options.replication || channel->role == RH_ROLE_WAITING) {
-        assert(!rh_role_holds_copy(channel->role));
-    }
+    assert(!core->options.replication || !rh_role_holds_copy(channel->role));
     core->stats.channels_acting -= serves(channel->role);
     core->stats.copies -= rh_role_holds_copy(channel->role);
     rh_table_remove(&core->channels, &channel->table_link);

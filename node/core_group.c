@@ -72,8 +72,9 @@ static bool is_listed(struct rh_process *const *list, size_t count,
     return false;
 }
 
-static bool is_in_place(const struct rh_core *core, const struct rh_channel *channel,
-                        struct rh_process *const *list, size_t count)
+/* Whether the group is what the preference list says, the ring owner first. */
+static bool is_as_listed(const struct rh_core *core, const struct rh_channel *channel,
+                         struct rh_process *const *list, size_t count)
 {
     if (count == 0) {
         return true; /* there is no place to be */
@@ -89,11 +90,12 @@ static bool is_in_place(const struct rh_core *core, const struct rh_channel *cha
     return true;
 }
 
-bool rh_core_is_in_place(const struct rh_core *core, const struct rh_channel *channel)
+/* Whether nothing is left to do for an acting channel in this view. */
+static bool is_in_place(const struct rh_core *core, const struct rh_channel *channel)
 {
     struct rh_process *list[RH_RING_REPLICAS_MAX];
     size_t count = rh_core_preference(core, channel, list);
-    return is_in_place(core, channel, list, count);
+    return is_as_listed(core, channel, list, count);
 }
 
 static void note_short(struct rh_core *core, struct rh_channel *channel)
@@ -134,7 +136,7 @@ static struct tomb *tomb_find(const struct rh_core *core, struct rh_bytes key)
     return link == NULL ? NULL : rh_container_of(link, struct tomb, link);
 }
 
-void rh_core_tomb_add(struct rh_core *core, struct rh_bytes key, struct rh_term term)
+static void tomb_add(struct rh_core *core, struct rh_bytes key, struct rh_term term)
 {
     struct tomb *tomb = tomb_find(core, key);
     if (tomb == NULL) {
@@ -205,7 +207,7 @@ static void moves_push(struct rh_core *core, struct rh_channel *channel)
 void rh_core_moves_add(struct rh_core *core, struct rh_channel *channel)
 {
     if (channel->moving || channel->queue == RH_QUEUE_MOVES || !rh_role_is_actor(channel->role) ||
-        rh_core_is_in_place(core, channel)) {
+        is_in_place(core, channel)) {
         return;
     }
     moves_push(core, channel);
@@ -468,7 +470,7 @@ void rh_core_on_leave(struct rh_core *core, struct rh_process *from,
         rh_core_report_again(core, channel);
         rh_core_requests_retry_channel(core, channel);
     }
-    rh_core_tomb_add(core, leave->key, leave->term);
+    tomb_add(core, leave->key, leave->term);
     struct rh_peer_message *answer = rh_core_send(core, from, RH_PEER_LEAVE_ACK);
     answer->leave_ack = (struct rh_peer_leave_ack){.key = leave->key, .term = leave->term};
     if (channel != NULL) {
@@ -502,15 +504,15 @@ void rh_core_on_leave_ack(struct rh_core *core, struct rh_process *from,
 
 void rh_core_send_own(struct rh_core *core, struct rh_channel *channel)
 {
-    struct rh_acting *acting = channel->acting;
+    const struct rh_acting *acting = channel->acting;
     struct rh_peer_message *message = rh_core_send(core, acting->passing_to, RH_PEER_OWN);
-    message->epoch = acting->own_epoch; /* repeated as it was (H2) */
+    message->epoch = acting->own_epoch; /* repeated as it was (H2), as the group still is */
     message->own = (struct rh_peer_own){
         .key = rh_channel_key(channel),
         .incarnation = channel->incarnation,
         .term = channel->term,
         .op = channel->op,
-        .group = {.members = acting->own_group->refs, .count = acting->own_group->count},
+        .group = {.members = channel->group->refs, .count = channel->group->count},
     };
 }
 
@@ -520,7 +522,6 @@ static void pass(struct rh_core *core, struct rh_channel *channel, struct rh_pro
     acting->passing_to = to;
     to->groups++;
     acting->own_epoch = core->view->epoch;
-    acting->own_group = rh_group_take(channel->group);
     acting->looked_ms = core->now_ms;
     channel->moving = false;
     rh_core_role_set(core, channel, RH_ROLE_PASSING);
@@ -702,7 +703,7 @@ static void close_on(struct rh_core *core, struct rh_channel *channel)
 void rh_core_close(struct rh_core *core, struct rh_channel *channel)
 {
     if (!core->recorded || !rh_core_is_registered(core) || channel->acting != NULL ||
-        rh_core_reported(core, channel) != NULL || !rh_core_is_in_place(core, channel)) {
+        rh_core_reported(core, channel) != NULL || !is_in_place(core, channel)) {
         return;
     }
     rh_core_role_set(core, channel, RH_ROLE_CLOSING);
@@ -723,7 +724,7 @@ static void move_on(struct rh_core *core, struct rh_channel *channel)
     if (is_owner) {
         settle_reports(core, channel, list, count);
     }
-    if (is_in_place(core, channel, list, count)) {
+    if (is_as_listed(core, channel, list, count)) {
         channel->moving = false;
         channel->urgent = false;
         rh_core_queue_remove(core, channel);

@@ -491,7 +491,6 @@ static struct rh_incoming *create(struct rh_core *core, struct rh_channel *chann
         .channel = channel,
         .from = from,
         .number = begin->sync,
-        .epoch = core->view->epoch,
         .purpose = begin->purpose,
         .incarnation = begin->incarnation,
         .term = begin->term,

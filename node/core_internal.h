@@ -79,9 +79,8 @@ struct rh_acting {
     uint64_t gate_ms;              /* when the gate was closed */
     struct rh_process *passing_to; /* PASSING: who was sent `Own`; else NULL */
     struct rh_epoch own_epoch;     /* PASSING: of that `Own`, which is repeated as it was */
-    struct rh_group *own_group;
-    bool is_stalled; /* counted in stats */
-    bool is_quiet;   /* nothing new for a while: what is committed is told by itself */
+    bool is_stalled;               /* counted in stats */
+    bool is_quiet; /* nothing new for a while: what is committed is told by itself */
     uint32_t count;
     uint32_t capacity;
     struct rh_member *members;
@@ -164,7 +163,6 @@ struct rh_incoming {
     struct rh_channel *channel;
     struct rh_process *from;
     uint64_t number;
-    struct rh_epoch epoch; /* that it was sent in */
     enum rh_peer_sync_purpose purpose;
     uint64_t incarnation;
     struct rh_term term;
@@ -404,10 +402,6 @@ void rh_core_subscribe(struct rh_core *core, const struct rh_event *event);
 void rh_core_read(struct rh_core *core, const struct rh_event *event);
 void rh_core_unsubscribe(struct rh_core *core, struct rh_subscription *subscription);
 void rh_core_drained(struct rh_core *core, struct rh_subscription *subscription);
-
-/* Ends |subscription|'s wish with a refusal; it is FREE afterwards. */
-void rh_core_refuse(struct rh_core *core, struct rh_subscription *subscription,
-                    enum rh_refusal refusal);
 
 /* An entry was committed: to the live streams. */
 void rh_core_deliver(struct rh_core *core, struct rh_channel *channel, struct rh_entry *entry);
@@ -715,9 +709,6 @@ struct rh_peer_operation rh_core_operation(struct rh_core *core, struct rh_entry
 void rh_core_mark_dirty(struct rh_core *core, struct rh_channel *channel);
 void rh_core_flush(struct rh_core *core);
 
-/* Raises `commit` to |commit|, and the state document with it. */
-void rh_core_commit_to(struct rh_core *core, struct rh_channel *channel, uint64_t commit);
-
 /* Raises `commit` as far as the rules allow (N3). */
 void rh_core_try_commit(struct rh_core *core, struct rh_channel *channel);
 
@@ -753,9 +744,6 @@ struct rh_group *rh_core_group_get(struct rh_core *core, struct rh_process *cons
 /* Does for a channel that this node acts for, or claims, whatever can be done next: lets nodes join,
  * asks others to leave, hands over, activates. Called whenever something has changed. */
 void rh_core_advance(struct rh_core *core, struct rh_channel *channel);
-
-/* Whether anything is left to do for an acting channel in this view. */
-bool rh_core_is_in_place(const struct rh_core *core, const struct rh_channel *channel);
 
 /* Puts the channel into the queue of those that have to move, if it has to. */
 void rh_core_moves_add(struct rh_core *core, struct rh_channel *channel);
@@ -804,7 +792,6 @@ void rh_core_send_leave(struct rh_core *core, struct rh_channel *channel,
                         const struct rh_process *to, bool reclaim);
 
 /* Tombs of this view (G5). */
-void rh_core_tomb_add(struct rh_core *core, struct rh_bytes key, struct rh_term term);
 bool rh_core_tomb_forbids(const struct rh_core *core, struct rh_bytes key, struct rh_term term);
 void rh_core_tombs_clear(struct rh_core *core);
 void rh_core_tombs_expire(struct rh_core *core);
@@ -903,9 +890,6 @@ void rh_core_on_lease_ask(struct rh_core *core, struct rh_process *from,
 void rh_core_promised(struct rh_core *core, const struct rh_promise *promise);
 void rh_core_on_lease_grant(struct rh_core *core, struct rh_process *from,
                             const struct rh_peer_message *message);
-
-/* The right has come: channels that waited for it go on. */
-void rh_core_right_changed(struct rh_core *core);
 
 /* ---- core_frames.c ---- */
 

@@ -96,7 +96,8 @@ static void go_on(struct rh_core *core, struct rh_acting *acting, const struct r
     }
 }
 
-void rh_core_right_changed(struct rh_core *core)
+/* The right has come: channels that waited for it go on. */
+static void right_changed(struct rh_core *core)
 {
     rh_core_busy_each(core, go_on, NULL);
 }
@@ -110,7 +111,7 @@ void rh_core_proof(struct rh_core *core, uint64_t at_ms)
     core->proof_ms = at_ms;
     core->heard_ms = core->heard_ms > at_ms ? core->heard_ms : at_ms;
     if (!had_right) {
-        rh_core_right_changed(core);
+        right_changed(core);
     }
 }
 
@@ -190,6 +191,6 @@ void rh_core_on_lease_grant(struct rh_core *core, struct rh_process *from,
     uint64_t until_ms = rh_core_stamp_ms(number) + (uint64_t)core->options.grace_ms * 9 / 10;
     from->lease_ms = until_ms > from->lease_ms ? until_ms : from->lease_ms;
     if (!had_all && has_all_leases(core)) {
-        rh_core_right_changed(core);
+        right_changed(core);
     }
 }

@@ -88,7 +88,6 @@ void rh_core_acting_free(struct rh_core *core, struct rh_channel *channel)
     if (acting->passing_to != NULL) {
         acting->passing_to->groups--;
     }
-    rh_core_give_group(core, acting->own_group);
     rh_list_remove(&acting->busy_link);
     rh_list_remove(&acting->dirty_link);
     free(acting->members);
@@ -409,7 +408,8 @@ void rh_core_flush(struct rh_core *core)
 
 /* ---- commit ---- */
 
-void rh_core_commit_to(struct rh_core *core, struct rh_channel *channel, uint64_t commit)
+/* Raises `commit` to |commit|, and the state document with it. */
+static void commit_to(struct rh_core *core, struct rh_channel *channel, uint64_t commit)
 {
     rh_core_channel_uncount(core, channel);
     rh_channel_commit_to(channel, commit);
@@ -488,7 +488,7 @@ void rh_core_try_commit(struct rh_core *core, struct rh_channel *channel)
         return;
     }
     uint64_t before = channel->commit;
-    rh_core_commit_to(core, channel, lowest);
+    commit_to(core, channel, lowest);
     struct rh_acting *acting = channel->acting;
     if (acting != NULL) {
         acting->since_ms = channel->commit == channel->op ? 0 : core->now_ms;
@@ -717,7 +717,7 @@ static void accept(struct rh_core *core, struct rh_process *from, struct rh_chan
     bool whole = take_operations(core, channel, &append->operations);
     rh_core_channel_count(core, channel);
     uint64_t commit = append->commit < channel->op ? append->commit : channel->op;
-    rh_core_commit_to(core, channel, commit);
+    commit_to(core, channel, commit);
     rh_core_channel_tidy(core, channel);
     if (append->sent_ms >= channel->heard) { /* by two ways, an older one may come later */
         channel->heard = append->sent_ms;

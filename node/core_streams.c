@@ -67,8 +67,9 @@ static void release(struct rh_core *core, struct rh_subscription *subscription)
     }
 }
 
-void rh_core_refuse(struct rh_core *core, struct rh_subscription *subscription,
-                    enum rh_refusal refusal)
+/* Ends |subscription|'s wish with a refusal; it is FREE afterwards. */
+static void refuse(struct rh_core *core, struct rh_subscription *subscription,
+                   enum rh_refusal refusal)
 {
     release(core, subscription);
     core->stats.refusals++;
@@ -110,7 +111,7 @@ static void replay(struct rh_core *core, struct rh_subscription *subscription)
 {
     struct rh_channel *channel = subscription->channel;
     if (subscription->next_seq < rh_channel_first_seq(channel)) {
-        rh_core_refuse(core, subscription, RH_REFUSAL_TOO_SLOW);
+        refuse(core, subscription, RH_REFUSAL_TOO_SLOW);
         return;
     }
     uint32_t left = batch(core, channel, subscription->next_seq, REPLAY_MESSAGES_MAX);
@@ -192,7 +193,7 @@ static void answer_read(struct rh_core *core, struct rh_subscription *subscripti
     struct rh_entry **entries =
         entries_count == 0 ? NULL : take_entries(channel, resume.next_seq, entries_count);
     if (entries_count > 0 && entries == NULL) {
-        rh_core_refuse(core, subscription, RH_REFUSAL_NO_MEMORY);
+        refuse(core, subscription, RH_REFUSAL_NO_MEMORY);
         return;
     }
     struct rh_action *action = rh_core_act(core, RH_ACTION_READ_DONE);
@@ -264,7 +265,7 @@ static struct rh_channel *get(struct rh_core *core, struct rh_subscription *subs
         refusal = RH_REFUSAL_NO_MEMORY;
     }
     if (refusal != RH_REFUSAL_NONE) {
-        rh_core_refuse(core, subscription, refusal);
+        refuse(core, subscription, refusal);
         return NULL;
     }
     return channel;
@@ -336,7 +337,7 @@ static void begin(struct rh_core *core, struct rh_subscription *subscription, st
     }
     rh_list_remove(&subscription->timer_link); /* it may have been held before */
     if (route.place == RH_CORE_PLACE_NONE) {
-        rh_core_refuse(core, subscription, rh_core_route_refusal(core));
+        refuse(core, subscription, rh_core_route_refusal(core));
     } else if (route.place == RH_CORE_PLACE_REMOTE) {
         redirect(core, subscription, key, route.owner);
     } else if (subscription->is_read) {
@@ -359,7 +360,7 @@ static void catch_up(struct rh_core *core, struct rh_subscription *subscription,
 {
     subscription->key = malloc(key.size);
     if (subscription->key == NULL) {
-        rh_core_refuse(core, subscription, RH_REFUSAL_NO_MEMORY);
+        refuse(core, subscription, RH_REFUSAL_NO_MEMORY);
         return;
     }
     memcpy(subscription->key, key.data, key.size);
@@ -646,7 +647,7 @@ static void expire_held(struct rh_core *core)
         if (held->deadline_ms > core->now_ms) {
             break;
         }
-        rh_core_refuse(core, held, RH_REFUSAL_NOT_READY);
+        refuse(core, held, RH_REFUSAL_NOT_READY);
     }
 }
 

@@ -67,15 +67,13 @@ static const char *trace_name(enum rh_trace_kind kind)
         return "group";
     case RH_TRACE_REFUSED:
         return "refused";
-    case RH_TRACE_IGNORED:
-        return "ignored";
     }
     return "unknown";
 }
 
 static void log_trace(struct rh_daemon *daemon, const struct rh_core_trace *trace)
 {
-    bool refusal = trace->kind == RH_TRACE_REFUSED || trace->kind == RH_TRACE_IGNORED;
+    bool refusal = trace->kind == RH_TRACE_REFUSED;
     rh_log(daemon->logger, RH_LOG_DEBUG,
            "trace what=%s key=\"%.*s\" from=%s to=%s incarnation=%016" PRIx64 " term=%" PRIu32
            ".%" PRId64 ".%" PRIu32 " op=%" PRIu64 " commit=%" PRIu64

@@ -100,10 +100,6 @@ void sim_describe_trace(const struct rh_core_trace *trace, char out[static SIM_T
         put(&text, " refuses %s of %s: %s", rh_peer_message_name(trace->about), trace->peer.id,
             refused_name(trace->code));
         return;
-    case RH_TRACE_IGNORED:
-        put(&text, " ignores %s of %s: %s", rh_peer_message_name(trace->about), trace->peer.id,
-            refused_name(trace->code));
-        return;
     }
     put_term(&text, trace->term);
     put(&text, " op %" PRIu64 " commit %" PRIu64, trace->op, trace->commit);
