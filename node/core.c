@@ -219,16 +219,22 @@ void rh_core_catch_up(struct rh_core *core)
     catch_up_if_due(core);
 }
 
-struct rh_peer_message *rh_core_send(struct rh_core *core, const struct rh_process *to,
-                                     enum rh_peer_message_kind kind)
+struct rh_peer_message *rh_core_send_to(struct rh_core *core, const struct rh_node_ref *to,
+                                        enum rh_peer_message_kind kind)
 {
     struct rh_action *action = rh_core_act(core, RH_ACTION_SEND);
-    action->send.to = to->ref;
+    action->send.to = *to;
     action->send.message.kind = kind;
     if (core->view != NULL) {
         action->send.message.epoch = core->view->epoch;
     }
     return &action->send.message;
+}
+
+struct rh_peer_message *rh_core_send(struct rh_core *core, const struct rh_process *to,
+                                     enum rh_peer_message_kind kind)
+{
+    return rh_core_send_to(core, &to->ref, kind);
 }
 
 /* ---- time ---- */

@@ -127,6 +127,11 @@ struct rh_process *rh_core_relay_for(const struct rh_core *core, const struct rh
     return NULL;
 }
 
+bool rh_core_is_reachable(const struct rh_core *core, const struct rh_process *process)
+{
+    return process->is_up || rh_core_relay_for(core, process) != NULL;
+}
+
 static void wrap(struct rh_core *core, struct rh_action *action, const struct rh_process *to,
                  const struct rh_process *third)
 {

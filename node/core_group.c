@@ -184,6 +184,12 @@ void rh_core_tombs_expire(struct rh_core *core)
 
 /* ---- the queue ---- */
 
+void rh_core_queues_wake(struct rh_core *core)
+{
+    core->moves_ms = core->now_ms;
+    core->claims_ms = core->now_ms;
+}
+
 void rh_core_queue_remove(struct rh_core *core, struct rh_channel *channel)
 {
     core->stats.moves_waiting -= channel->queue == RH_QUEUE_MOVES;
@@ -294,7 +300,6 @@ static void advance_busy(struct rh_core *core, struct rh_acting *acting,
 
 void rh_core_moves_recorded(struct rh_core *core)
 {
-    core->moves_ms = core->now_ms;
     rh_core_busy_each(core, advance_busy, NULL);
 }
 

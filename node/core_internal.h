@@ -328,9 +328,14 @@ static inline bool rh_process_is_registered(const struct rh_process *process)
     return process->index != RH_RING_NONE;
 }
 
-/* A message to a process, in the present epoch; also by a third node, if there is a way. */
+/* A message to a process, in the present epoch, if there is one; also by a third node, if there is a
+ * way. */
 struct rh_peer_message *rh_core_send(struct rh_core *core, const struct rh_process *to,
                                      enum rh_peer_message_kind kind);
+
+/* Likewise to whoever sent a request, or is to get it, also if it is not known any more. */
+struct rh_peer_message *rh_core_send_to(struct rh_core *core, const struct rh_node_ref *to,
+                                        enum rh_peer_message_kind kind);
 
 /* ---- core_channels.c ---- */
 
@@ -575,10 +580,6 @@ enum rh_peer_result rh_core_peer_result(enum rh_refusal refusal);
 struct rh_bytes rh_core_peer_code(enum rh_refusal refusal);
 enum rh_refusal rh_core_peer_refusal(enum rh_peer_result result, struct rh_bytes code);
 
-/* A message to who sent a request, or is to get it; in the present epoch, if there is one. */
-struct rh_peer_message *rh_core_send_to(struct rh_core *core, const struct rh_node_ref *to,
-                                        enum rh_peer_message_kind kind);
-
 /* The id of a request that has none: makes |text| one. */
 #define RH_AUTO_ID_SIZE (sizeof("auto-") + RH_ID64_SIZE - 1)
 struct rh_bytes rh_core_auto_id(struct rh_core *core, char text[static RH_AUTO_ID_SIZE]);
@@ -752,6 +753,9 @@ void rh_core_moves_pump(struct rh_core *core);
 /* The epoch is recorded: what waited for that goes on. */
 void rh_core_moves_recorded(struct rh_core *core);
 
+/* Both queues are worth a look now: there is credit, or a way, or the record. */
+void rh_core_queues_wake(struct rh_core *core);
+
 /* Out of whichever queue it is in. */
 void rh_core_queue_remove(struct rh_core *core, struct rh_channel *channel);
 
@@ -901,6 +905,9 @@ void rh_core_drop_held(struct rh_core *core, struct rh_process *process);
 
 /* A third node that has a link to |to| as well, or NULL. */
 struct rh_process *rh_core_relay_for(const struct rh_core *core, const struct rh_process *to);
+
+/* Whether there is a way to |process|: its link, or by a third node. */
+bool rh_core_is_reachable(const struct rh_core *core, const struct rh_process *process);
 
 /* Wraps the sends of this step whose receiver cannot be reached. */
 void rh_core_relay_sends(struct rh_core *core);

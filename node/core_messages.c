@@ -207,8 +207,7 @@ void rh_core_greet(struct rh_core *core, struct rh_process *process)
     rh_core_send_credit(core, process);
     rh_core_reports_peer_up(core, process);
     rh_core_busy_peer_up(core, process);
-    core->moves_ms = core->now_ms;
-    core->claims_ms = core->now_ms;
+    rh_core_queues_wake(core);
 }
 
 void rh_core_peer_up(struct rh_core *core, const struct rh_node_ref *ref)

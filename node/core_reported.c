@@ -228,8 +228,7 @@ void rh_core_recorded(struct rh_core *core, struct rh_epoch epoch)
     core->recorded_epoch = epoch;
     bool recorded = core->view != NULL && rh_epoch_compare(epoch, core->view->epoch) == 0;
     if (recorded && !core->recorded) {
-        core->claims_ms = core->now_ms;
-        core->moves_ms = core->now_ms;
+        rh_core_queues_wake(core);
         core->recorded = true;
         rh_core_moves_recorded(core);
     }

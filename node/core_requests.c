@@ -34,7 +34,7 @@
 static bool peer_is_up(const struct rh_core *core, const struct rh_node_ref *ref)
 {
     const struct rh_process *process = rh_groups_find(&core->groups, ref);
-    return process != NULL && (process->is_up || rh_core_relay_for(core, process) != NULL);
+    return process != NULL && rh_core_is_reachable(core, process);
 }
 
 /* ---- pending ---- */
@@ -192,18 +192,6 @@ static struct rh_pending *pending_create(struct rh_core *core, const struct rh_r
 }
 
 /* ---- answers ---- */
-
-struct rh_peer_message *rh_core_send_to(struct rh_core *core, const struct rh_node_ref *to,
-                                        enum rh_peer_message_kind kind)
-{
-    struct rh_action *action = rh_core_act(core, RH_ACTION_SEND);
-    action->send.to = *to;
-    action->send.message.kind = kind;
-    if (core->view != NULL) {
-        action->send.message.epoch = core->view->epoch;
-    }
-    return &action->send.message;
-}
 
 enum rh_peer_result rh_core_peer_result(enum rh_refusal refusal)
 {
@@ -391,16 +379,14 @@ static bool expire(struct rh_core *core, struct rh_pending *pending)
 /* Sends |pending| to |node| now, or once its link is up. */
 static void forward(struct rh_core *core, struct rh_pending *pending, uint32_t node)
 {
-    const struct rh_registration *registration = &core->view->members[node];
-    struct rh_node_ref target = {.instance = registration->instance};
-    memcpy(target.id, registration->id, RH_NODE_ID_SIZE);
-    if (pending->state == RH_PENDING_SENT && rh_node_ref_equal(&pending->target, &target)) {
+    const struct rh_process *target = core->members[node];
+    if (pending->state == RH_PENDING_SENT && rh_node_ref_equal(&pending->target, &target->ref)) {
         return;
     }
-    pending->target = target;
+    pending->target = target->ref;
     pending->state = RH_PENDING_LINK;
     pending->pause_ms = RESEND_MS;
-    if (peer_is_up(core, &target) && !expire(core, pending)) {
+    if (rh_core_is_reachable(core, target) && !expire(core, pending)) {
         send_pending(core, pending);
     }
 }

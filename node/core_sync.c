@@ -38,11 +38,6 @@ static struct rh_sync *find(const struct rh_core *core, uint64_t number)
 
 /* ---- credit and pace ---- */
 
-static bool is_reachable(const struct rh_core *core, const struct rh_process *process)
-{
-    return process->is_up || rh_core_relay_for(core, process) != NULL;
-}
-
 bool rh_core_sync_may_begin(const struct rh_core *core, const struct rh_process *to, bool urgent)
 {
     uint32_t credit = to->credit == 0 ? CREDIT_DEFAULT : to->credit;
@@ -51,8 +46,8 @@ bool rh_core_sync_may_begin(const struct rh_core *core, const struct rh_process 
         credit -= (credit + 3) / 4;
         bytes -= bytes / 4;
     }
-    return is_reachable(core, to) && to->in_flight < credit && to->in_flight_bytes < bytes &&
-           (urgent || core->now_ms >= to->pause_until_ms);
+    return rh_core_is_reachable(core, to) && to->in_flight < credit &&
+           to->in_flight_bytes < bytes && (urgent || core->now_ms >= to->pause_until_ms);
 }
 
 void rh_core_send_credit(struct rh_core *core, const struct rh_process *to)
@@ -73,18 +68,12 @@ void rh_core_credits_renew(struct rh_core *core)
     }
 }
 
-static void wake_queues(struct rh_core *core)
-{
-    core->moves_ms = core->now_ms;
-    core->claims_ms = core->now_ms;
-}
-
 void rh_core_on_credit(struct rh_core *core, struct rh_process *from,
                        const struct rh_peer_message *message)
 {
     from->credit = message->credit.channels;
     from->credit_bytes = message->credit.bytes;
-    wake_queues(core);
+    rh_core_queues_wake(core);
 }
 
 static void note_failure(struct rh_core *core, struct rh_process *process)
@@ -112,7 +101,7 @@ static void sync_free(struct rh_core *core, struct rh_sync *sync)
     free(sync->entries);
     free(sync->terms);
     free(sync);
-    wake_queues(core);
+    rh_core_queues_wake(core);
 }
 
 void rh_core_sync_abort(struct rh_core *core, struct rh_sync *sync, bool failed)
@@ -401,7 +390,7 @@ void rh_core_sync_retry(struct rh_core *core, struct rh_sync *sync)
     if (core->now_ms - sync->sent_ms < RH_RETRY_MS) {
         return;
     }
-    if (!is_valid(sync) || !is_reachable(core, sync->to) || sync->retries == RETRIES_MAX) {
+    if (!is_valid(sync) || !rh_core_is_reachable(core, sync->to) || sync->retries == RETRIES_MAX) {
         rh_core_sync_abort(core, sync, true);
         return;
     }
