@@ -98,13 +98,18 @@ void rh_actions_finish(struct rh_actions *actions)
     *actions = (struct rh_actions){0};
 }
 
+static void keep(struct rh_kept *kept, void *item)
+{
+    if (kept->count == kept->capacity) {
+        kept->capacity = kept->capacity == 0 ? KEPT_MIN : kept->capacity * 2;
+        kept->items = rh_core_grow(kept->items, sizeof(*kept->items), kept->capacity);
+    }
+    kept->items[kept->count++] = item;
+}
+
 void rh_core_keep(struct rh_core *core, void *memory)
 {
-    if (core->kept_count == core->kept_capacity) {
-        core->kept_capacity = core->kept_capacity == 0 ? KEPT_MIN : core->kept_capacity * 2;
-        core->kept = rh_core_grow(core->kept, sizeof(*core->kept), core->kept_capacity);
-    }
-    core->kept[core->kept_count++] = memory;
+    keep(&core->kept, memory);
 }
 
 void *rh_core_scratch(struct rh_core *core, size_t count, size_t size)
@@ -116,60 +121,41 @@ void *rh_core_scratch(struct rh_core *core, size_t count, size_t size)
 
 void rh_core_keep_entry(struct rh_core *core, struct rh_entry *entry)
 {
-    if (core->kept_entries_count == core->kept_entries_capacity) {
-        core->kept_entries_capacity =
-            core->kept_entries_capacity == 0 ? KEPT_MIN : core->kept_entries_capacity * 2;
-        core->kept_entries = rh_core_grow(core->kept_entries, sizeof(*core->kept_entries),
-                                          core->kept_entries_capacity);
-    }
-    core->kept_entries[core->kept_entries_count++] = entry;
+    keep(&core->kept_entries, entry);
 }
 
 void rh_core_give_group(struct rh_core *core, struct rh_group *group)
 {
     group = rh_groups_give(&core->groups, group);
-    if (group == NULL) {
-        return;
+    if (group != NULL) {
+        keep(&core->kept_groups, group);
     }
-    if (core->kept_groups_count == core->kept_groups_capacity) {
-        core->kept_groups_capacity =
-            core->kept_groups_capacity == 0 ? KEPT_MIN : core->kept_groups_capacity * 2;
-        core->kept_groups =
-            rh_core_grow(core->kept_groups, sizeof(*core->kept_groups), core->kept_groups_capacity);
-    }
-    core->kept_groups[core->kept_groups_count++] = group;
 }
 
 void rh_core_keep_decoder(struct rh_core *core, struct rh_peer_decoder *decoder)
 {
-    if (core->kept_decoders_count == core->kept_decoders_capacity) {
-        core->kept_decoders_capacity =
-            core->kept_decoders_capacity == 0 ? KEPT_MIN : core->kept_decoders_capacity * 2;
-        core->kept_decoders = rh_core_grow(core->kept_decoders, sizeof(*core->kept_decoders),
-                                           core->kept_decoders_capacity);
-    }
-    core->kept_decoders[core->kept_decoders_count++] = decoder;
+    keep(&core->kept_decoders, decoder);
 }
 
 /* Frees what actions of the last step may have pointed to. */
 static void let_go(struct rh_core *core)
 {
-    for (size_t i = 0; i < core->kept_count; i++) {
-        free(core->kept[i]);
+    for (size_t i = 0; i < core->kept.count; i++) {
+        free(core->kept.items[i]);
     }
-    core->kept_count = 0;
-    for (size_t i = 0; i < core->kept_entries_count; i++) {
-        rh_entry_give(core->kept_entries[i]);
+    core->kept.count = 0;
+    for (size_t i = 0; i < core->kept_entries.count; i++) {
+        rh_entry_give(core->kept_entries.items[i]);
     }
-    core->kept_entries_count = 0;
-    for (size_t i = 0; i < core->kept_groups_count; i++) {
-        rh_group_free(core->kept_groups[i]);
+    core->kept_entries.count = 0;
+    for (size_t i = 0; i < core->kept_groups.count; i++) {
+        rh_group_free(core->kept_groups.items[i]);
     }
-    core->kept_groups_count = 0;
-    for (size_t i = 0; i < core->kept_decoders_count; i++) {
-        rh_peer_decoder_destroy(core->kept_decoders[i]);
+    core->kept_groups.count = 0;
+    for (size_t i = 0; i < core->kept_decoders.count; i++) {
+        rh_peer_decoder_destroy(core->kept_decoders.items[i]);
     }
-    core->kept_decoders_count = 0;
+    core->kept_decoders.count = 0;
     for (struct rh_list *link = rh_list_first(&core->dropped); link != NULL;
          link = rh_list_first(&core->dropped)) {
         rh_list_remove(link);
@@ -471,10 +457,10 @@ void rh_core_destroy(struct rh_core *core)
     finish_tables(core);
     rh_view_give(core->view);
     free(core->members);
-    free(core->kept);
-    free(core->kept_entries);
-    free(core->kept_groups);
-    free(core->kept_decoders);
+    free(core->kept.items);
+    free(core->kept_entries.items);
+    free(core->kept_groups.items);
+    free(core->kept_decoders.items);
     free(core);
 }
 

@@ -188,6 +188,13 @@ struct rh_incoming {
     uint64_t size;
 };
 
+/* Things that are let go when the next step begins. */
+struct rh_kept {
+    void **items;
+    size_t count;
+    size_t capacity;
+};
+
 struct rh_core {
     struct rh_core_options options;
     uint64_t random; /* state of the generator */
@@ -196,19 +203,11 @@ struct rh_core {
     struct rh_actions *actions; /* of the step that runs; NULL between steps */
 
     /* What actions of the last step may point to; freed when the next one begins. */
-    void **kept;
-    size_t kept_count;
-    size_t kept_capacity;
-    struct rh_entry **kept_entries;
-    size_t kept_entries_count;
-    size_t kept_entries_capacity;
-    struct rh_group **kept_groups;
-    size_t kept_groups_count;
-    size_t kept_groups_capacity;
-    struct rh_peer_decoder **kept_decoders;
-    size_t kept_decoders_count;
-    size_t kept_decoders_capacity;
-    struct rh_list dropped; /* rh_channel::list_link */
+    struct rh_kept kept;          /* memory */
+    struct rh_kept kept_entries;  /* struct rh_entry: a reference each */
+    struct rh_kept kept_groups;   /* struct rh_group */
+    struct rh_kept kept_decoders; /* struct rh_peer_decoder */
+    struct rh_list dropped;       /* rh_channel::list_link */
     struct rh_view *view_before;
 
     struct rh_view *view; /* NULL before the first */
