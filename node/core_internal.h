@@ -563,6 +563,10 @@ void rh_core_request_refuse(struct rh_core *core, const struct rh_request_ref *r
 /* A request of a client of this node: served, kept, or answered at once. */
 void rh_core_request_begin(struct rh_core *core, const struct rh_request_ref *request);
 
+/* When a request that a peer sent has to be answered: in |deadline_ms|, or earlier, if that is longer
+ * than requests may take here. */
+uint64_t rh_core_request_deadline(const struct rh_core *core, uint32_t deadline_ms);
+
 /* A request that a peer of |epoch| sent here because in its view this node owns the key, or serves
  * it. */
 void rh_core_request_take(struct rh_core *core, const struct rh_request_ref *request,
@@ -588,11 +592,18 @@ struct rh_bytes rh_core_auto_id(struct rh_core *core, char text[static RH_AUTO_I
 bool rh_core_serve_number(struct rh_core *core, const struct rh_request_ref *request,
                           struct rh_channel *channel, struct rh_entry *entry);
 
-/* What the serving of all requests has in common: see core_serve.c. */
-struct rh_pending *rh_core_serve_kept(struct rh_core *core, const struct rh_request_ref *request,
-                                      struct rh_channel *channel, struct rh_pending *pending);
-void rh_core_serve_wait(struct rh_channel *channel, struct rh_pending *pending, uint64_t op,
-                        uint64_t number, bool duplicate);
+/* The publish is answered: it is message |seq|, and |connections| were in the channel. */
+void rh_core_serve_acknowledge(struct rh_core *core, const struct rh_request_ref *request,
+                               const struct rh_channel *channel, uint64_t seq, bool duplicate,
+                               uint32_t connections);
+
+/* The request waits for |op|, which is message |seq|, or version |seq| of the state, to be
+ * committed. |pending|: the kept one, or NULL: it is kept now. Returns that; NULL: it was refused. */
+struct rh_pending *rh_core_serve_wait(struct rh_core *core, const struct rh_request_ref *request,
+                                      struct rh_channel *channel, struct rh_pending *pending,
+                                      uint64_t op, uint64_t seq, bool duplicate);
+
+/* What speaks against numbering the operation of a request: see core_serve.c. */
 enum rh_refusal rh_core_serve_refusal(const struct rh_core *core,
                                       const struct rh_request_ref *request,
                                       const struct rh_channel *channel, bool is_kept);

@@ -494,14 +494,8 @@ void rh_core_requests_committed(struct rh_core *core, struct rh_channel *channel
             continue;
         }
         struct rh_request_ref request = rh_core_pending_request(pending);
-        struct rh_publish_result result = {
-            .seq = pending->seq,
-            .incarnation = channel->incarnation,
-            .connections = connections,
-            .duplicate = pending->is_duplicate,
-        };
-        memcpy(result.node, core->options.id, RH_NODE_ID_SIZE);
-        rh_core_answer_publish(core, &request, &result);
+        rh_core_serve_acknowledge(core, &request, channel, pending->seq, pending->is_duplicate,
+                                  connections);
         rh_core_pending_remove(core, pending);
     }
 }
@@ -619,6 +613,12 @@ void rh_core_inspect(struct rh_core *core, const struct rh_event *event)
 }
 
 /* ---- messages of peers ---- */
+
+uint64_t rh_core_request_deadline(const struct rh_core *core, uint32_t deadline_ms)
+{
+    uint32_t longest = core->options.forward_timeout_ms;
+    return core->now_ms + (deadline_ms < longest ? deadline_ms : longest);
+}
 
 void rh_core_request_take(struct rh_core *core, const struct rh_request_ref *request,
                           struct rh_epoch epoch)
@@ -775,10 +775,6 @@ void rh_core_on_inspect_answer(struct rh_core *core, struct rh_process *from,
 void rh_core_on_publish(struct rh_core *core, struct rh_process *from,
                         const struct rh_peer_message *message)
 {
-    uint32_t deadline_ms = message->publish.deadline_ms;
-    if (deadline_ms > core->options.forward_timeout_ms) {
-        deadline_ms = core->options.forward_timeout_ms;
-    }
     const struct rh_request_ref request = {
         .from_peer = true,
         .from = from->ref,
@@ -786,7 +782,7 @@ void rh_core_on_publish(struct rh_core *core, struct rh_process *from,
         .key = message->publish.key,
         .id = message->publish.id,
         .payload = message->publish.payload,
-        .deadline_ms = core->now_ms + deadline_ms,
+        .deadline_ms = rh_core_request_deadline(core, message->publish.deadline_ms),
     };
     rh_core_request_take(core, &request, message->epoch);
 }

@@ -21,9 +21,9 @@ static struct rh_entry *entry_of(const struct rh_core *core, const struct rh_req
     });
 }
 
-static void acknowledge(struct rh_core *core, const struct rh_request_ref *request,
-                        const struct rh_channel *channel, uint64_t seq, bool duplicate,
-                        uint32_t connections)
+void rh_core_serve_acknowledge(struct rh_core *core, const struct rh_request_ref *request,
+                               const struct rh_channel *channel, uint64_t seq, bool duplicate,
+                               uint32_t connections)
 {
     struct rh_publish_result result = {
         .seq = seq,
@@ -35,11 +35,25 @@ static void acknowledge(struct rh_core *core, const struct rh_request_ref *reque
     rh_core_answer_publish(core, request, &result);
 }
 
-/* The request waits for |op|, which is message |seq|, or version |seq| of the state, to be
- * committed. */
-void rh_core_serve_wait(struct rh_channel *channel, struct rh_pending *pending, uint64_t op,
-                        uint64_t seq, bool duplicate)
+/* The kept request, kept now if it was not; NULL: it was refused. */
+static struct rh_pending *keep(struct rh_core *core, const struct rh_request_ref *request,
+                               struct rh_channel *channel, struct rh_pending *pending)
 {
+    if (rh_channel_audience(channel) == NULL) {
+        rh_core_request_refuse(core, request, RH_REFUSAL_NO_MEMORY);
+        return NULL;
+    }
+    return pending != NULL ? pending : rh_core_pending_keep(core, request);
+}
+
+struct rh_pending *rh_core_serve_wait(struct rh_core *core, const struct rh_request_ref *request,
+                                      struct rh_channel *channel, struct rh_pending *pending,
+                                      uint64_t op, uint64_t seq, bool duplicate)
+{
+    pending = keep(core, request, channel, pending);
+    if (pending == NULL) {
+        return NULL;
+    }
     pending->state = RH_PENDING_COMMITTING;
     pending->channel = channel;
     pending->op = op;
@@ -47,17 +61,7 @@ void rh_core_serve_wait(struct rh_channel *channel, struct rh_pending *pending, 
     pending->is_duplicate = duplicate;
     rh_list_push_back(&channel->audience->committing, &pending->channel_link);
     channel->audience->requests_count++;
-}
-
-/* The kept request, kept now if it was not; NULL: it was refused. */
-struct rh_pending *rh_core_serve_kept(struct rh_core *core, const struct rh_request_ref *request,
-                                      struct rh_channel *channel, struct rh_pending *pending)
-{
-    if (rh_channel_audience(channel) == NULL) {
-        rh_core_request_refuse(core, request, RH_REFUSAL_NO_MEMORY);
-        return NULL;
-    }
-    return pending != NULL ? pending : rh_core_pending_keep(core, request);
+    return pending;
 }
 
 static bool serve_duplicate(struct rh_core *core, const struct rh_request_ref *request,
@@ -67,15 +71,11 @@ static bool serve_duplicate(struct rh_core *core, const struct rh_request_ref *r
     core->stats.duplicates++;
     channel->used_ms = core->now_ms;
     if (op <= channel->commit) {
-        acknowledge(core, request, channel, seq, true, rh_channel_connections(channel));
+        rh_core_serve_acknowledge(core, request, channel, seq, true,
+                                  rh_channel_connections(channel));
         return true;
     }
-    pending = rh_core_serve_kept(core, request, channel, pending);
-    if (pending == NULL) {
-        return true;
-    }
-    rh_core_serve_wait(channel, pending, op, seq, true);
-    return false;
+    return rh_core_serve_wait(core, request, channel, pending, op, seq, true) == NULL;
 }
 
 /* N1: everything that can speak against a publish speaks before it gets a number. */
@@ -124,17 +124,12 @@ static bool number(struct rh_core *core, const struct rh_request_ref *request,
     uint64_t op = channel->op;
     uint64_t seq = channel->seq;
     if (channel->commit >= op) {
-        acknowledge(core, request, channel, seq, false, connections);
+        rh_core_serve_acknowledge(core, request, channel, seq, false, connections);
         return true;
     }
     struct rh_request_ref numbered = *request;
     numbered.maybe_done = true; /* it cannot be refused any more, only be unknown */
-    pending = rh_core_serve_kept(core, &numbered, channel, pending);
-    if (pending == NULL) {
-        return true;
-    }
-    rh_core_serve_wait(channel, pending, op, seq, false);
-    return false;
+    return rh_core_serve_wait(core, &numbered, channel, pending, op, seq, false) == NULL;
 }
 
 static bool serve_publish(struct rh_core *core, const struct rh_request_ref *request,

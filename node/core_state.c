@@ -141,12 +141,11 @@ static bool wait_for_commit(struct rh_core *core, const struct rh_request_ref *r
                             struct rh_channel *channel, struct rh_pending *pending, uint64_t op,
                             uint64_t version, enum rh_peer_state_outcome outcome)
 {
-    pending = rh_core_serve_kept(core, request, channel, pending);
+    pending = rh_core_serve_wait(core, request, channel, pending, op, version, false);
     if (pending == NULL) {
         return true;
     }
     pending->outcome = outcome;
-    rh_core_serve_wait(channel, pending, op, version, false);
     return false;
 }
 
@@ -333,12 +332,6 @@ void rh_core_state_forward(struct rh_core *core, const struct rh_pending *pendin
     }
 }
 
-static uint64_t deadline_of(const struct rh_core *core, uint32_t deadline_ms)
-{
-    uint32_t longest = core->options.forward_timeout_ms;
-    return core->now_ms + (deadline_ms < longest ? deadline_ms : longest);
-}
-
 void rh_core_on_state_get(struct rh_core *core, struct rh_process *from,
                           const struct rh_peer_message *message)
 {
@@ -368,7 +361,7 @@ void rh_core_on_state_put(struct rh_core *core, struct rh_process *from,
         .content_type = put->content_type,
         .condition = put->condition,
         .if_version = put->if_version,
-        .deadline_ms = deadline_of(core, put->deadline_ms),
+        .deadline_ms = rh_core_request_deadline(core, put->deadline_ms),
     };
     rh_core_request_take(core, &request, message->epoch);
 }
@@ -387,7 +380,7 @@ void rh_core_on_state_delete(struct rh_core *core, struct rh_process *from,
         .payload = {.kind = RH_PAYLOAD_BINARY},
         .condition = remove->condition,
         .if_version = remove->if_version,
-        .deadline_ms = deadline_of(core, remove->deadline_ms),
+        .deadline_ms = rh_core_request_deadline(core, remove->deadline_ms),
     };
     rh_core_request_take(core, &request, message->epoch);
 }
