@@ -12,7 +12,6 @@
 #define SCAN_MS     1000U
 #define RETRY_MS    100U
 #define CATCH_UP_MS 100U
-#define INCOMING_MS 5000U /* a sync that comes in and does not go on is forgotten */
 
 const char *rh_refusal_code(enum rh_refusal refusal)
 {
@@ -267,17 +266,8 @@ static uint64_t replication_deadline_ms(const struct rh_core *core)
     if (!rh_list_empty(&core->moves)) {
         deadline = earlier(deadline, core->moves_ms);
     }
-    if (!rh_list_empty(&core->incoming)) {
-        const struct rh_incoming *first =
-            rh_container_of(core->incoming.next, struct rh_incoming, link);
-        deadline = earlier(deadline, first->since_ms + INCOMING_MS);
-    }
-    if (!rh_list_empty(&core->fetches)) {
-        const struct rh_sync *first =
-            rh_container_of(core->fetches.next, struct rh_sync, fetch_link);
-        deadline = earlier(deadline, first->sent_ms + INCOMING_MS);
-    }
-    return deadline;
+    deadline = earlier(deadline, rh_core_incoming_ms(core));
+    return earlier(deadline, rh_core_fetches_ms(core));
 }
 
 uint64_t rh_core_deadline_ms(const struct rh_core *core)

@@ -11,7 +11,7 @@
  * the beginning and again at the end.
  */
 
-#define INCOMING_MS 5000U
+#define INCOMING_MS 5000U /* a sync that comes in and does not go on is forgotten */
 
 void rh_core_send_refused(struct rh_core *core, const struct rh_process *to,
                           enum rh_peer_message_kind about, struct rh_bytes key, struct rh_term term,
@@ -96,6 +96,16 @@ void rh_core_incoming_expire(struct rh_core *core)
         rh_core_incoming_free(core, channel);
         rh_core_channel_settle(core, channel);
     }
+}
+
+uint64_t rh_core_incoming_ms(const struct rh_core *core)
+{
+    if (rh_list_empty(&core->incoming)) {
+        return UINT64_MAX;
+    }
+    const struct rh_incoming *first =
+        rh_container_of(core->incoming.next, struct rh_incoming, link);
+    return first->since_ms + INCOMING_MS;
 }
 
 /* ---- acceptance ---- */

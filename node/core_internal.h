@@ -827,10 +827,15 @@ void rh_core_sync_abort(struct rh_core *core, struct rh_sync *sync, bool failed)
 
 /* Sends what the receiver has not acknowledged of a sync again. */
 void rh_core_sync_retry(struct rh_core *core, struct rh_sync *sync);
+
 /* Ends answers to Fetch that are on their way: of |channel| to |to|, NULL: to anybody. */
 void rh_core_fetches_end(struct rh_core *core, struct rh_channel *channel,
                          const struct rh_process *to);
+
+/* Gives up those that do not get on; when the next one has its time. UINT64_MAX: there is none. */
 void rh_core_fetches_expire(struct rh_core *core);
+uint64_t rh_core_fetches_ms(const struct rh_core *core);
+
 void rh_core_on_sync_ack(struct rh_core *core, struct rh_process *from,
                          const struct rh_peer_message *message);
 void rh_core_on_refused(struct rh_core *core, struct rh_process *from,
@@ -849,7 +854,10 @@ void rh_core_on_sync_begin(struct rh_core *core, struct rh_process *from,
 void rh_core_on_sync_chunk(struct rh_core *core, struct rh_process *from,
                            const struct rh_peer_message *message);
 void rh_core_incoming_free(struct rh_core *core, struct rh_channel *channel);
+
+/* Forgets those that do not go on; when the next one has its time. UINT64_MAX: there is none. */
 void rh_core_incoming_expire(struct rh_core *core);
+uint64_t rh_core_incoming_ms(const struct rh_core *core);
 
 /* Makes what came in the content of |channel|, with its term and group; the role stays. */
 void rh_core_incoming_install(struct rh_core *core, struct rh_channel *channel,

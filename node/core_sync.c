@@ -431,6 +431,15 @@ void rh_core_fetches_expire(struct rh_core *core)
     }
 }
 
+uint64_t rh_core_fetches_ms(const struct rh_core *core)
+{
+    if (rh_list_empty(&core->fetches)) {
+        return UINT64_MAX;
+    }
+    const struct rh_sync *first = rh_container_of(core->fetches.next, struct rh_sync, fetch_link);
+    return first->sent_ms + FETCH_MS;
+}
+
 void rh_core_on_fetch(struct rh_core *core, struct rh_process *from,
                       const struct rh_peer_message *message)
 {
