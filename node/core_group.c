@@ -671,8 +671,7 @@ void rh_core_depose(struct rh_core *core, struct rh_channel *channel, enum rh_ro
     channel->urgent = false;
     channel->suspect |= role == RH_ROLE_SUSPECT;
     rh_core_role_set(core, channel, role);
-    core->stats.channels_short -= channel->is_short;
-    channel->is_short = false;
+    note_short(core, channel);
 }
 
 /* ---- the end of a channel ---- */

@@ -61,12 +61,8 @@ struct rh_entry *rh_core_entry_of(const struct rh_peer_operation *operation)
 
 /* ---- life ---- */
 
-void rh_core_incoming_free(struct rh_core *core, struct rh_channel *channel)
+static void destroy(struct rh_core *core, struct rh_incoming *incoming)
 {
-    struct rh_incoming *incoming = channel->incoming;
-    if (incoming == NULL) {
-        return;
-    }
     for (size_t i = 0; i < incoming->entries_count; i++) {
         rh_entry_give(incoming->entries[i]);
     }
@@ -81,7 +77,14 @@ void rh_core_incoming_free(struct rh_core *core, struct rh_channel *channel)
     free(incoming->entries);
     free(incoming->ids);
     free(incoming);
-    channel->incoming = NULL;
+}
+
+void rh_core_incoming_free(struct rh_core *core, struct rh_channel *channel)
+{
+    if (channel->incoming != NULL) {
+        destroy(core, channel->incoming);
+        channel->incoming = NULL;
+    }
 }
 
 void rh_core_incoming_expire(struct rh_core *core)
@@ -431,7 +434,6 @@ static void become_copy(struct rh_core *core, struct rh_channel *channel,
     enum rh_role role = channel->suspect ? RH_ROLE_JOINING : RH_ROLE_REPLICA;
     if (acted) {
         rh_core_depose(core, channel, role);
-        channel->suspect = role == RH_ROLE_JOINING;
     } else {
         rh_core_role_set(core, channel, role);
     }
@@ -486,10 +488,7 @@ static void complete(struct rh_core *core, struct rh_channel *channel)
     } else {
         become_copy(core, channel, incoming);
     }
-    struct rh_incoming *next = channel->incoming;
-    channel->incoming = incoming;
-    rh_core_incoming_free(core, channel);
-    channel->incoming = next;
+    destroy(core, incoming);
 }
 
 static struct rh_incoming *create(struct rh_core *core, struct rh_channel *channel,

@@ -168,9 +168,6 @@ static void sync_members(struct rh_core *core, struct rh_channel *channel, uint6
     for (uint32_t i = 0; i < acting->count; i++) {
         struct rh_member *member = &acting->members[i];
         member->confirmed = false;
-        member->informed = false;
-        member->known = false;
-        member->acked = 0;
         member->sent = 0;
         (void)rh_core_sync_begin(core, channel, member->process, RH_PEER_SYNC_MEMBER,
                                  guess(core, channel, member->process, guess_op), true);

@@ -186,10 +186,8 @@ static void put_group_right(struct rh_core *core, struct rh_channel *channel)
         } else if (member->process->was_lost) {
             rh_core_member_doubt(core, channel, member);
         }
-        if (!rh_process_is_registered(member->process)) {
-            rh_core_member_remove(core, channel, member);
-        } else if (!member->in_group) {
-            rh_core_member_remove(core, channel, member); /* joins anew (S2: of this epoch) */
+        if (!rh_process_is_registered(member->process) || !member->in_group) {
+            rh_core_member_remove(core, channel, member); /* or joins anew (S2: of this epoch) */
         }
     }
     if (count < group->count || rh_fault(RH_FAULT_KEEP_ROLE)) {
@@ -205,7 +203,7 @@ static void walk_copy(struct rh_core *core, struct rh_channel *channel)
         rh_core_reported_free(core, channel);
     }
     put_role_right(core, channel);
-    if (core->self == RH_RING_NONE || core->lost) {
+    if (!rh_core_is_registered(core)) {
         move_clients(core, channel);
         return;
     }
