@@ -21,18 +21,14 @@ struct rh_channel *rh_channel_create(struct rh_bytes key, uint64_t hash)
 
 static void free_log(struct rh_channel *channel)
 {
-    if (channel->log != NULL) {
-        rh_channel_log_destroy(channel->log);
-        channel->log = NULL;
-    }
+    rh_channel_log_destroy(channel->log);
+    channel->log = NULL;
 }
 
 static void free_ids(struct rh_channel *channel)
 {
-    if (channel->ids != NULL) {
-        rh_id_window_destroy(channel->ids);
-        channel->ids = NULL;
-    }
+    rh_id_window_destroy(channel->ids);
+    channel->ids = NULL;
 }
 
 void rh_channel_clear(struct rh_channel *channel)
@@ -119,26 +115,22 @@ uint64_t rh_channel_first_op(const struct rh_channel *channel)
 
 uint64_t rh_channel_first_seq(const struct rh_channel *channel)
 {
-    return channel->log == NULL ? channel->seq + 1
-                                : rh_channel_log_first_seq(channel->log, channel->seq + 1);
+    return rh_channel_log_first_seq(channel->log, channel->seq + 1);
 }
 
 uint64_t rh_channel_commit_seq(const struct rh_channel *channel)
 {
-    if (channel->commit >= channel->op || channel->log == NULL) {
+    if (channel->commit >= channel->op) {
         return channel->seq;
     }
     const struct rh_entry *entry = rh_channel_log_get(channel->log, channel->commit);
-    return entry != NULL ? entry->seq
-                         : rh_channel_log_first_seq(channel->log, channel->seq + 1) - 1;
+    return entry != NULL ? entry->seq : rh_channel_first_seq(channel) - 1;
 }
 
 struct rh_entry *rh_channel_message(const struct rh_channel *channel, uint64_t seq)
 {
-    if (channel->log == NULL || seq > rh_channel_commit_seq(channel)) {
-        return NULL;
-    }
-    return rh_channel_log_find_seq(channel->log, seq, NULL);
+    return seq > rh_channel_commit_seq(channel) ? NULL
+                                                : rh_channel_log_find_seq(channel->log, seq, NULL);
 }
 
 static bool changes_state(const struct rh_entry *entry)

@@ -185,11 +185,6 @@ void rh_core_trace(struct rh_core *core, const struct rh_channel *channel, enum 
     }
 }
 
-static bool serves(enum rh_role role)
-{
-    return role == RH_ROLE_ACTING || role == RH_ROLE_GATED;
-}
-
 void rh_core_role_set(struct rh_core *core, struct rh_channel *channel, enum rh_role role)
 {
     enum rh_role from = channel->role;
@@ -199,8 +194,8 @@ void rh_core_role_set(struct rh_core *core, struct rh_channel *channel, enum rh_
     assert(rh_role_may_become(from, role));
     core->stats.copies += rh_role_holds_copy(role);
     core->stats.copies -= rh_role_holds_copy(from);
-    core->stats.channels_acting += serves(role);
-    core->stats.channels_acting -= serves(from);
+    core->stats.channels_acting += rh_role_serves(role);
+    core->stats.channels_acting -= rh_role_serves(from);
     channel->role = (uint8_t)role;
     rh_core_trace(core, channel, RH_TRACE_ROLE, from);
 }
@@ -216,14 +211,14 @@ void rh_core_channel_uncount(struct rh_core *core, const struct rh_channel *chan
 {
     core->stats.log_bytes -= channel->log == NULL ? 0 : channel->log->bytes;
     core->stats.state_bytes -= state_bytes(channel);
-    core->stats.ids -= channel->ids == NULL ? 0 : rh_id_window_count(channel->ids);
+    core->stats.ids -= rh_id_window_count(channel->ids);
 }
 
 void rh_core_channel_count(struct rh_core *core, const struct rh_channel *channel)
 {
     core->stats.log_bytes += channel->log == NULL ? 0 : channel->log->bytes;
     core->stats.state_bytes += state_bytes(channel);
-    core->stats.ids += channel->ids == NULL ? 0 : rh_id_window_count(channel->ids);
+    core->stats.ids += rh_id_window_count(channel->ids);
 }
 
 void rh_core_channel_tidy(struct rh_core *core, struct rh_channel *channel)
@@ -233,13 +228,9 @@ void rh_core_channel_tidy(struct rh_core *core, struct rh_channel *channel)
     if (channel->log != NULL) {
         uint64_t last = rh_fault(RH_FAULT_TRIM_UNCOMMITTED) ? channel->op : channel->commit;
         rh_channel_log_trim(channel->log, &core->options.log, last, core->time_ms);
-        if (channel->terms != NULL) {
-            rh_terms_trim(channel->terms, channel->log->first_op);
-        }
+        rh_terms_trim(channel->terms, channel->log->first_op);
     }
-    if (channel->ids != NULL) {
-        rh_id_window_expire(channel->ids, &limits, core->now_ms);
-    }
+    rh_id_window_expire(channel->ids, &limits, core->now_ms);
     rh_core_channel_count(core, channel);
 }
 
@@ -277,7 +268,7 @@ void rh_core_channel_drop(struct rh_core *core, struct rh_channel *channel)
     rh_core_incoming_free(core, channel);
     rh_core_reported_free(core, channel);
     assert(!core->options.replication || !rh_role_holds_copy(channel->role));
-    core->stats.channels_acting -= serves(channel->role);
+    core->stats.channels_acting -= rh_role_serves(channel->role);
     core->stats.copies -= rh_role_holds_copy(channel->role);
     rh_table_remove(&core->channels, &channel->table_link);
     rh_list_remove(&channel->list_link);

@@ -100,8 +100,7 @@ static bool is_in_place(const struct rh_core *core, const struct rh_channel *cha
 
 static void note_short(struct rh_core *core, struct rh_channel *channel)
 {
-    bool is_short = (channel->role == RH_ROLE_ACTING || channel->role == RH_ROLE_GATED) &&
-                    !rh_core_is_large_enough(core, channel);
+    bool is_short = rh_role_serves(channel->role) && !rh_core_is_large_enough(core, channel);
     core->stats.channels_short += is_short;
     core->stats.channels_short -= channel->is_short;
     channel->is_short = is_short;
@@ -652,7 +651,7 @@ void rh_core_on_expedite(struct rh_core *core, struct rh_process *from,
 {
     struct rh_channel *channel = rh_core_channel_find(core, message->expedite.key);
     if (channel == NULL || rh_core_ring_owner(core, channel) != from ||
-        (channel->role != RH_ROLE_ACTING && channel->role != RH_ROLE_GATED)) {
+        !rh_role_serves(channel->role)) {
         return; /* the re-report settles it */
     }
     rh_core_queue_remove(core, channel);

@@ -80,8 +80,7 @@ bool rh_core_copy_id(const struct rh_core *core, struct rh_bytes key, struct rh_
                      uint64_t *ret_seq, uint64_t *ret_op)
 {
     const struct rh_channel *channel = find(core, key);
-    return channel != NULL && channel->ids != NULL &&
-           rh_id_window_find(channel->ids, id, ret_seq, ret_op);
+    return channel != NULL && rh_id_window_find(channel->ids, id, ret_seq, ret_op);
 }
 
 static uint64_t length(const struct rh_list *list)

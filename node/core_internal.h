@@ -673,6 +673,12 @@ void rh_core_on_report_end(struct rh_core *core, struct rh_process *from,
 
 /* Reports of the present view on a channel, or NULL. */
 struct rh_reported *rh_core_reported(const struct rh_core *core, const struct rh_channel *channel);
+
+/* The copy of it that |from| has reported for the present view, or NULL. */
+const struct rh_reported_copy *rh_core_reported_copy(const struct rh_core *core,
+                                                     const struct rh_channel *channel,
+                                                     const struct rh_process *from);
+
 void rh_core_reported_free(struct rh_core *core, struct rh_channel *channel);
 void rh_core_reported_remove(struct rh_core *core, struct rh_channel *channel,
                              const struct rh_process *from);

@@ -462,9 +462,9 @@ static bool may_commit(struct rh_core *core, const struct rh_channel *channel)
     if (!core->options.replication) {
         return true;
     }
-    bool serves = channel->role == RH_ROLE_ACTING || channel->role == RH_ROLE_GATED;
-    return serves && rh_core_is_registered(core) && !is_leave_unanswered(channel) &&
-           rh_core_is_large_enough(core, channel) && rh_core_has_right(core, channel);
+    return rh_role_serves(channel->role) && rh_core_is_registered(core) &&
+           !is_leave_unanswered(channel) && rh_core_is_large_enough(core, channel) &&
+           rh_core_has_right(core, channel);
 }
 
 /* In one step with the commit: to live streams, and then to those who waited. */

@@ -52,6 +52,13 @@ static struct rh_reported_copy *find_copy(struct rh_reported *reported,
     return NULL;
 }
 
+const struct rh_reported_copy *rh_core_reported_copy(const struct rh_core *core,
+                                                     const struct rh_channel *channel,
+                                                     const struct rh_process *from)
+{
+    return find_copy(rh_core_reported(core, channel), from);
+}
+
 void rh_core_reported_remove(struct rh_core *core, struct rh_channel *channel,
                              const struct rh_process *from)
 {

@@ -408,8 +408,7 @@ void rh_core_unsubscribe(struct rh_core *core, struct rh_subscription *subscript
 
 static bool is_served(const struct rh_core *core, const struct rh_channel *channel)
 {
-    return !core->options.replication || channel->role == RH_ROLE_ACTING ||
-           channel->role == RH_ROLE_GATED;
+    return !core->options.replication || rh_role_serves(channel->role);
 }
 
 void rh_core_drained(struct rh_core *core, struct rh_subscription *subscription)

@@ -99,14 +99,8 @@ static bool has_kept(const struct rh_core *core, const struct rh_channel *channe
         return rh_role_holds_copy(channel->role) && rh_term_equal(channel->term, term) &&
                !channel->lacked;
     }
-    const struct rh_reported *reported = rh_core_reported(core, channel);
-    for (uint32_t i = 0; reported != NULL && i < reported->count; i++) {
-        const struct rh_reported_copy *copy = &reported->items[i];
-        if (copy->from == process) {
-            return rh_term_equal(copy->term, term) && !copy->lacked;
-        }
-    }
-    return false;
+    const struct rh_reported_copy *copy = rh_core_reported_copy(core, channel, process);
+    return copy != NULL && rh_term_equal(copy->term, term) && !copy->lacked;
 }
 
 /* T4: whether what was acknowledged under the incarnation of |best| is surely in it. */
@@ -151,15 +145,12 @@ static void add_member(struct rh_process **members, uint32_t *count, struct rh_p
 static uint64_t guess(const struct rh_core *core, const struct rh_channel *channel,
                       const struct rh_process *process, uint64_t guess_op)
 {
-    const struct rh_reported *reported = rh_core_reported(core, channel);
-    for (uint32_t i = 0; reported != NULL && i < reported->count; i++) {
-        const struct rh_reported_copy *copy = &reported->items[i];
-        if (copy->from == process) {
-            bool same = copy->incarnation == channel->incarnation;
-            return !same ? 0 : copy->op < channel->op ? copy->op : channel->op;
-        }
+    const struct rh_reported_copy *copy = rh_core_reported_copy(core, channel, process);
+    if (copy == NULL) {
+        return guess_op;
     }
-    return guess_op;
+    bool same = copy->incarnation == channel->incarnation;
+    return !same ? 0 : copy->op < channel->op ? copy->op : channel->op;
 }
 
 static void sync_members(struct rh_core *core, struct rh_channel *channel, uint64_t guess_op)

@@ -39,4 +39,10 @@ static inline bool rh_role_is_actor(enum rh_role role)
            role == RH_ROLE_CLOSING;
 }
 
+/* Whether a node in that role serves the channel. */
+static inline bool rh_role_serves(enum rh_role role)
+{
+    return role == RH_ROLE_ACTING || role == RH_ROLE_GATED;
+}
+
 #endif
