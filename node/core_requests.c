@@ -486,7 +486,7 @@ void rh_core_requests_committed(struct rh_core *core, struct rh_channel *channel
     rh_list_each_safe (&channel->audience->committing, link) {
         struct rh_pending *pending = rh_container_of(link, struct rh_pending, channel_link);
         if (pending->op > channel->commit) {
-            continue;
+            continue; /* and not the end: a duplicate of an older operation comes after it */
         }
         if (pending->ask != RH_ASK_PUBLISH) {
             rh_core_state_committed(core, pending, channel);
