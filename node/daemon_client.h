@@ -47,8 +47,7 @@ struct rh_daemon_client {
 
 /* A request that the core has not answered yet. */
 struct rh_daemon_request {
-    enum rh_daemon_holder holder; /* REQUEST */
-    bool is_inspect;
+    enum rh_daemon_holder holder;    /* REQUEST */
     struct rh_table_link table_link; /* rh_daemon::requests */
     uint64_t number;
     struct rh_list link;             /* rh_daemon_client::requests, of a WebSocket */
@@ -119,6 +118,12 @@ void rh_daemon_state_write(struct rh_daemon *daemon, struct rh_http_connection *
 void rh_daemon_state_answered(struct rh_daemon *daemon, const struct rh_action *action);
 
 /* ---- daemon_clients.c ---- */
+
+/* How to send a request to |node|; its URL is put into `url`. Errors of rh_redirect_decide(). */
+RH_MUST_CHECK int rh_daemon_redirect(struct rh_daemon *daemon,
+                                     const struct rh_redirect_request *request,
+                                     const struct rh_registration *node,
+                                     enum rh_redirect *ret_redirect);
 
 /* Sends the client to |node|, at the URL in `url`. */
 void rh_daemon_respond_307(struct rh_daemon *daemon, struct rh_http_connection *connection,

@@ -182,9 +182,22 @@ void rh_daemon_respond_307(struct rh_daemon *daemon, struct rh_http_connection *
     rh_http_connection_respond(connection, &response);
 }
 
-static int decide_redirect(struct rh_daemon *daemon, const struct rh_daemon_client *client,
-                           const struct rh_registration *node, enum rh_redirect *ret_redirect)
+int rh_daemon_redirect(struct rh_daemon *daemon, const struct rh_redirect_request *request,
+                       const struct rh_registration *node, enum rh_redirect *ret_redirect)
 {
+    const struct rh_redirect_target target = {
+        .epoch = (uint64_t)daemon->epoch.pzxid,
+        .epoch_age_ms = rh_clock_monotonic_ms() - rh_core_view_since_ms(daemon->core),
+        .url = node->url,
+    };
+    rh_buffer_clear(&daemon->url);
+    return rh_redirect_decide(request, &target, ret_redirect, &daemon->url);
+}
+
+static void on_redirect(struct rh_daemon *daemon, const struct rh_action *action)
+{
+    struct rh_daemon_client *client = rh_daemon_client_of(action->moved.subscription);
+    const struct rh_registration *node = action->moved.node;
     struct rh_route route;
     client_route(client, &route);
     const struct rh_redirect_request request = {
@@ -193,21 +206,8 @@ static int decide_redirect(struct rh_daemon *daemon, const struct rh_daemon_clie
         .offers_ringhop = client->offers_ringhop,
         .has_user_agent = client->has_user_agent,
     };
-    const struct rh_redirect_target target = {
-        .epoch = (uint64_t)daemon->epoch.pzxid,
-        .epoch_age_ms = rh_clock_monotonic_ms() - rh_core_view_since_ms(daemon->core),
-        .url = node->url,
-    };
-    rh_buffer_clear(&daemon->url);
-    return rh_redirect_decide(&request, &target, ret_redirect, &daemon->url);
-}
-
-static void on_redirect(struct rh_daemon *daemon, const struct rh_action *action)
-{
-    struct rh_daemon_client *client = rh_daemon_client_of(action->moved.subscription);
-    const struct rh_registration *node = action->moved.node;
     enum rh_redirect redirect = RH_REDIRECT_LIMIT;
-    int rv = decide_redirect(daemon, client, node, &redirect);
+    int rv = rh_daemon_redirect(daemon, &request, node, &redirect);
     if (rv == 0) {
         rv = rh_buffer_append(&daemon->url, "", 1); /* for those who want a string */
     }

@@ -278,7 +278,6 @@ void rh_daemon_requests_channel(struct rh_daemon *daemon, struct rh_http_connect
         rh_daemon_respond_problem(connection, RH_PROBLEM_NO_MEMORY, NULL);
         return;
     }
-    request->is_inspect = true;
     request->connection = connection;
     rh_http_connection_set_data(connection, request);
     struct rh_event event = {

@@ -161,15 +161,9 @@ static void redirect(struct rh_daemon *daemon, const struct rh_daemon_request *r
 {
     struct rh_route route;
     (void)kept(request, &route);
-    const struct rh_redirect_request asked = {.route = &route};
-    const struct rh_redirect_target target = {
-        .epoch = (uint64_t)daemon->epoch.pzxid,
-        .epoch_age_ms = rh_clock_monotonic_ms() - rh_core_view_since_ms(daemon->core),
-        .url = owner->url,
-    };
     enum rh_redirect decision = RH_REDIRECT_LIMIT;
-    rh_buffer_clear(&daemon->url);
-    int rv = rh_redirect_decide(&asked, &target, &decision, &daemon->url);
+    int rv = rh_daemon_redirect(daemon, &(const struct rh_redirect_request){.route = &route}, owner,
+                                &decision);
     if (rv != 0) {
         rh_daemon_respond_problem(request->connection, RH_PROBLEM_INTERNAL, rh_error_text(rv));
     } else if (decision == RH_REDIRECT_307) {
@@ -211,11 +205,32 @@ static void respond_document(const struct rh_daemon_request *request,
     rh_http_connection_respond(request->connection, &response);
 }
 
+/* Answers with what is in the scratch buffer, unless |rv| says that it could not be made; version 0
+ * has no tag. */
+static void respond_tagged(struct rh_daemon *daemon, const struct rh_daemon_request *request,
+                           unsigned status, const char *content_type, uint64_t version, int rv)
+{
+    char tag[TAG_SIZE];
+    const struct rh_http_header etag = {.name = "ETag", .value = tag_of(version, tag)};
+    const struct rh_http_response response = {
+        .status = status,
+        .content_type = content_type,
+        .headers = &etag,
+        .headers_count = version == 0 ? 0 : 1,
+        .body = rh_buffer_content(&daemon->scratch),
+    };
+    if (rv == 0) {
+        rh_http_connection_respond(request->connection, &response);
+    } else {
+        rh_daemon_respond_problem(request->connection, RH_PROBLEM_NO_MEMORY, NULL);
+    }
+    rh_buffer_clear(&daemon->scratch);
+}
+
 /* A problem that says which version there is. */
 static void respond_conflict(struct rh_daemon *daemon, const struct rh_daemon_request *request,
                              uint64_t version)
 {
-    char tag[TAG_SIZE];
     struct rh_buffer *body = &daemon->scratch;
     int rv = rh_problem_encode(RH_PROBLEM_VERSION_CONFLICT,
                                version == 0 ? "there is no state" : "the state has another version",
@@ -225,46 +240,22 @@ static void respond_conflict(struct rh_daemon *daemon, const struct rh_daemon_re
         rv = version == 0 ? rh_buffer_format(body, ",\"version\":null}")
                           : rh_buffer_format(body, ",\"version\":%" PRIu64 "}", version);
     }
-    if (rv != 0) {
-        rh_daemon_respond_problem(request->connection, RH_PROBLEM_NO_MEMORY, NULL);
-    } else {
-        const struct rh_http_header etag = {.name = "ETag", .value = tag_of(version, tag)};
-        const struct rh_http_response response = {
-            .status = rh_problem_status(RH_PROBLEM_VERSION_CONFLICT),
-            .content_type = RH_PROBLEM_CONTENT_TYPE,
-            .headers = &etag,
-            .headers_count = version == 0 ? 0 : 1,
-            .body = rh_buffer_content(body),
-        };
-        rh_http_connection_respond(request->connection, &response);
-    }
-    rh_buffer_clear(body);
+    respond_tagged(daemon, request, rh_problem_status(RH_PROBLEM_VERSION_CONFLICT),
+                   RH_PROBLEM_CONTENT_TYPE, version, rv);
 }
 
 static void respond_written(struct rh_daemon *daemon, const struct rh_daemon_request *request,
                             const struct rh_state_result *result)
 {
-    char tag[TAG_SIZE];
     const struct rh_client_state written = {
         .version = result->version,
         .incarnation = result->incarnation,
         .node = result->node,
     };
     int rv = rh_client_json_state(&daemon->scratch, &written);
-    if (rv != 0) {
-        rh_daemon_respond_problem(request->connection, RH_PROBLEM_NO_MEMORY, NULL);
-    } else {
-        const struct rh_http_header etag = {.name = "ETag", .value = tag_of(result->version, tag)};
-        const struct rh_http_response response = {
-            .status = result->outcome == RH_PEER_STATE_CREATED ? 201 : 200,
-            .content_type = "application/json",
-            .headers = &etag,
-            .headers_count = result->outcome == RH_PEER_STATE_DELETED ? 0 : 1,
-            .body = rh_buffer_content(&daemon->scratch),
-        };
-        rh_http_connection_respond(request->connection, &response);
-    }
-    rh_buffer_clear(&daemon->scratch);
+    respond_tagged(daemon, request, result->outcome == RH_PEER_STATE_CREATED ? 201 : 200,
+                   "application/json",
+                   result->outcome == RH_PEER_STATE_DELETED ? 0 : result->version, rv);
 }
 
 static void respond_refusal(const struct rh_daemon_request *request, enum rh_refusal refusal)
