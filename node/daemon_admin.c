@@ -129,7 +129,7 @@ static json_t *counts_status(const struct rh_daemon *daemon)
                      "peers", "links", (int)peers.links, "up", (int)peers.links_up);
 }
 
-/* What the copies of channels are doing; an empty object without replication. */
+/* What the copies of channels are doing; without replication, only that. */
 static json_t *copies_status(const struct rh_daemon *daemon)
 {
     const struct rh_core_stats *core = rh_core_stats(daemon->core);

@@ -3,7 +3,7 @@
 
 /* /metrics of the admin listener. docs/operations.md explains each; a test compares the two. */
 
-/* One line of the exposition format with its head; |labels| is "" or "{...}". */
+/* One line of the exposition format, with its head. */
 static int metric(struct rh_buffer *out, const char *type, const char *name, const char *help,
                   uint64_t value)
 {

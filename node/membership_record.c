@@ -90,8 +90,8 @@ bool record_is_behind(const struct rh_membership *membership)
 
 /* The guard. */
 
-static const struct shown *find_shown(const struct rh_membership *membership,
-                                      const struct rh_node_ref *node)
+static struct shown *find_shown(const struct rh_membership *membership,
+                                const struct rh_node_ref *node)
 {
     for (size_t i = 0; i < membership->shown_count; i++) {
         if (rh_node_ref_equal(&membership->shown[i].node, node)) {
@@ -318,12 +318,7 @@ static struct shown *add_shown(struct rh_membership *membership, const struct rh
 void record_on_shown(struct rh_membership *membership, const struct rh_node_ref *node,
                      struct rh_epoch epoch)
 {
-    struct shown *shown = NULL;
-    for (size_t i = 0; i < membership->shown_count && shown == NULL; i++) {
-        if (rh_node_ref_equal(&membership->shown[i].node, node)) {
-            shown = &membership->shown[i];
-        }
-    }
+    struct shown *shown = find_shown(membership, node);
     if (shown == NULL) {
         shown = add_shown(membership, node);
     }

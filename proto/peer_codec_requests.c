@@ -8,17 +8,11 @@ int rh_wire_pack_hello(const struct rh_peer_message *message, struct rh_wire_wri
                        rh_wire_frame *frame)
 {
     const struct rh_peer_hello *hello = &message->hello;
-    ringhop__peer__node__init(&writer->nodes[0]);
-    writer->nodes[0].id = rh_wire_text(hello->from.id);
-    writer->nodes[0].instance = hello->from.instance;
-    ringhop__peer__node__init(&writer->nodes[1]);
-    writer->nodes[1].id = rh_wire_text(hello->to.id);
-    writer->nodes[1].instance = hello->to.instance;
     ringhop__peer__hello__init(&writer->hello);
     writer->hello.version = hello->version;
     writer->hello.cluster = rh_wire_bytes(hello->cluster);
-    writer->hello.from = &writer->nodes[0];
-    writer->hello.to = &writer->nodes[1];
+    writer->hello.from = rh_wire_node(&hello->from, &writer->nodes[0]);
+    writer->hello.to = rh_wire_node(&hello->to, &writer->nodes[1]);
     writer->hello.refusal = rh_wire_bytes(hello->refusal);
     frame->hello = &writer->hello;
     return 0;

@@ -91,12 +91,9 @@ static int read_registration(const json_t *object, struct rh_registration *regis
     if (rv != 0) {
         return rv;
     }
-    rv = rh_znode_read_id64(object, "instance", &registration->instance, reason);
+    rv = rh_znode_read_instance(object, &registration->instance, reason);
     if (rv != 0) {
         return rv;
-    }
-    if (registration->instance == 0) {
-        return rh_fail(reason, RH_ERR_INVALID, "instance: is 0");
     }
     rv = read_weight(object, &registration->weight_milli, reason);
     if (rv != 0) {

@@ -57,12 +57,9 @@ static int read_member(const json_t *object, struct rh_record_member *member,
     if (rv != 0) {
         return rv;
     }
-    rv = rh_znode_read_id64(object, "instance", &member->instance, reason);
+    rv = rh_znode_read_instance(object, &member->instance, reason);
     if (rv != 0) {
         return rv;
-    }
-    if (member->instance == 0) {
-        return rh_fail(reason, RH_ERR_INVALID, "instance: is 0");
     }
     rv = rh_znode_read_origin(object, member->id, false, member->origin, reason);
     if (rv != 0) {

@@ -113,6 +113,20 @@ int rh_znode_read_id64(const json_t *object, const char *field, uint64_t *ret_va
     return 0;
 }
 
+int rh_znode_read_instance(const json_t *object, uint64_t *ret_instance, struct rh_reason *reason)
+{
+    uint64_t instance = 0;
+    int rv = rh_znode_read_id64(object, "instance", &instance, reason);
+    if (rv != 0) {
+        return rv;
+    }
+    if (instance == 0) {
+        return rh_fail(reason, RH_ERR_INVALID, "instance: is 0");
+    }
+    *ret_instance = instance;
+    return 0;
+}
+
 bool rh_znode_is_address(const char *text)
 {
     const char *colon = strrchr(text, ':');

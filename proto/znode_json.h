@@ -29,6 +29,9 @@ RH_MUST_CHECK int rh_znode_read_u32(const json_t *object, const char *field, uin
                                     uint32_t *ret_value, struct rh_reason *reason);
 RH_MUST_CHECK int rh_znode_read_id64(const json_t *object, const char *field, uint64_t *ret_value,
                                      struct rh_reason *reason);
+/* "instance", which is not 0. */
+RH_MUST_CHECK int rh_znode_read_instance(const json_t *object, uint64_t *ret_instance,
+                                         struct rh_reason *reason);
 /* Whether |text| is "host:port" or "[v6]:port". */
 bool rh_znode_is_address(const char *text);
 RH_MUST_CHECK int rh_znode_read_address(const json_t *object, const char *field, bool optional,
