@@ -14,9 +14,16 @@ void rh_machine_init(struct rh_machine *machine, const struct rh_machine_state *
 
 void rh_machine_move(struct rh_machine *machine, unsigned state)
 {
-    assert(state < machine->states_count);
-    assert((machine->states[machine->state].allowed & RH_STATE_BIT(state)) != 0);
+    rh_machine_check(machine->states, machine->states_count, machine->state, state);
     machine->state = state;
+}
+
+void rh_machine_check(const struct rh_machine_state *states, size_t states_count, unsigned from,
+                      unsigned to)
+{
+    assert(from < states_count);
+    assert(to < states_count);
+    assert((states[from].allowed & RH_STATE_BIT(to)) != 0);
 }
 
 const char *rh_machine_name(const struct rh_machine *machine)

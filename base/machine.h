@@ -29,6 +29,11 @@ void rh_machine_init(struct rh_machine *machine, const struct rh_machine_state *
 /* Moves to |state|; asserts that the table allows it. */
 void rh_machine_move(struct rh_machine *machine, unsigned state);
 
+/* The same for those who keep the state themselves, because there are very many of them: asserts
+ * that the table allows the move. */
+void rh_machine_check(const struct rh_machine_state *states, size_t states_count, unsigned from,
+                      unsigned to);
+
 /* Name of the present state, static. */
 const char *rh_machine_name(const struct rh_machine *machine);
 

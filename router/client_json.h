@@ -62,7 +62,7 @@ struct rh_client_request {
 
 /* The largest text a client may send when payloads have at most |message_bytes|: every byte of a
  * string may be an escape of six. For rh_websocket_init(). */
-size_t rh_client_json_text_max(uint64_t message_bytes);
+uint32_t rh_client_json_text_max(uint64_t message_bytes);
 
 /*
  * Decodes one text message of a client. The slices of |ret_request| point into |text| or |scratch|

@@ -21,9 +21,10 @@ static int fail(struct rh_client_error *error, enum rh_client_error_code code, c
     return rh_fail(&error->reason, RH_ERR_INVALID, "%s", text);
 }
 
-size_t rh_client_json_text_max(uint64_t message_bytes)
+uint32_t rh_client_json_text_max(uint64_t message_bytes)
 {
-    return message_bytes > (SIZE_MAX - 4096) / 6 ? SIZE_MAX : (size_t)message_bytes * 6 + 4096;
+    return message_bytes > (UINT32_MAX - 4096) / 6 ? UINT32_MAX
+                                                   : (uint32_t)(message_bytes * 6 + 4096);
 }
 
 enum field {

@@ -40,7 +40,7 @@ void rh_http_connection_create(struct rh_http_server *server, int fd)
         return;
     }
     connection->server = server;
-    rh_machine_init(&connection->machine, states, CONNECTION_STATES, CONNECTION_READING);
+    connection->state = CONNECTION_READING;
     rh_list_push_back(&server->connections, &connection->link);
     rh_list_init(&connection->turn_link);
     rh_list_init(&connection->resume_link);
@@ -50,6 +50,20 @@ void rh_http_connection_create(struct rh_http_server *server, int fd)
     ev_io_start(server->loop, &connection->io);
     server->stats.connections++;
     rh_http_set_deadline(connection, DEADLINE_IDLE);
+}
+
+size_t rh_http_connection_input_size(const struct rh_http_connection *connection)
+{
+    return connection->input == NULL ? 0 : rh_buffer_size(connection->input);
+}
+
+static void free_input(struct rh_http_connection *connection)
+{
+    if (connection->input != NULL) {
+        rh_buffer_finish(connection->input);
+        free(connection->input);
+        connection->input = NULL;
+    }
 }
 
 void rh_http_connection_destroy(struct rh_http_connection *connection)
@@ -63,7 +77,7 @@ void rh_http_connection_destroy(struct rh_http_connection *connection)
         rh_http_exchange_release(connection);
     }
     rh_send_queue_finish(&connection->queue);
-    rh_buffer_finish(&connection->input);
+    free_input(connection);
     rh_deadline_disarm(&connection->deadline);
     rh_list_remove(&connection->link);
     rh_list_remove(&connection->turn_link);
@@ -76,7 +90,8 @@ void rh_http_set_state(struct rh_http_connection *connection, enum connection_st
 {
     struct rh_http_server_stats *stats = &connection->server->stats;
     enum connection_state before = rh_http_state(connection);
-    rh_machine_move(&connection->machine, state);
+    rh_machine_check(states, CONNECTION_STATES, before, state);
+    connection->state = (uint8_t)state;
     bool was_open = before == CONNECTION_WEBSOCKET || before == CONNECTION_CLOSING;
     bool is_open = state == CONNECTION_WEBSOCKET || state == CONNECTION_CLOSING;
     if (is_open && !was_open) {
@@ -129,7 +144,7 @@ void rh_http_connection_flush_and_end(struct rh_http_connection *connection, boo
 static void update_io(struct rh_http_connection *connection)
 {
     bool read = false;
-    size_t input = rh_buffer_size(&connection->input);
+    size_t input = rh_http_connection_input_size(connection);
     switch (rh_http_state(connection)) {
     case CONNECTION_READING:
     case CONNECTION_WEBSOCKET:
@@ -171,7 +186,7 @@ bool rh_http_connection_push(struct rh_http_connection *connection, struct rh_sh
     }
     /* What we put there ourselves (a pong) may be what lifts a WebSocket's queue above the mark. */
     connection->above_low |=
-        connection->queue.bytes > connection->server->options.send_queue_low_bytes;
+        rh_send_queue_bytes(&connection->queue) > connection->server->options.send_queue_low_bytes;
     rh_http_schedule_turn(connection);
     return true;
 }
@@ -203,7 +218,8 @@ static ssize_t write_once(struct rh_http_connection *connection, size_t *ret_wan
 
 static void write_queue(struct rh_http_connection *connection)
 {
-    for (unsigned round = 0; round < WRITE_ROUNDS && connection->queue.bytes > 0; round++) {
+    for (unsigned round = 0; round < WRITE_ROUNDS && !rh_send_queue_is_empty(&connection->queue);
+         round++) {
         size_t wanted = 0;
         ssize_t size = write_once(connection, &wanted);
         if (size < 0) {
@@ -216,7 +232,7 @@ static void write_queue(struct rh_http_connection *connection)
             break;
         }
     }
-    connection->blocked = connection->queue.bytes > 0;
+    connection->blocked = !rh_send_queue_is_empty(&connection->queue);
 }
 
 /* Everything is out: the client reads the end, and we read what it may still send, lest the kernel
@@ -233,18 +249,20 @@ static void end_output(struct rh_http_connection *connection)
 
 static void flush(struct rh_http_connection *connection)
 {
-    if (connection->queue.bytes > 0) {
+    if (!rh_send_queue_is_empty(&connection->queue)) {
         write_queue(connection);
     }
-    if (connection->queue.bytes == 0 && rh_http_state(connection) == CONNECTION_FLUSHING) {
+    if (rh_send_queue_is_empty(&connection->queue) &&
+        rh_http_state(connection) == CONNECTION_FLUSHING) {
         end_output(connection);
     }
-    if (connection->queue.bytes == 0 && rh_http_state(connection) == CONNECTION_CLOSING &&
+    if (rh_send_queue_is_empty(&connection->queue) &&
+        rh_http_state(connection) == CONNECTION_CLOSING &&
         connection->deadline_kind == DEADLINE_BODY) {
         rh_http_set_deadline(connection, DEADLINE_CLOSE);
     }
-    if (connection->above_low &&
-        connection->queue.bytes <= connection->server->options.send_queue_low_bytes) {
+    if (connection->above_low && rh_send_queue_bytes(&connection->queue) <=
+                                     connection->server->options.send_queue_low_bytes) {
         connection->above_low = false;
         connection->drained_due = true;
         rh_http_schedule_resume(connection);
@@ -254,12 +272,12 @@ static void flush(struct rh_http_connection *connection)
 /* Whether input that was left over can be taken up again. */
 static bool can_resume(const struct rh_http_connection *connection)
 {
-    if (rh_buffer_size(&connection->input) == 0) {
+    if (rh_http_connection_input_size(connection) == 0) {
         return false;
     }
     switch (rh_http_state(connection)) {
     case CONNECTION_READING:
-        return connection->queue.bytes <= RH_HTTP_OUTPUT_MAX;
+        return rh_send_queue_bytes(&connection->queue) <= RH_HTTP_OUTPUT_MAX;
     case CONNECTION_WEBSOCKET:
     case CONNECTION_CLOSING:
         return true;
@@ -282,7 +300,7 @@ void rh_http_connection_turn(struct rh_http_connection *connection)
     if (connection->notice) {
         connection->notice = false;
         server->handler->closed(server->handler_context, connection, connection->code);
-        connection->data = NULL;
+        connection->io.data = NULL;
     }
     if (rh_http_state(connection) == CONNECTION_DEAD) {
         rh_http_connection_destroy(connection);
@@ -305,7 +323,8 @@ static size_t consume(struct rh_http_connection *connection, struct rh_bytes byt
         struct rh_bytes rest = rh_bytes(bytes.data + used, bytes.size - used);
         switch (rh_http_state(connection)) {
         case CONNECTION_READING:
-            if (rounds == READ_ROUNDS || connection->queue.bytes > RH_HTTP_OUTPUT_MAX) {
+            if (rounds == READ_ROUNDS ||
+                rh_send_queue_bytes(&connection->queue) > RH_HTTP_OUTPUT_MAX) {
                 return used;
             }
             rounds++;
@@ -330,7 +349,10 @@ static size_t consume(struct rh_http_connection *connection, struct rh_bytes byt
 
 static void keep_input(struct rh_http_connection *connection, struct rh_bytes rest)
 {
-    if (rh_buffer_append_bytes(&connection->input, rest) != 0) {
+    if (connection->input == NULL) {
+        connection->input = calloc(1, sizeof(*connection->input));
+    }
+    if (connection->input == NULL || rh_buffer_append_bytes(connection->input, rest) != 0) {
         rh_http_connection_break(connection, RH_HTTP_CLOSE_BROKEN);
     }
 }
@@ -338,7 +360,7 @@ static void keep_input(struct rh_http_connection *connection, struct rh_bytes re
 static void take_input(struct rh_http_connection *connection, struct rh_bytes bytes)
 {
     size_t used = 0;
-    if (rh_buffer_size(&connection->input) == 0) {
+    if (rh_http_connection_input_size(connection) == 0) {
         used = consume(connection, bytes);
     }
     if (used < bytes.size) {
@@ -353,7 +375,7 @@ static void take_eof(struct rh_http_connection *connection)
 {
     connection->eof = true;
     enum connection_state state = rh_http_state(connection);
-    if (state == CONNECTION_READING && connection->queue.bytes > 0) {
+    if (state == CONNECTION_READING && !rh_send_queue_is_empty(&connection->queue)) {
         rh_http_connection_flush_and_end(connection, false);
     } else if (state != CONNECTION_FLUSHING) {
         rh_http_connection_break(connection, RH_HTTP_CLOSE_BROKEN);
@@ -378,7 +400,7 @@ static void on_readable(struct rh_http_connection *connection)
 bool rh_http_connection_has_unread(const struct rh_http_connection *connection)
 {
     int size = 0;
-    return rh_buffer_size(&connection->input) > 0 ||
+    return rh_http_connection_input_size(connection) > 0 ||
            (ioctl(connection->io.fd, FIONREAD, &size) == 0 && size > 0);
 }
 
@@ -404,10 +426,10 @@ void rh_http_connection_resume(struct rh_http_connection *connection)
         }
     }
     if (can_resume(connection)) {
-        size_t used = consume(connection, rh_buffer_content(&connection->input));
-        rh_buffer_consume(&connection->input, used);
-        if (rh_buffer_size(&connection->input) == 0) {
-            rh_buffer_finish(&connection->input);
+        size_t used = consume(connection, rh_buffer_content(connection->input));
+        rh_buffer_consume(connection->input, used);
+        if (rh_buffer_size(connection->input) == 0) {
+            free_input(connection);
         }
     }
     rh_http_schedule_turn(connection);
@@ -464,12 +486,12 @@ void rh_http_connection_expire(struct rh_http_connection *connection)
 
 void rh_http_connection_set_data(struct rh_http_connection *connection, void *data)
 {
-    connection->data = data;
+    connection->io.data = data;
 }
 
 void *rh_http_connection_data(const struct rh_http_connection *connection)
 {
-    return connection->data;
+    return connection->io.data;
 }
 
 void rh_http_connection_abort(struct rh_http_connection *connection)

@@ -2,6 +2,7 @@
 #include "router/ev_http_private.h"
 
 #include <assert.h>
+#include <stdlib.h>
 
 /* ---- Parsers are lent by the server ---- */
 
@@ -28,6 +29,12 @@ static void give_back(struct rh_http_server *server, struct rh_http_parser *pars
     server->parsers[server->parsers_count++] = parser;
 }
 
+static void forget_handshake(struct rh_http_connection *connection)
+{
+    free(connection->http.handshake);
+    connection->http.handshake = NULL;
+}
+
 void rh_http_exchange_release(struct rh_http_connection *connection)
 {
     struct rh_http_parser *parser = connection->http.parser;
@@ -35,6 +42,7 @@ void rh_http_exchange_release(struct rh_http_connection *connection)
     if (parser != NULL) {
         give_back(connection->server, parser);
     }
+    forget_handshake(connection);
 }
 
 /* ---- Responses ---- */
@@ -69,7 +77,8 @@ static void answer(struct rh_http_connection *connection, const struct rh_http_r
         rv = rh_send_queue_push(&connection->queue, shared);
         rh_shared_give(shared);
     }
-    connection->data = NULL;
+    connection->io.data = NULL;
+    forget_handshake(connection);
     if (rv != 0) {
         rh_http_set_state(connection, CONNECTION_DEAD);
         rh_http_set_deadline(connection, DEADLINE_NONE);
@@ -156,19 +165,32 @@ static void refuse(struct rh_http_connection *connection, enum rh_problem proble
     answer_problem(connection, problem, detail, header, false);
 }
 
+/* Whether there was memory for it. */
+static bool keep_handshake(struct rh_http_connection *connection,
+                           const struct rh_handshake *handshake)
+{
+    connection->http.handshake = malloc(sizeof(*handshake));
+    if (connection->http.handshake == NULL) {
+        refuse(connection, RH_PROBLEM_NO_MEMORY, NULL, NULL);
+        return false;
+    }
+    *connection->http.handshake = *handshake;
+    return true;
+}
+
 /* Judges an upgrade. Whether the request goes on to the handler. */
 static bool judge_upgrade(struct rh_http_connection *connection,
                           const struct rh_http_request *request)
 {
     struct rh_reason reason = {0};
     const struct rh_http_header version = {"Sec-WebSocket-Version", rh_bytes_text("13")};
-    switch (rh_handshake_judge(request, &connection->http.handshake, &reason)) {
+    struct rh_handshake handshake;
+    switch (rh_handshake_judge(request, &handshake, &reason)) {
     case RH_HANDSHAKE_PLAIN:
         return true;
     case RH_HANDSHAKE_ACCEPT:
         if (request->body.size == 0) {
-            connection->has_handshake = true;
-            return true;
+            return keep_handshake(connection, &handshake);
         }
         (void)rh_fail(&reason, RH_ERR_INVALID, "a WebSocket handshake has no body");
         refuse(connection, RH_PROBLEM_BAD_HANDSHAKE, reason.text, NULL);
@@ -196,13 +218,12 @@ static void dispatch(struct rh_http_connection *connection)
     connection->keep_alive = request->keep_alive;
     connection->http_1_0 = request->http_1_0;
     connection->head = request->method == RH_HTTP_HEAD;
-    connection->has_handshake = false;
     rh_http_set_state(connection, CONNECTION_WAITING);
     rh_http_set_deadline(connection, DEADLINE_NONE);
     if (!request->upgrade || judge_upgrade(connection, request)) {
         server->stats.requests++;
         server->handler->request(server->handler_context, connection, request,
-                                 connection->has_handshake ? &connection->http.handshake : NULL);
+                                 connection->http.handshake);
     }
     give_back(server, parser);
 }
@@ -272,5 +293,5 @@ bool rh_http_exchange_is_idle(const struct rh_http_connection *connection)
     }
     const struct rh_http_parser *parser = connection->http.parser;
     bool begun = parser != NULL && rh_http_parser_started(parser);
-    return !begun && rh_buffer_size(&connection->input) == 0;
+    return !begun && rh_http_connection_input_size(connection) == 0;
 }

@@ -68,28 +68,27 @@ enum deadline_kind {
     DEADLINE_NONE = DEADLINE_KINDS,
 };
 
+/* There are a million of these, nearly all idle: what only a busy one needs is a pointer. */
 struct rh_http_connection {
     struct rh_http_server *server;
-    ev_io io;
-    struct rh_machine machine;
+    ev_io io;                   /* its data is the handler's */
     struct rh_list link;        /* server->connections */
     struct rh_list turn_link;   /* server->turn */
     struct rh_list resume_link; /* server->resume */
     struct rh_deadline deadline;
-    void *data;
     struct rh_send_queue queue;
-    struct rh_buffer input; /* read, not yet consumed */
+    struct rh_buffer *input; /* read, not yet consumed; NULL: nothing */
     union {
         struct {
-            struct rh_http_parser *parser; /* NULL between requests */
-            struct rh_handshake handshake; /* of the request that waits */
+            struct rh_http_parser *parser;  /* NULL between requests */
+            struct rh_handshake *handshake; /* the request that waits may become a WebSocket */
         } http;
         struct rh_websocket websocket; /* from accept_websocket() on */
     };
-    uint8_t deadline_kind;  /* enum deadline_kind */
-    bool has_handshake : 1; /* the request that waits may become a WebSocket */
-    bool accepted : 1;      /* it has: the union holds |websocket| */
-    bool keep_alive : 1;    /* of the request that waits, as the next two */
+    uint8_t state;         /* enum connection_state */
+    uint8_t deadline_kind; /* enum deadline_kind */
+    bool accepted : 1;     /* the union holds |websocket| */
+    bool keep_alive : 1;   /* of the request that waits, as the next two */
     bool http_1_0 : 1;
     bool head : 1;
     bool linger : 1;      /* FLUSHING ends in LINGERING */
@@ -156,7 +155,7 @@ void rh_http_connection_destroy(struct rh_http_connection *connection);
 
 static inline enum connection_state rh_http_state(const struct rh_http_connection *connection)
 {
-    return (enum connection_state)connection->machine.state;
+    return (enum connection_state)connection->state;
 }
 
 void rh_http_set_state(struct rh_http_connection *connection, enum connection_state state);
@@ -173,6 +172,9 @@ void rh_http_connection_flush_and_end(struct rh_http_connection *connection, boo
 /* Queues |item|, of which the caller keeps his reference; without memory the connection breaks.
  * Returns whether it was queued. */
 bool rh_http_connection_push(struct rh_http_connection *connection, struct rh_shared *item);
+
+/* Bytes that were read and not yet consumed. */
+size_t rh_http_connection_input_size(const struct rh_http_connection *connection);
 
 /* At the end of a turn: writes, tells the handler, frees. */
 void rh_http_connection_turn(struct rh_http_connection *connection);

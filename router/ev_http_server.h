@@ -50,7 +50,7 @@ struct rh_http_server_options {
     uint32_t idle_timeout_ms;       /* between requests, and before the first */
     size_t send_queue_bytes;        /* unsent bytes of one WebSocket, see send() */
     size_t send_queue_low_bytes;    /* see drained() */
-    size_t message_bytes;           /* largest WebSocket message taken from a client */
+    uint32_t message_bytes;         /* largest WebSocket message taken from a client */
     uint32_t heartbeat_interval_ms; /* ping a WebSocket that was silent so long; 0: never */
     uint32_t heartbeat_timeout_ms;  /* close one that was silent so long; more than the interval */
     uint32_t close_timeout_ms;      /* for the answer to our close frame */

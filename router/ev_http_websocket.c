@@ -20,8 +20,8 @@ static bool push_scratch(struct rh_http_connection *connection)
 void rh_http_connection_accept_websocket(struct rh_http_connection *connection)
 {
     struct rh_http_server *server = connection->server;
-    assert(!connection->accepted && connection->has_handshake);
-    const struct rh_handshake handshake = connection->http.handshake;
+    assert(!connection->accepted && connection->http.handshake != NULL);
+    const struct rh_handshake handshake = *connection->http.handshake;
     rh_http_exchange_release(connection);
     connection->accepted = true;
     rh_websocket_init(&connection->websocket, server->options.message_bytes);
@@ -58,7 +58,7 @@ int rh_http_connection_send(struct rh_http_connection *connection, struct rh_sha
     if (rh_http_state(connection) != CONNECTION_WEBSOCKET) {
         return RH_ERR_CLOSED;
     }
-    size_t queued = connection->queue.bytes;
+    size_t queued = rh_send_queue_bytes(&connection->queue);
     if (queued > 0 && (queued > server->options.send_queue_bytes ||
                        frame->size > server->options.send_queue_bytes - queued)) {
         server->stats.send_queue_full++;
@@ -68,14 +68,15 @@ int rh_http_connection_send(struct rh_http_connection *connection, struct rh_sha
     if (rv != 0) {
         return rv;
     }
-    connection->above_low |= connection->queue.bytes > server->options.send_queue_low_bytes;
+    connection->above_low |=
+        rh_send_queue_bytes(&connection->queue) > server->options.send_queue_low_bytes;
     rh_http_schedule_turn(connection);
     return 0;
 }
 
 size_t rh_http_connection_send_queue_bytes(const struct rh_http_connection *connection)
 {
-    return connection->queue.bytes;
+    return rh_send_queue_bytes(&connection->queue);
 }
 
 void rh_http_connection_drop_send_queue(struct rh_http_connection *connection)
@@ -173,7 +174,7 @@ void rh_http_websocket_read(struct rh_http_connection *connection, struct rh_byt
     }
     /* A client that pings and does not read would fill the queue with pongs. */
     bool flood = rh_buffer_size(&server->scratch) > 0 &&
-                 connection->queue.bytes > server->options.send_queue_bytes;
+                 rh_send_queue_bytes(&connection->queue) > server->options.send_queue_bytes;
     if (rv != 0 || flood) {
         rh_http_connection_break(connection, RH_HTTP_CLOSE_BROKEN);
         return;

@@ -4,116 +4,157 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#define HEAP_MIN 8U
+#define CAPACITY_MIN 2U
 
-static uint32_t capacity_of(const struct rh_send_queue *queue)
+struct rh_send_ring {
+    uint32_t capacity; /* a power of two */
+    uint32_t first;
+    uint32_t count;    /* at least one */
+    uint32_t kept;     /* items from the front that may not be dropped */
+    size_t first_sent; /* bytes of the first item that are gone already */
+    size_t bytes;      /* that are not */
+    struct rh_shared *items[];
+};
+
+static struct rh_shared **slot(struct rh_send_ring *ring, uint32_t index)
 {
-    return queue->heap == NULL ? RH_SEND_QUEUE_INLINE : queue->capacity;
+    return &ring->items[(ring->first + index) & (ring->capacity - 1)];
 }
 
-static struct rh_shared **slot(struct rh_send_queue *queue, uint32_t index)
+static struct rh_send_ring *create(uint32_t capacity)
 {
-    uint32_t place = (queue->first + index) & (capacity_of(queue) - 1);
-    return queue->heap == NULL ? &queue->inplace[place] : &queue->heap[place];
+    struct rh_send_ring *ring = malloc(sizeof(*ring) + capacity * sizeof(ring->items[0]));
+    if (ring != NULL) {
+        *ring = (struct rh_send_ring){.capacity = capacity};
+    }
+    return ring;
 }
 
-static int grow(struct rh_send_queue *queue)
+/* Room for one more. */
+static int make_room(struct rh_send_queue *queue)
 {
-    uint32_t capacity = queue->heap == NULL ? HEAP_MIN : queue->capacity * 2;
-    struct rh_shared **heap =
-        queue->capacity > UINT32_MAX / 4 ? NULL : malloc(capacity * sizeof(struct rh_shared *));
-    if (heap == NULL) {
+    struct rh_send_ring *before = queue->ring;
+    if (before != NULL && before->count < before->capacity) {
+        return 0;
+    }
+    if (before != NULL && before->capacity > UINT32_MAX / 4) {
         return RH_ERR_NO_MEMORY;
     }
-    for (uint32_t i = 0; i < queue->count; i++) {
-        heap[i] = *slot(queue, i);
+    struct rh_send_ring *ring = create(before == NULL ? CAPACITY_MIN : before->capacity * 2);
+    if (ring == NULL) {
+        return RH_ERR_NO_MEMORY;
     }
-    free(queue->heap);
-    queue->heap = heap;
-    queue->capacity = capacity;
-    queue->first = 0;
+    if (before != NULL) {
+        ring->count = before->count;
+        ring->kept = before->kept;
+        ring->first_sent = before->first_sent;
+        ring->bytes = before->bytes;
+        for (uint32_t i = 0; i < before->count; i++) {
+            ring->items[i] = *slot(before, i);
+        }
+        free(before);
+    }
+    queue->ring = ring;
     return 0;
 }
 
-static void release_if_empty(struct rh_send_queue *queue)
+static void free_if_empty(struct rh_send_queue *queue)
 {
-    if (queue->count == 0) {
-        assert(queue->bytes == 0);
-        free(queue->heap);
-        *queue = (struct rh_send_queue){0};
+    if (queue->ring->count == 0) {
+        assert(queue->ring->bytes == 0);
+        free(queue->ring);
+        queue->ring = NULL;
     }
 }
 
 void rh_send_queue_finish(struct rh_send_queue *queue)
 {
-    for (uint32_t i = 0; i < queue->count; i++) {
-        rh_shared_give(*slot(queue, i));
+    for (uint32_t i = 0; queue->ring != NULL && i < queue->ring->count; i++) {
+        rh_shared_give(*slot(queue->ring, i));
     }
-    free(queue->heap);
-    *queue = (struct rh_send_queue){0};
+    free(queue->ring);
+    queue->ring = NULL;
+}
+
+size_t rh_send_queue_bytes(const struct rh_send_queue *queue)
+{
+    return queue->ring == NULL ? 0 : queue->ring->bytes;
 }
 
 int rh_send_queue_push(struct rh_send_queue *queue, struct rh_shared *item)
 {
     assert(item->size > 0);
-    if (queue->count == capacity_of(queue)) {
-        int rv = grow(queue);
-        if (rv != 0) {
-            return rv;
-        }
+    int rv = make_room(queue);
+    if (rv != 0) {
+        return rv;
     }
-    *slot(queue, queue->count) = rh_shared_take(item);
-    queue->count++;
-    queue->bytes += item->size;
+    struct rh_send_ring *ring = queue->ring;
+    *slot(ring, ring->count) = rh_shared_take(item);
+    ring->count++;
+    ring->bytes += item->size;
     return 0;
 }
 
 size_t rh_send_queue_peek(const struct rh_send_queue *queue, struct rh_bytes *ret_pieces,
                           size_t pieces_max)
 {
-    uint32_t mask = capacity_of(queue) - 1;
-    struct rh_shared *const *items = queue->heap == NULL ? queue->inplace : queue->heap;
-    size_t count = queue->count < pieces_max ? queue->count : pieces_max;
-    for (size_t i = 0; i < count; i++) {
-        const struct rh_shared *item = items[(queue->first + i) & mask];
-        size_t skip = i == 0 ? queue->first_sent : 0;
-        ret_pieces[i] = rh_bytes(item->data + skip, item->size - skip);
+    struct rh_send_ring *ring = queue->ring;
+    size_t count = 0;
+    for (; ring != NULL && count < ring->count && count < pieces_max; count++) {
+        const struct rh_shared *item = *slot(ring, (uint32_t)count);
+        size_t skip = count == 0 ? ring->first_sent : 0;
+        ret_pieces[count] = rh_bytes(item->data + skip, item->size - skip);
     }
     return count;
 }
 
 void rh_send_queue_consume(struct rh_send_queue *queue, size_t size)
 {
-    assert(size <= queue->bytes);
-    queue->bytes -= size;
+    struct rh_send_ring *ring = queue->ring;
+    assert(size <= rh_send_queue_bytes(queue));
+    if (size == 0) {
+        return;
+    }
+    ring->bytes -= size;
     while (size > 0) {
-        struct rh_shared *item = *slot(queue, 0);
-        size_t left = item->size - queue->first_sent;
+        struct rh_shared *item = *slot(ring, 0);
+        size_t left = item->size - ring->first_sent;
         if (size < left) {
-            queue->first_sent += size;
+            ring->first_sent += size;
             return;
         }
         size -= left;
         rh_shared_give(item);
-        queue->first_sent = 0;
-        queue->first = (queue->first + 1) & (capacity_of(queue) - 1);
-        queue->count--;
-        queue->kept -= queue->kept > 0;
+        ring->first_sent = 0;
+        ring->first = (ring->first + 1) & (ring->capacity - 1);
+        ring->count--;
+        ring->kept -= ring->kept > 0;
     }
-    release_if_empty(queue);
+    free_if_empty(queue);
+}
+
+void rh_send_queue_keep(struct rh_send_queue *queue)
+{
+    if (queue->ring != NULL) {
+        queue->ring->kept = queue->ring->count;
+    }
 }
 
 void rh_send_queue_drop_unsent(struct rh_send_queue *queue)
 {
-    uint32_t kept = queue->kept;
-    if (kept == 0 && queue->first_sent > 0) {
+    struct rh_send_ring *ring = queue->ring;
+    if (ring == NULL) {
+        return;
+    }
+    uint32_t kept = ring->kept;
+    if (kept == 0 && ring->first_sent > 0) {
         kept = 1;
     }
-    while (queue->count > kept) {
-        struct rh_shared *item = *slot(queue, queue->count - 1);
-        queue->bytes -= item->size;
-        queue->count--;
+    while (ring->count > kept) {
+        struct rh_shared *item = *slot(ring, ring->count - 1);
+        ring->bytes -= item->size;
+        ring->count--;
         rh_shared_give(item);
     }
-    release_if_empty(queue);
+    free_if_empty(queue);
 }

@@ -3,28 +3,32 @@
 #define RH_ROUTER_SEND_QUEUE_H
 
 /*
- * What a connection has yet to send: references to encoded bytes, in order. Empty, it owns no
- * memory beside itself; a few items need none either.
+ * What a connection has yet to send: references to encoded bytes, in order. Most connections send
+ * nothing most of the time, so a queue that is empty is one pointer and owns no memory.
  */
 
 #include "base/shared.h"
 
-#define RH_SEND_QUEUE_INLINE 2U
+#include <stdbool.h>
 
-/* A ring of references. A zeroed struct is an empty queue. */
+/* The references, as long as there are any; only the functions of this module look inside. */
+struct rh_send_ring;
+
+/* A zeroed struct is an empty queue. */
 struct rh_send_queue {
-    struct rh_shared **heap; /* NULL: the items are in |inplace| */
-    uint32_t capacity;       /* of heap, a power of two */
-    uint32_t first;
-    uint32_t count;
-    uint32_t kept;     /* items from the front that may not be dropped */
-    size_t first_sent; /* bytes of the first item that are gone already */
-    size_t bytes;      /* that are not */
-    struct rh_shared *inplace[RH_SEND_QUEUE_INLINE];
+    struct rh_send_ring *ring; /* NULL: empty */
 };
 
 /* Gives all references back and leaves an empty queue. */
 void rh_send_queue_finish(struct rh_send_queue *queue);
+
+static inline bool rh_send_queue_is_empty(const struct rh_send_queue *queue)
+{
+    return queue->ring == NULL;
+}
+
+/* Bytes that are not sent. */
+size_t rh_send_queue_bytes(const struct rh_send_queue *queue);
 
 /* Adds |item|, which has at least one byte, and takes a reference. RH_ERR_NO_MEMORY: nothing was
  * taken. */
@@ -35,14 +39,11 @@ RH_MUST_CHECK int rh_send_queue_push(struct rh_send_queue *queue, struct rh_shar
 size_t rh_send_queue_peek(const struct rh_send_queue *queue, struct rh_bytes *ret_pieces,
                           size_t pieces_max);
 
-/* |size| bytes from the front were sent; at most queue->bytes. */
+/* |size| bytes from the front were sent; at most rh_send_queue_bytes(). */
 void rh_send_queue_consume(struct rh_send_queue *queue, size_t size);
 
 /* What is in the queue now will be sent whatever is dropped. */
-static inline void rh_send_queue_keep(struct rh_send_queue *queue)
-{
-    queue->kept = queue->count;
-}
+void rh_send_queue_keep(struct rh_send_queue *queue);
 
 /* Gives back all items of which no byte was sent and that need not be kept. */
 void rh_send_queue_drop_unsent(struct rh_send_queue *queue);

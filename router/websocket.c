@@ -76,7 +76,7 @@ static bool open(const struct rh_websocket *websocket)
     return websocket->state == RH_WEBSOCKET_STATE_OPEN;
 }
 
-void rh_websocket_init(struct rh_websocket *websocket, size_t message_size_max)
+void rh_websocket_init(struct rh_websocket *websocket, uint32_t message_size_max)
 {
     *websocket = (struct rh_websocket){.message_size_max = message_size_max,
                                        .state = RH_WEBSOCKET_STATE_OPEN};

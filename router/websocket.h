@@ -72,7 +72,7 @@ struct rh_websocket_context;
 /* Embed it; only the functions below touch it. */
 struct rh_websocket {
     struct rh_websocket_context *context; /* NULL between messages */
-    size_t message_size_max;
+    uint32_t message_size_max;
     uint16_t code; /* see rh_websocket_code() */
     uint8_t state; /* enum rh_websocket_state */
 };
@@ -101,7 +101,7 @@ struct rh_websocket_handler {
 #define RH_WEBSOCKET_ANSWERS_SIZE_MAX ((RH_WEBSOCKET_PONGS_MAX + 2) * 127)
 
 /* |message_size_max|: payload bytes of a message, all fragments together. Allocates nothing. */
-void rh_websocket_init(struct rh_websocket *websocket, size_t message_size_max);
+void rh_websocket_init(struct rh_websocket *websocket, uint32_t message_size_max);
 
 /* Frees what a partial message holds. A zeroed |websocket| is allowed. */
 void rh_websocket_finish(struct rh_websocket *websocket, struct rh_websocket_pool *pool);

@@ -38,14 +38,14 @@ static void bytes_come_out_in_order_however_they_are_taken(void **state RH_UNUSE
             if (i % 3 == 0) {
                 drain(&queue, step, &out);
             }
-            assert_int_equal(queue.bytes, rh_buffer_size(&in) - rh_buffer_size(&out));
+            assert_int_equal(rh_send_queue_bytes(&queue),
+                             rh_buffer_size(&in) - rh_buffer_size(&out));
         }
-        while (queue.bytes > 0) {
+        while (!rh_send_queue_is_empty(&queue)) {
             drain(&queue, step, &out);
         }
         assert_true(rh_bytes_equal(rh_buffer_content(&in), rh_buffer_content(&out)));
-        assert_null(queue.heap);
-        assert_int_equal(queue.count, 0);
+        assert_null(queue.ring);
         rh_buffer_finish(&in);
         rh_buffer_finish(&out);
     }
@@ -79,14 +79,14 @@ static void dropping_keeps_what_was_begun(void **state RH_UNUSED)
     }
     rh_send_queue_consume(&queue, 13);
     rh_send_queue_drop_unsent(&queue);
-    assert_int_equal(queue.bytes, 7);
+    assert_int_equal(rh_send_queue_bytes(&queue), 7);
     struct rh_buffer out = {0};
     drain(&queue, 100, &out);
     assert_true(rh_bytes_equal_text(rh_buffer_content(&out), "3456789"));
     rh_buffer_finish(&out);
     assert_int_equal(rh_send_queue_push(&queue, item), 0);
     rh_send_queue_drop_unsent(&queue);
-    assert_int_equal(queue.bytes, 0);
+    assert_int_equal(rh_send_queue_bytes(&queue), 0);
     assert_int_equal(item->references, 1);
     rh_shared_give(item);
 }
@@ -103,29 +103,31 @@ static void dropping_keeps_what_must_be_kept(void **state RH_UNUSED)
     }
     rh_send_queue_consume(&queue, 15);
     rh_send_queue_drop_unsent(&queue);
-    assert_int_equal(queue.bytes, 15);
+    assert_int_equal(rh_send_queue_bytes(&queue), 15);
     rh_send_queue_consume(&queue, 15);
     assert_int_equal(rh_send_queue_push(&queue, item), 0);
     rh_send_queue_drop_unsent(&queue);
-    assert_int_equal(queue.bytes, 0);
+    assert_int_equal(rh_send_queue_bytes(&queue), 0);
     assert_int_equal(item->references, 1);
     rh_shared_give(item);
 }
 
 static void a_push_that_fails_takes_nothing(void **state RH_UNUSED)
 {
-    struct rh_send_queue queue = {0};
     struct rh_shared *item = rh_shared_copy(rh_bytes_text("x"));
-    for (size_t i = 0; i < RH_SEND_QUEUE_INLINE; i++) {
-        assert_int_equal(rh_send_queue_push(&queue, item), 0);
+    for (uint32_t before = 0; before <= 8; before += before == 0 ? 2 : before) {
+        struct rh_send_queue queue = {0};
+        for (size_t i = 0; i < before; i++) {
+            assert_int_equal(rh_send_queue_push(&queue, item), 0);
+        }
+        rh_test_allocation_fail(1);
+        int rv = rh_send_queue_push(&queue, item);
+        assert_true(rh_test_allocation_failed());
+        assert_int_equal(rv, RH_ERR_NO_MEMORY);
+        assert_int_equal(item->references, 1 + before);
+        assert_int_equal(rh_send_queue_bytes(&queue), before);
+        rh_send_queue_finish(&queue);
     }
-    rh_test_allocation_fail(1);
-    int rv = rh_send_queue_push(&queue, item);
-    assert_true(rh_test_allocation_failed());
-    assert_int_equal(rv, RH_ERR_NO_MEMORY);
-    assert_int_equal(item->references, 1 + RH_SEND_QUEUE_INLINE);
-    assert_int_equal(queue.bytes, RH_SEND_QUEUE_INLINE);
-    rh_send_queue_finish(&queue);
     rh_shared_give(item);
 }
 

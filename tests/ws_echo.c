@@ -78,7 +78,7 @@ static int usage(void)
     return 2;
 }
 
-static int run(uint16_t port, size_t message_bytes)
+static int run(uint16_t port, uint32_t message_bytes)
 {
     static const struct rh_http_handler handler = {
         .request = on_request, .message = on_message, .closed = on_closed, .stopped = on_stopped};
@@ -88,7 +88,7 @@ static int run(uint16_t port, size_t message_bytes)
         .head_timeout_ms = 10000,
         .body_timeout_ms = 30000,
         .idle_timeout_ms = 60000,
-        .send_queue_bytes = 4 * message_bytes,
+        .send_queue_bytes = (size_t)4 * message_bytes,
         .send_queue_low_bytes = message_bytes,
         .message_bytes = message_bytes,
         .close_timeout_ms = 2000,
@@ -139,5 +139,5 @@ int main(int argc, char **argv)
          rh_bytes_to_u64(rh_bytes_text(argv[3]), MESSAGE_BYTES_MAX, &message_bytes) != 0)) {
         return usage();
     }
-    return run((uint16_t)port, (size_t)message_bytes);
+    return run((uint16_t)port, (uint32_t)message_bytes);
 }
