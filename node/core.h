@@ -97,24 +97,25 @@ struct rh_hop {
     int64_t epoch;  /* its pzxid */
 };
 
+/* There are as many as connections, so its fields are packed. */
 struct rh_subscription {
     struct rh_list link;        /* rh_audience::{replaying,live,waiting,held}, or
                                    rh_core::catching_up */
     struct rh_list timer_link;  /* of a waiting read: rh_core::reads; of HELD: rh_core::held */
     struct rh_channel *channel; /* NULL while in no channel */
-    enum rh_subscription_state state;
-    bool is_read; /* one waiting read; otherwise a stream */
-    bool has_after;
-    bool after_is_ours;       /* of a waiting read: the client gave none, it waits from there */
-    struct rh_position after; /* as the client asked; for a read, also where it waits */
-    uint64_t next_seq;        /* next message to deliver */
-    uint64_t live_from;       /* LIVE: first message that DELIVER_ALL brings it */
-    uint64_t deadline_ms;     /* of a waiting read, of HELD, or of catching up */
-    uint32_t limit;           /* of a read: messages at most */
-    uint32_t wait_ms;         /* of a read */
-    char *key;                /* owned; only while catching up */
-    uint32_t key_size;
+    struct rh_position after;   /* as the client asked; for a read, also where it waits */
+    uint64_t next_seq;          /* next message to deliver */
+    uint64_t live_from;         /* LIVE: first message that DELIVER_ALL brings it */
+    uint64_t deadline_ms;       /* of a waiting read, of HELD, or of catching up */
     struct rh_hop hop;
+    char *key; /* owned; only while catching up */
+    uint16_t key_size;
+    enum rh_subscription_state state : 8;
+    bool is_read : 1; /* one waiting read; otherwise a stream */
+    bool has_after : 1;
+    bool after_is_ours : 1; /* of a waiting read: the client gave none, it waits from there */
+    uint32_t limit;         /* of a read: messages at most */
+    uint32_t wait_ms;       /* of a read */
 };
 
 /* Makes |subscription| FREE. */

@@ -364,7 +364,7 @@ static void catch_up(struct rh_core *core, struct rh_subscription *subscription,
         return;
     }
     memcpy(subscription->key, key.data, key.size);
-    subscription->key_size = (uint32_t)key.size;
+    subscription->key_size = (uint16_t)key.size;
     subscription->state = RH_SUBSCRIPTION_CATCHING_UP;
     subscription->deadline_ms = core->now_ms + core->options.catch_up_timeout_ms;
     rh_list_push_back(&core->catching_up, &subscription->link);

@@ -21,33 +21,33 @@ enum rh_daemon_holder {
 };
 
 struct rh_daemon_client {
-    enum rh_daemon_holder holder; /* CLIENT */
+    uint8_t holder; /* enum rh_daemon_holder: CLIENT */
     bool is_read;
     bool accepted; /* the connection is a WebSocket; before that it is a request */
     bool offers_ringhop;
     bool has_user_agent;
     bool has_limit;
     bool has_wait;
-    bool is_slow;            /* being closed with 4408 */
-    bool is_moved;           /* was in its channel and told `moved` */
-    struct rh_list link;     /* rh_daemon::clients */
-    struct rh_list linger;   /* rh_daemon::lingering */
-    struct rh_list hungry;   /* rh_daemon::hungry */
-    struct rh_list requests; /* rh_daemon_request::link: publishes in flight */
+    bool is_slow;  /* being closed with 4408 */
+    bool is_moved; /* was in its channel and told `moved` */
+    bool lingers;  /* so it is in rh_daemon::lingering */
     uint32_t requests_count;
-    uint64_t linger_ms; /* when to close a stream that was told `moved` */
-    struct rh_http_connection *connection;
-    struct rh_subscription subscription;
     uint16_t key_size;
     uint16_t ticket_size; /* these three as they were sent, to be passed on */
     uint16_t token_size;
     uint16_t client_size;
+    struct rh_list link;       /* rh_daemon::clients */
+    struct rh_list queue_link; /* rh_daemon::hungry, or ::lingering, or none */
+    struct rh_list requests;   /* rh_daemon_request::link: publishes in flight */
+    uint64_t linger_ms;        /* when to close a stream that was told `moved` */
+    struct rh_http_connection *connection;
+    struct rh_subscription subscription;
     char data[]; /* key, ticket, token, client */
 };
 
 /* A request that the core has not answered yet. */
 struct rh_daemon_request {
-    enum rh_daemon_holder holder;    /* REQUEST */
+    uint8_t holder;                  /* enum rh_daemon_holder: REQUEST */
     struct rh_table_link table_link; /* rh_daemon::requests */
     uint64_t number;
     struct rh_list link;             /* rh_daemon_client::requests, of a WebSocket */

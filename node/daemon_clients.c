@@ -41,8 +41,7 @@ static struct rh_daemon_client *client_create(struct rh_daemon *daemon,
     out = rh_bytes_write(out, route->ticket);
     out = rh_bytes_write(out, route->token);
     (void)rh_bytes_write(out, route->client);
-    rh_list_init(&client->linger);
-    rh_list_init(&client->hungry);
+    rh_list_init(&client->queue_link);
     rh_list_init(&client->requests);
     rh_subscription_init(&client->subscription);
     rh_list_push_back(&daemon->clients, &client->link);
@@ -57,12 +56,9 @@ void rh_daemon_client_destroy(struct rh_daemon *daemon, struct rh_daemon_client 
     rh_list_each_safe (&client->requests, link) {
         rh_daemon_request_destroy(daemon, rh_container_of(link, struct rh_daemon_request, link));
     }
-    if (!rh_list_empty(&client->linger)) {
-        daemon->lingering_count--;
-    }
+    daemon->lingering_count -= client->lingers;
     daemon->moved_count -= client->is_moved;
-    rh_list_remove(&client->linger);
-    rh_list_remove(&client->hungry);
+    rh_list_remove(&client->queue_link);
     rh_list_remove(&client->link);
     daemon->clients_count--;
     free(client);
@@ -333,8 +329,8 @@ static void on_closed(void *context, struct rh_http_connection *connection, uint
     if (data == NULL) {
         return;
     }
-    enum rh_daemon_holder holder = *(enum rh_daemon_holder *)data;
-    if (holder == RH_DAEMON_HOLDER_REQUEST) {
+    const uint8_t *holder = data;
+    if (*holder == RH_DAEMON_HOLDER_REQUEST) {
         rh_daemon_request_destroy(daemon, data);
         return;
     }
@@ -489,11 +485,13 @@ void rh_daemon_clients_tick(struct rh_daemon *daemon)
     uint64_t now_ms = rh_clock_monotonic_ms();
     for (struct rh_list *link = rh_list_first(&daemon->lingering); link != NULL;
          link = rh_list_first(&daemon->lingering)) {
-        struct rh_daemon_client *client = rh_container_of(link, struct rh_daemon_client, linger);
+        struct rh_daemon_client *client =
+            rh_container_of(link, struct rh_daemon_client, queue_link);
         if (client->linger_ms > now_ms) {
             return;
         }
         rh_list_remove(link);
+        client->lingers = false;
         daemon->lingering_count--;
         rh_http_connection_close_websocket(client->connection, RH_WEBSOCKET_CODE_MOVED, "moved");
     }

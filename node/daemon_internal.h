@@ -98,8 +98,8 @@ struct rh_daemon {
 
     /* clients */
     struct rh_list clients;   /* rh_daemon_client::link: streams and waiting reads */
-    struct rh_list lingering; /* rh_daemon_client::linger: told `moved`, in order of deadline */
-    struct rh_list hungry;    /* rh_daemon_client::hungry: a replay that can go on */
+    struct rh_list lingering; /* rh_daemon_client::queue_link: told `moved`, in order of deadline */
+    struct rh_list hungry;    /* rh_daemon_client::queue_link: a replay that can go on */
     uint32_t clients_count;
     uint32_t lingering_count;
     uint32_t moved_count;     /* clients that were told `moved` and are still connected */

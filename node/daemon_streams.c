@@ -154,8 +154,9 @@ void rh_daemon_stream_welcome(struct rh_daemon *daemon, const struct rh_action *
 /* A replay goes on when its last batch is out: by drained(), or soon if there was room anyway. */
 static void feed_again(struct rh_daemon *daemon, struct rh_daemon_client *client)
 {
-    if (client->subscription.state == RH_SUBSCRIPTION_REPLAYING && rh_list_empty(&client->hungry)) {
-        rh_list_push_back(&daemon->hungry, &client->hungry);
+    if (client->subscription.state == RH_SUBSCRIPTION_REPLAYING &&
+        rh_list_empty(&client->queue_link)) {
+        rh_list_push_back(&daemon->hungry, &client->queue_link);
         if (!ev_is_active(&daemon->hungry_timer)) {
             ev_timer_set(&daemon->hungry_timer, 0.0, 0.0);
             ev_timer_start(daemon->loop, &daemon->hungry_timer);
@@ -205,7 +206,8 @@ void rh_daemon_clients_feed(struct rh_daemon *daemon)
     rh_list_init(&now);
     rh_list_splice(&now, &daemon->hungry);
     for (struct rh_list *link = rh_list_first(&now); link != NULL; link = rh_list_first(&now)) {
-        struct rh_daemon_client *client = rh_container_of(link, struct rh_daemon_client, hungry);
+        struct rh_daemon_client *client =
+            rh_container_of(link, struct rh_daemon_client, queue_link);
         rh_list_remove(link);
         if (!has_room(client)) {
             continue;
@@ -254,13 +256,14 @@ static int encode_moved(struct rh_daemon *daemon, const struct rh_daemon_client 
 void rh_daemon_stream_moved(struct rh_daemon *daemon, const struct rh_action *action)
 {
     struct rh_daemon_client *client = rh_daemon_client_of(action->moved.subscription);
-    rh_list_remove(&client->hungry);
+    rh_list_remove(&client->queue_link);
     int rv = encode_moved(daemon, client, action);
     send_scratch(daemon, client, rv);
     client->is_moved = true;
     daemon->moved_count++;
     client->linger_ms = rh_clock_monotonic_ms() + daemon->config->rebalance.moved_linger_ms;
-    rh_list_push_back(&daemon->lingering, &client->linger);
+    client->lingers = true;
+    rh_list_push_back(&daemon->lingering, &client->queue_link);
     daemon->lingering_count++;
 }
 
