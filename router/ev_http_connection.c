@@ -191,6 +191,16 @@ bool rh_http_connection_push(struct rh_http_connection *connection, struct rh_sh
     return true;
 }
 
+/* One piece is what nearly always waits, and the plain call is the cheaper one. */
+static ssize_t send_pieces(int fd, struct iovec *iov, size_t count)
+{
+    if (count == 1) {
+        return send(fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    }
+    const struct msghdr message = {.msg_iov = iov, .msg_iovlen = count};
+    return sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 /* One call to the kernel: bytes that went out, 0 if the socket takes none now, or RH_ERR_IO. */
 static ssize_t write_once(struct rh_http_connection *connection, size_t *ret_wanted)
 {
@@ -204,10 +214,9 @@ static ssize_t write_once(struct rh_http_connection *connection, size_t *ret_wan
         iov[i].iov_len = pieces[i].size;
         wanted += pieces[i].size;
     }
-    const struct msghdr message = {.msg_iov = iov, .msg_iovlen = count};
     ssize_t size;
     do {
-        size = sendmsg(connection->io.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+        size = send_pieces(connection->io.fd, iov, count);
     } while (size < 0 && errno == EINTR);
     if (size < 0) {
         return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : RH_ERR_IO;
