@@ -15,6 +15,12 @@
 #include "router/redirect.h"
 #include "router/route.h"
 
+enum rh_daemon_client_kind {
+    RH_DAEMON_WEBSOCKET,
+    RH_DAEMON_EVENTS, /* Server-Sent Events */
+    RH_DAEMON_READ,   /* a poll, or a long poll */
+};
+
 enum rh_daemon_holder {
     RH_DAEMON_HOLDER_CLIENT,
     RH_DAEMON_HOLDER_REQUEST,
@@ -22,8 +28,8 @@ enum rh_daemon_holder {
 
 struct rh_daemon_client {
     uint8_t holder; /* enum rh_daemon_holder: CLIENT */
-    bool is_read;
-    bool accepted; /* the connection is a WebSocket; before that it is a request */
+    uint8_t kind;   /* enum rh_daemon_client_kind */
+    bool accepted;  /* the connection is a stream; before that it is a request */
     bool offers_ringhop;
     bool has_user_agent;
     bool has_limit;
@@ -31,7 +37,10 @@ struct rh_daemon_client {
     bool is_slow;  /* being closed with 4408 */
     bool is_moved; /* was in its channel and told `moved` */
     bool lingers;  /* so it is in rh_daemon::lingering */
-    uint32_t requests_count;
+    union {
+        uint32_t requests_count; /* of a stream */
+        uint32_t tags_size;      /* of a read */
+    };
     uint16_t key_size;
     uint16_t ticket_size; /* these three as they were sent, to be passed on */
     uint16_t token_size;
@@ -42,7 +51,7 @@ struct rh_daemon_client {
     uint64_t linger_ms;        /* when to close a stream that was told `moved` */
     struct rh_http_connection *connection;
     struct rh_subscription subscription;
-    char data[]; /* key, ticket, token, client */
+    char data[]; /* key, ticket, token, client; of a read also If-None-Match */
 };
 
 /* A request that the core has not answered yet. */
@@ -142,13 +151,22 @@ void rh_daemon_stream_welcome(struct rh_daemon *daemon, const struct rh_action *
 void rh_daemon_stream_deliver(struct rh_daemon *daemon, const struct rh_action *action);
 void rh_daemon_stream_moved(struct rh_daemon *daemon, const struct rh_action *action);
 
-/* A client that never was in its channel here: told where it is, and closed. |url| is complete. */
+/* A WebSocket that never was in its channel here: told where it is, and closed. |url| is complete. */
 void rh_daemon_stream_turned_away(struct rh_daemon *daemon, struct rh_daemon_client *client,
                                   const struct rh_registration *node, const char *url);
 
-/* Tells a WebSocket (accepted first if it is not) why, and closes it with 1013: try again. */
+/* Tells a stream (accepted first if it is not) why, and closes it: a WebSocket with 1013, try again;
+ * events end, and the client comes back after the time that it is told. */
 void rh_daemon_stream_refused(struct rh_daemon *daemon, struct rh_daemon_client *client,
                               enum rh_refusal refusal);
+
+/* The same for a request for events, which no status but 200 may answer: an EventSource that gets
+ * another gives up for good. */
+void rh_daemon_events_refuse(struct rh_daemon *daemon, struct rh_http_connection *connection,
+                             enum rh_problem problem, const char *text);
+
+/* Closes a stream: a WebSocket with |code|. */
+void rh_daemon_stream_close(struct rh_daemon_client *client, uint16_t code, const char *reason);
 
 /* There is room again in the send queue. */
 void rh_daemon_stream_drained(struct rh_daemon *daemon, struct rh_daemon_client *client);

@@ -2,6 +2,7 @@
 #include "node/daemon_client.h"
 
 #include "router/client_json.h"
+#include "router/condition.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -23,8 +24,12 @@ static struct rh_daemon_client *client_create(struct rh_daemon *daemon,
                                               const struct rh_http_request *request,
                                               const struct rh_route *route)
 {
+    struct rh_bytes tags = rh_http_request_field(request, "if-none-match");
+    if (route->kind != RH_ROUTE_MESSAGES_GET) {
+        tags = rh_bytes(NULL, 0);
+    }
     struct rh_daemon_client *client =
-        calloc(1, sizeof(*client) + route->key_size + passed_on_size(route));
+        calloc(1, sizeof(*client) + route->key_size + passed_on_size(route) + tags.size);
     if (client == NULL) {
         return NULL;
     }
@@ -40,7 +45,9 @@ static struct rh_daemon_client *client_create(struct rh_daemon *daemon,
     char *out = rh_bytes_write(client->data, rh_route_key(route));
     out = rh_bytes_write(out, route->ticket);
     out = rh_bytes_write(out, route->token);
-    (void)rh_bytes_write(out, route->client);
+    out = rh_bytes_write(out, route->client);
+    client->tags_size = (uint32_t)tags.size;
+    (void)rh_bytes_write(out, tags);
     rh_list_init(&client->queue_link);
     rh_list_init(&client->requests);
     rh_subscription_init(&client->subscription);
@@ -64,13 +71,19 @@ void rh_daemon_client_destroy(struct rh_daemon *daemon, struct rh_daemon_client 
     free(client);
 }
 
+static const enum rh_route_kind route_kinds[] = {
+    [RH_DAEMON_WEBSOCKET] = RH_ROUTE_WEBSOCKET,
+    [RH_DAEMON_EVENTS] = RH_ROUTE_EVENTS,
+    [RH_DAEMON_READ] = RH_ROUTE_MESSAGES_GET,
+};
+
 /* The route of a client again, as far as a redirect needs it. */
 static void client_route(const struct rh_daemon_client *client, struct rh_route *route)
 {
     const struct rh_subscription *subscription = &client->subscription;
     const char *passed_on = client->data + client->key_size;
     *route = (struct rh_route){
-        .kind = client->is_read ? RH_ROUTE_MESSAGES_GET : RH_ROUTE_WEBSOCKET,
+        .kind = route_kinds[client->kind],
         .key_size = client->key_size,
         .has_after = subscription->has_after,
         .after = subscription->after,
@@ -91,12 +104,23 @@ static void client_route(const struct rh_daemon_client *client, struct rh_route 
 
 /* ---- streams and reads ---- */
 
+/* Answers a request that was not taken in. */
+static void refuse(struct rh_daemon *daemon, struct rh_http_connection *connection,
+                   enum rh_daemon_client_kind kind, enum rh_problem problem, const char *text)
+{
+    if (kind == RH_DAEMON_EVENTS) {
+        rh_daemon_events_refuse(daemon, connection, problem, text);
+    } else {
+        rh_daemon_respond_problem(connection, problem, text);
+    }
+}
+
 static void begin(struct rh_daemon *daemon, struct rh_http_connection *connection,
                   const struct rh_http_request *request, const struct rh_route *route,
-                  const struct rh_handshake *handshake)
+                  enum rh_daemon_client_kind kind, const struct rh_handshake *handshake)
 {
     if (rh_daemon_is_closing(daemon)) {
-        rh_daemon_respond_problem(connection, RH_PROBLEM_SHUTTING_DOWN, STOPPING_TEXT);
+        refuse(daemon, connection, kind, RH_PROBLEM_SHUTTING_DOWN, STOPPING_TEXT);
         return;
     }
     if (passed_on_size(route) > PASSED_ON_SIZE_MAX) {
@@ -106,14 +130,14 @@ static void begin(struct rh_daemon *daemon, struct rh_http_connection *connectio
     }
     struct rh_daemon_client *client = client_create(daemon, connection, request, route);
     if (client == NULL) {
-        rh_daemon_respond_problem(connection, RH_PROBLEM_NO_MEMORY, NULL);
+        refuse(daemon, connection, kind, RH_PROBLEM_NO_MEMORY, NULL);
         return;
     }
-    client->is_read = route->kind == RH_ROUTE_MESSAGES_GET;
+    client->kind = (uint8_t)kind;
     client->offers_ringhop =
         handshake != NULL && handshake->protocol == RH_HANDSHAKE_PROTOCOL_JSON_V1;
     struct rh_event event = {
-        .kind = client->is_read ? RH_EVENT_READ : RH_EVENT_SUBSCRIBE,
+        .kind = kind == RH_DAEMON_READ ? RH_EVENT_READ : RH_EVENT_SUBSCRIBE,
         .subscribe = {.subscription = &client->subscription,
                       .key = rh_daemon_client_key(client),
                       .has_after = route->has_after,
@@ -152,11 +176,48 @@ static int encode_read(struct rh_daemon *daemon, const struct rh_daemon_client *
     return rv != 0 ? rv : rh_client_json_poll_end(out, action->read.position, action->read.more);
 }
 
+static struct rh_bytes tags_of(const struct rh_daemon_client *client)
+{
+    size_t before =
+        (size_t)client->key_size + client->ticket_size + client->token_size + client->client_size;
+    return rh_bytes(client->data + before, client->tags_size);
+}
+
+/* The tag is weak: messages that are too old leave the log without a new position. */
+static void respond_read(struct rh_daemon *daemon, const struct rh_daemon_client *client,
+                         struct rh_position position)
+{
+    char text[RH_POSITION_TEXT_SIZE];
+    char tag[RH_POSITION_TEXT_SIZE + 4];
+    rh_position_format(position, text);
+    (void)snprintf(tag, sizeof(tag), "W/\"%s\"", text);
+    const struct rh_http_header etag = {.name = "ETag", .value = rh_bytes_text(tag)};
+    struct rh_http_response response = {
+        .status = 200,
+        .content_type = "application/json",
+        .headers = &etag,
+        .headers_count = 1,
+        .body = rh_buffer_content(&daemon->scratch),
+    };
+    struct rh_bytes tags = tags_of(client);
+    if (tags.size > 0 && rh_condition_lists(tags, rh_bytes_text(text))) {
+        response.status = 304;
+        response.content_type = NULL;
+        response.body = rh_bytes(NULL, 0);
+    }
+    rh_http_connection_respond(client->connection, &response);
+}
+
 static void on_read_done(struct rh_daemon *daemon, const struct rh_action *action)
 {
     struct rh_daemon_client *client = rh_daemon_client_of(action->read.subscription);
     int rv = encode_read(daemon, client, action);
-    rh_daemon_respond_scratch(daemon, client->connection, 200, rv);
+    if (rv == 0) {
+        respond_read(daemon, client, action->read.position);
+    } else {
+        rh_daemon_respond_problem(client->connection, RH_PROBLEM_NO_MEMORY, NULL);
+    }
+    rh_buffer_clear(&daemon->scratch);
     rh_daemon_client_destroy(daemon, client);
 }
 
@@ -198,7 +259,7 @@ static void on_redirect(struct rh_daemon *daemon, const struct rh_action *action
     client_route(client, &route);
     const struct rh_redirect_request request = {
         .route = &route,
-        .websocket = !client->is_read,
+        .websocket = client->kind == RH_DAEMON_WEBSOCKET,
         .offers_ringhop = client->offers_ringhop,
         .has_user_agent = client->has_user_agent,
     };
@@ -222,8 +283,8 @@ static void on_redirect(struct rh_daemon *daemon, const struct rh_action *action
         break;
     case RH_REDIRECT_LIMIT:
     case RH_REDIRECT_CATCH_UP:
-        rh_daemon_respond_problem(client->connection, RH_PROBLEM_REDIRECT_LIMIT,
-                                  "redirected too often: the nodes do not agree on the owner yet");
+        refuse(daemon, client->connection, client->kind, RH_PROBLEM_REDIRECT_LIMIT,
+               "redirected too often: the nodes do not agree on the owner yet");
         break;
     }
     rh_daemon_client_destroy(daemon, client);
@@ -232,7 +293,7 @@ static void on_redirect(struct rh_daemon *daemon, const struct rh_action *action
 static void on_refused(struct rh_daemon *daemon, const struct rh_action *action)
 {
     struct rh_daemon_client *client = rh_daemon_client_of(action->refused.subscription);
-    if (client->accepted || client->offers_ringhop) {
+    if (client->accepted || client->offers_ringhop || client->kind == RH_DAEMON_EVENTS) {
         rh_daemon_stream_refused(daemon, client, action->refused.refusal);
         return;
     }
@@ -257,6 +318,21 @@ static void respond_upgrade_required(struct rh_http_connection *connection)
 {
     const struct rh_http_header upgrade = {.name = "Upgrade", .value = rh_bytes_text("websocket")};
     rh_http_connection_respond_problem(connection, RH_PROBLEM_UPGRADE_REQUIRED, NULL, &upgrade);
+}
+
+/* A client that comes back says in a header where it was; what its URL says is then older. */
+static void begin_events(struct rh_daemon *daemon, struct rh_http_connection *connection,
+                         const struct rh_http_request *request, struct rh_route *route)
+{
+    struct rh_bytes last = rh_http_request_field(request, "last-event-id");
+    if (last.size > 0 && rh_position_parse(last, &route->after) != 0) {
+        rh_daemon_respond_problem(connection, RH_PROBLEM_BAD_POSITION,
+                                  "Last-Event-ID must be 0 or incarnation:seq, 16 hex digits and "
+                                  "a number");
+        return;
+    }
+    route->has_after |= last.size > 0;
+    begin(daemon, connection, request, route, RH_DAEMON_EVENTS, NULL);
 }
 
 static void on_request(void *context, struct rh_http_connection *connection,
@@ -285,10 +361,10 @@ static void on_request(void *context, struct rh_http_connection *connection,
             respond_upgrade_required(connection);
             return;
         }
-        begin(daemon, connection, request, &route, handshake);
+        begin(daemon, connection, request, &route, RH_DAEMON_WEBSOCKET, handshake);
         return;
     case RH_ROUTE_MESSAGES_GET:
-        begin(daemon, connection, request, &route, NULL);
+        begin(daemon, connection, request, &route, RH_DAEMON_READ, NULL);
         return;
     case RH_ROUTE_MESSAGES_POST:
         rh_daemon_requests_publish(daemon, connection, request, &route);
@@ -304,8 +380,7 @@ static void on_request(void *context, struct rh_http_connection *connection,
         rh_daemon_state_write(daemon, connection, request, &route);
         return;
     case RH_ROUTE_EVENTS:
-        rh_daemon_respond_problem(connection, RH_PROBLEM_NOT_IMPLEMENTED,
-                                  "this version serves WebSocket, poll and long poll");
+        begin_events(daemon, connection, request, &route);
         return;
     }
     assert(false && "unknown route");
@@ -444,7 +519,7 @@ static void end_waiting(struct rh_daemon *daemon, struct rh_daemon_client *clien
 {
     struct rh_event event = {.kind = RH_EVENT_UNSUBSCRIBE, .subscription = &client->subscription};
     rh_daemon_step(daemon, &event);
-    rh_daemon_respond_problem(client->connection, RH_PROBLEM_SHUTTING_DOWN, STOPPING_TEXT);
+    refuse(daemon, client->connection, client->kind, RH_PROBLEM_SHUTTING_DOWN, STOPPING_TEXT);
     rh_daemon_client_destroy(daemon, client);
 }
 
@@ -457,8 +532,8 @@ void rh_daemon_clients_stop(struct rh_daemon *daemon)
             end_waiting(daemon, client);
         }
     }
-    rh_http_server_close_websockets(daemon->client_server, RH_WEBSOCKET_CODE_GOING_AWAY,
-                                    STOPPING_TEXT);
+    rh_http_server_close_streams(daemon->client_server, RH_WEBSOCKET_CODE_GOING_AWAY,
+                                 STOPPING_TEXT);
 }
 
 void rh_daemon_clients_finish(struct rh_daemon *daemon)
@@ -493,6 +568,6 @@ void rh_daemon_clients_tick(struct rh_daemon *daemon)
         rh_list_remove(link);
         client->lingers = false;
         daemon->lingering_count--;
-        rh_http_connection_close_websocket(client->connection, RH_WEBSOCKET_CODE_MOVED, "moved");
+        rh_daemon_stream_close(client, RH_WEBSOCKET_CODE_MOVED, "moved");
     }
 }

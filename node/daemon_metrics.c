@@ -114,6 +114,7 @@ static int http_metrics(const struct rh_daemon *daemon, struct rh_buffer *out)
     const struct metric_row rows[] = {
         {"gauge", "connections", "Open connections of the client listener", http->connections},
         {"gauge", "websockets", "Of them WebSockets", http->websockets},
+        {"gauge", "event_streams", "Of them Server-Sent Events", http->event_streams},
         {"gauge", "connections_max", "Most connections taken", daemon->connections_max},
         {"counter", "connections_accepted_total", "Connections accepted", http->accepted},
         {"counter", "connections_refused_total", "Turned away at the limit", http->refused},

@@ -1,12 +1,50 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/daemon_client.h"
 
+#include "node/clock.h"
 #include "router/client_json.h"
+#include "router/event_stream.h"
 
 #include <assert.h>
 
 /* Publishes of one WebSocket that are not answered yet; more are refused, not queued. */
 #define REQUESTS_MAX 1024U
+
+/* How long an EventSource waits before it comes back, so that many do not come at once. */
+#define RETRY_MIN_MS 500U
+#define RETRY_MAX_MS 3000U
+
+void rh_daemon_stream_close(struct rh_daemon_client *client, uint16_t code, const char *reason)
+{
+    if (client->kind == RH_DAEMON_EVENTS) {
+        rh_http_connection_end_events(client->connection);
+    } else {
+        rh_http_connection_close_websocket(client->connection, code, reason);
+    }
+}
+
+static void accept(struct rh_daemon_client *client)
+{
+    if (client->accepted) {
+        return;
+    }
+    if (client->kind == RH_DAEMON_EVENTS) {
+        rh_http_connection_accept_events(client->connection);
+    } else {
+        rh_http_connection_accept_websocket(client->connection);
+    }
+    client->accepted = true;
+}
+
+/* Without a random number all come at the same time, which is better than not at all. */
+static uint32_t retry_ms(void)
+{
+    uint64_t random = 0;
+    if (rh_clock_random(&random) != 0) {
+        random = 0;
+    }
+    return RETRY_MIN_MS + (uint32_t)(random % (RETRY_MAX_MS - RETRY_MIN_MS));
+}
 
 /* A consumer that cannot follow is told to resume: what it did not get is in the log. */
 static void close_slow(struct rh_daemon *daemon, struct rh_daemon_client *client)
@@ -17,8 +55,8 @@ static void close_slow(struct rh_daemon *daemon, struct rh_daemon_client *client
     client->is_slow = true;
     daemon->slow_consumers++;
     rh_http_connection_drop_send_queue(client->connection);
-    rh_http_connection_close_websocket(client->connection, RH_WEBSOCKET_CODE_TOO_SLOW,
-                                       "too slow: resume from your last message");
+    rh_daemon_stream_close(client, RH_WEBSOCKET_CODE_TOO_SLOW,
+                           "too slow: resume from your last message");
 }
 
 /* Queues a frame. Whatever is wrong with the connection, its end follows as closed(). */
@@ -37,22 +75,37 @@ static void send_frame(struct rh_daemon *daemon, struct rh_daemon_client *client
     }
 }
 
-/* Sends what an encoder left in `scratch`, if it could. */
-static void send_scratch(struct rh_daemon *daemon, struct rh_daemon_client *client, int rv)
+/* Sends what an encoder left in `scratch`, if it could; as the data of |event| to who gets events. */
+static void send_event(struct rh_daemon *daemon, struct rh_daemon_client *client,
+                       struct rh_event_stream_event event, int rv)
 {
-    struct rh_shared *frame =
-        rv == 0 ? rh_websocket_encode(RH_WEBSOCKET_TEXT, rh_buffer_content(&daemon->scratch))
-                : NULL;
+    struct rh_shared *frame = NULL;
+    event.data = rh_buffer_content(&daemon->scratch);
+    if (rv == 0 && client->kind == RH_DAEMON_EVENTS) {
+        frame = rh_event_stream_encode(&event);
+    } else if (rv == 0) {
+        frame = rh_websocket_encode(RH_WEBSOCKET_TEXT, event.data);
+    }
     rh_buffer_clear(&daemon->scratch);
     send_frame(daemon, client, frame);
     rh_shared_give(frame);
 }
 
+/* What only WebSockets are told. */
+static void send_scratch(struct rh_daemon *daemon, struct rh_daemon_client *client, int rv)
+{
+    send_event(daemon, client, (struct rh_event_stream_event){0}, rv);
+}
+
 static void send_error(struct rh_daemon *daemon, struct rh_daemon_client *client, const char *code,
                        const char *text, struct rh_bytes id)
 {
+    const struct rh_event_stream_event event = {
+        .name = "error",
+        .retry_ms = client->kind == RH_DAEMON_EVENTS ? retry_ms() : 0,
+    };
     int rv = rh_client_json_error(&daemon->scratch, code, text, id);
-    send_scratch(daemon, client, rv);
+    send_event(daemon, client, event, rv);
 }
 
 /* ---- what a client says ---- */
@@ -145,10 +198,15 @@ void rh_daemon_stream_welcome(struct rh_daemon *daemon, const struct rh_action *
         .seq = action->welcome.seq,
         .recovered = action->welcome.recovered,
     };
-    rh_http_connection_accept_websocket(client->connection);
-    client->accepted = true;
+    accept(client);
+    const struct rh_event_stream_event event = {
+        .name = "welcome",
+        .has_id = true,
+        .id = {.incarnation = welcome.incarnation, .seq = welcome.seq},
+        .retry_ms = client->kind == RH_DAEMON_EVENTS ? retry_ms() : 0,
+    };
     int rv = rh_client_json_welcome(&daemon->scratch, &welcome);
-    send_scratch(daemon, client, rv);
+    send_event(daemon, client, event, rv);
 }
 
 /* A replay goes on when its last batch is out: by drained(), or soon if there was room anyway. */
@@ -164,25 +222,60 @@ static void feed_again(struct rh_daemon *daemon, struct rh_daemon_client *client
     }
 }
 
+static struct rh_shared *encode_event(struct rh_daemon *daemon, uint64_t incarnation,
+                                      const struct rh_client_message *message)
+{
+    int rv = rh_client_json_message(&daemon->scratch, message);
+    const struct rh_event_stream_event event = {
+        .name = "message",
+        .has_id = true,
+        .id = {.incarnation = incarnation, .seq = message->seq},
+        .data = rh_buffer_content(&daemon->scratch),
+    };
+    struct rh_shared *frame = rv == 0 ? rh_event_stream_encode(&event) : NULL;
+    rh_buffer_clear(&daemon->scratch);
+    return frame;
+}
+
+/* A message, encoded once for all WebSockets and once for all who get events, when the first of them
+ * is sent it. */
+struct encoded {
+    struct rh_client_message message;
+    uint64_t incarnation;
+    struct rh_shared *websocket;
+    struct rh_shared *event;
+};
+
+static void send_message(struct rh_daemon *daemon, struct rh_daemon_client *client,
+                         struct encoded *encoded)
+{
+    bool events = client->kind == RH_DAEMON_EVENTS;
+    struct rh_shared **frame = events ? &encoded->event : &encoded->websocket;
+    if (*frame == NULL) {
+        *frame = events ? encode_event(daemon, encoded->incarnation, &encoded->message)
+                        : rh_client_json_message_frame(&encoded->message);
+    }
+    send_frame(daemon, client, *frame);
+}
+
 void rh_daemon_stream_deliver(struct rh_daemon *daemon, const struct rh_action *action)
 {
-    struct rh_client_message message;
-    rh_daemon_entry_message(action->deliver.entry, &message);
-    struct rh_shared *frame = rh_client_json_message_frame(&message);
+    struct encoded encoded = {.incarnation = action->deliver.incarnation};
+    rh_daemon_entry_message(action->deliver.entry, &encoded.message);
     if (action->kind == RH_ACTION_DELIVER) {
         struct rh_daemon_client *client = rh_daemon_client_of(action->deliver.subscription);
-        send_frame(daemon, client, frame);
+        send_message(daemon, client, &encoded);
         feed_again(daemon, client);
-        rh_shared_give(frame);
-        return;
+    } else {
+        const struct rh_channel *channel = action->deliver.channel;
+        const struct rh_entry *entry = action->deliver.entry;
+        for (struct rh_subscription *at = rh_channel_live_next(channel, NULL, entry); at != NULL;
+             at = rh_channel_live_next(channel, at, entry)) {
+            send_message(daemon, rh_daemon_client_of(at), &encoded);
+        }
     }
-    const struct rh_channel *channel = action->deliver.channel;
-    const struct rh_entry *entry = action->deliver.entry;
-    for (struct rh_subscription *at = rh_channel_live_next(channel, NULL, entry); at != NULL;
-         at = rh_channel_live_next(channel, at, entry)) {
-        send_frame(daemon, rh_daemon_client_of(at), frame);
-    }
-    rh_shared_give(frame);
+    rh_shared_give(encoded.websocket);
+    rh_shared_give(encoded.event);
 }
 
 void rh_daemon_stream_drained(struct rh_daemon *daemon, struct rh_daemon_client *client)
@@ -222,10 +315,10 @@ static int encode_moved(struct rh_daemon *daemon, const struct rh_daemon_client 
 {
     const char *passed_on = client->data + client->key_size;
     const struct rh_url url = {
-        .scheme = RH_URL_WS,
+        .scheme = client->kind == RH_DAEMON_EVENTS ? RH_URL_HTTP : RH_URL_WS,
         .node_url = action->moved.node->url,
         .key = action->moved.key,
-        .endpoint = "ws",
+        .endpoint = client->kind == RH_DAEMON_EVENTS ? "events" : "ws",
         .has_after = true,
         .after = action->moved.position,
         .has_chain = true,
@@ -258,7 +351,7 @@ void rh_daemon_stream_moved(struct rh_daemon *daemon, const struct rh_action *ac
     struct rh_daemon_client *client = rh_daemon_client_of(action->moved.subscription);
     rh_list_remove(&client->queue_link);
     int rv = encode_moved(daemon, client, action);
-    send_scratch(daemon, client, rv);
+    send_event(daemon, client, (struct rh_event_stream_event){.name = "moved"}, rv);
     client->is_moved = true;
     daemon->moved_count++;
     client->linger_ms = rh_clock_monotonic_ms() + daemon->config->rebalance.moved_linger_ms;
@@ -271,8 +364,7 @@ void rh_daemon_stream_turned_away(struct rh_daemon *daemon, struct rh_daemon_cli
                                   const struct rh_registration *node, const char *url)
 {
     const struct rh_client_moved moved = {.node = node->id, .url = url};
-    rh_http_connection_accept_websocket(client->connection);
-    client->accepted = true;
+    accept(client);
     int rv = rh_client_json_moved(&daemon->scratch, &moved);
     send_scratch(daemon, client, rv);
     rh_http_connection_close_websocket(client->connection, RH_WEBSOCKET_CODE_MOVED, "moved");
@@ -285,12 +377,30 @@ void rh_daemon_stream_refused(struct rh_daemon *daemon, struct rh_daemon_client 
         close_slow(daemon, client);
         return;
     }
-    if (!client->accepted) {
-        rh_http_connection_accept_websocket(client->connection);
-        client->accepted = true;
-    }
+    accept(client);
     send_error(daemon, client, rh_problem_code(rh_daemon_problem(refusal)),
                rh_refusal_text(refusal), rh_bytes(NULL, 0));
-    rh_http_connection_close_websocket(client->connection, RH_WEBSOCKET_CODE_TRY_AGAIN,
-                                       rh_refusal_text(refusal));
+    rh_daemon_stream_close(client, RH_WEBSOCKET_CODE_TRY_AGAIN, rh_refusal_text(refusal));
+}
+
+void rh_daemon_events_refuse(struct rh_daemon *daemon, struct rh_http_connection *connection,
+                             enum rh_problem problem, const char *text)
+{
+    int rv =
+        rh_client_json_error(&daemon->scratch, rh_problem_code(problem),
+                             text != NULL ? text : rh_problem_title(problem), rh_bytes(NULL, 0));
+    const struct rh_event_stream_event event = {
+        .name = "error",
+        .retry_ms = retry_ms(),
+        .data = rh_buffer_content(&daemon->scratch),
+    };
+    rh_http_connection_set_data(connection, NULL); /* nobody has to hear of its end */
+    rh_http_connection_accept_events(connection);
+    struct rh_shared *frame = rv == 0 ? rh_event_stream_encode(&event) : NULL;
+    if (frame == NULL || rh_http_connection_send(connection, frame) != 0) {
+        rh_http_connection_abort(connection);
+    }
+    rh_shared_give(frame);
+    rh_buffer_clear(&daemon->scratch);
+    rh_http_connection_end_events(connection);
 }

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "router/condition.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 static bool is_space(char c)
 {
     return c == ' ' || c == '\t';
@@ -76,7 +79,7 @@ int rh_condition_parse(struct rh_bytes field, struct rh_condition *ret_condition
     return 0;
 }
 
-bool rh_condition_names(struct rh_bytes field, uint64_t version)
+bool rh_condition_lists(struct rh_bytes field, struct rh_bytes wanted)
 {
     struct rh_bytes rest = trim(field);
     if (rh_bytes_equal_text(rest, "*")) {
@@ -85,7 +88,7 @@ bool rh_condition_names(struct rh_bytes field, uint64_t version)
     bool weak;
     struct rh_bytes tag;
     while (take_tag(&rest, &weak, &tag)) {
-        if (version_of(tag) == version) {
+        if (rh_bytes_equal(tag, wanted)) {
             return true;
         }
         rest = trim(rest);
@@ -95,4 +98,11 @@ bool rh_condition_names(struct rh_bytes field, uint64_t version)
         rest = trim(rh_bytes(rest.data + 1, rest.size - 1));
     }
     return false;
+}
+
+bool rh_condition_names(struct rh_bytes field, uint64_t version)
+{
+    char tag[24];
+    (void)snprintf(tag, sizeof(tag), "%" PRIu64, version);
+    return rh_condition_lists(field, rh_bytes_text(tag));
 }

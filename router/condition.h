@@ -3,8 +3,8 @@
 #define RH_ROUTER_CONDITION_H
 
 /*
- * The conditions of a request for a state document (RFC 9110, 13.1). Its entity tag is its version
- * as a decimal number: ETag: "7".
+ * The conditions of a request (RFC 9110, 13.1). The entity tag of a state document is its version as
+ * a decimal number, ETag: "7"; that of the answer to a poll is the position it comes to.
  */
 
 #include "base/bytes.h"
@@ -24,7 +24,11 @@ struct rh_condition {
  * entity tag, of which the weak ones are never true. RH_ERR_INVALID: it is neither. */
 RH_MUST_CHECK int rh_condition_parse(struct rh_bytes field, struct rh_condition *ret_condition);
 
-/* Whether the field If-None-Match of a read, a list, names |version| or is `*`. */
+/* Whether the field If-None-Match of a read, a list, names |tag| (without its quotes; weak or not is
+ * the same here) or is `*`. */
+bool rh_condition_lists(struct rh_bytes field, struct rh_bytes tag);
+
+/* The same for the tag of |version|. */
 bool rh_condition_names(struct rh_bytes field, uint64_t version);
 
 #endif

@@ -20,7 +20,9 @@
 
 static const struct rh_machine_state states[CONNECTION_STATES] = {
     [CONNECTION_READING] = {"reading", BIT(WAITING) | BIT(FLUSHING) | BIT(DEAD)},
-    [CONNECTION_WAITING] = {"waiting", BIT(READING) | BIT(WEBSOCKET) | BIT(FLUSHING) | BIT(DEAD)},
+    [CONNECTION_WAITING] = {"waiting", BIT(READING) | BIT(WEBSOCKET) | BIT(EVENTS) | BIT(FLUSHING) |
+                                           BIT(DEAD)},
+    [CONNECTION_EVENTS] = {"events", BIT(FLUSHING) | BIT(DEAD)},
     [CONNECTION_WEBSOCKET] = {"websocket", BIT(CLOSING) | BIT(FLUSHING) | BIT(DEAD)},
     [CONNECTION_CLOSING] = {"closing", BIT(FLUSHING) | BIT(DEAD)},
     [CONNECTION_FLUSHING] = {"flushing", BIT(LINGERING) | BIT(DEAD)},
@@ -99,6 +101,8 @@ void rh_http_set_state(struct rh_http_connection *connection, enum connection_st
     } else if (was_open && !is_open) {
         stats->websockets--;
     }
+    stats->event_streams += state == CONNECTION_EVENTS;
+    stats->event_streams -= before == CONNECTION_EVENTS;
 }
 
 void rh_http_connection_notify(struct rh_http_connection *connection, uint16_t code)
@@ -116,6 +120,7 @@ void rh_http_connection_break(struct rh_http_connection *connection, uint16_t co
         break;
     case CONNECTION_WEBSOCKET:
     case CONNECTION_CLOSING:
+    case CONNECTION_EVENTS:
         rh_http_connection_notify(connection, code);
         break;
     case CONNECTION_DEAD:
@@ -154,6 +159,7 @@ static void update_io(struct rh_http_connection *connection)
     case CONNECTION_WAITING: /* to hear that the client is gone */
         read = input < RH_HTTP_INPUT_MAX;
         break;
+    case CONNECTION_EVENTS:
     case CONNECTION_FLUSHING:
     case CONNECTION_LINGERING:
         read = !connection->eof;
@@ -270,6 +276,11 @@ static void flush(struct rh_http_connection *connection)
         connection->deadline_kind == DEADLINE_BODY) {
         rh_http_set_deadline(connection, DEADLINE_CLOSE);
     }
+    if (rh_send_queue_is_empty(&connection->queue) &&
+        rh_http_state(connection) == CONNECTION_EVENTS &&
+        connection->deadline_kind == DEADLINE_PONG) {
+        rh_http_set_deadline(connection, DEADLINE_PING);
+    }
     if (connection->above_low && rh_send_queue_bytes(&connection->queue) <=
                                      connection->server->options.send_queue_low_bytes) {
         connection->above_low = false;
@@ -289,6 +300,7 @@ static bool can_resume(const struct rh_http_connection *connection)
         return rh_send_queue_bytes(&connection->queue) <= RH_HTTP_OUTPUT_MAX;
     case CONNECTION_WEBSOCKET:
     case CONNECTION_CLOSING:
+    case CONNECTION_EVENTS: /* to drop it */
         return true;
     case CONNECTION_WAITING:
     case CONNECTION_FLUSHING:
@@ -345,6 +357,7 @@ static size_t consume(struct rh_http_connection *connection, struct rh_bytes byt
             return bytes.size;
         case CONNECTION_WAITING:
             return used;
+        case CONNECTION_EVENTS:
         case CONNECTION_FLUSHING:
         case CONNECTION_LINGERING:
         case CONNECTION_DEAD:
@@ -430,7 +443,9 @@ void rh_http_connection_resume(struct rh_http_connection *connection)
     struct rh_http_server *server = connection->server;
     if (connection->drained_due) {
         connection->drained_due = false;
-        if (rh_http_state(connection) == CONNECTION_WEBSOCKET && server->handler->drained != NULL) {
+        enum connection_state state = rh_http_state(connection);
+        if ((state == CONNECTION_WEBSOCKET || state == CONNECTION_EVENTS) &&
+            server->handler->drained != NULL) {
             server->handler->drained(server->handler_context, connection);
         }
     }
@@ -475,7 +490,11 @@ void rh_http_connection_expire(struct rh_http_connection *connection)
         stats->timeouts++;
         break;
     case DEADLINE_PING:
-        rh_http_websocket_ping(connection);
+        if (rh_http_state(connection) == CONNECTION_EVENTS) {
+            rh_http_events_beat(connection);
+        } else {
+            rh_http_websocket_ping(connection);
+        }
         return;
     case DEADLINE_PONG:
         stats->heartbeat_timeouts++;

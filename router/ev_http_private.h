@@ -9,6 +9,7 @@
  *   ev_http_connection.c   states of a connection, reading, writing
  *   ev_http_exchange.c     requests and responses
  *   ev_http_websocket.c    frames
+ *   ev_http_events.c       Server-Sent Events
  *
  * A turn of the loop:
  *
@@ -39,7 +40,9 @@
 #define RH_HTTP_LINGER_TIMEOUT_MS 2000U
 
 /*
- *   READING <---> WAITING ----> WEBSOCKET ---> CLOSING
+ *   READING <---> WAITING --+-> WEBSOCKET ---> CLOSING
+ *      |             |      |       |             |
+ *      |             |      +-> EVENTS            |
  *      |             |              |             |
  *      +-------------+------+-------+-------------+
  *                           v
@@ -49,6 +52,7 @@ enum connection_state {
     CONNECTION_READING,   /* HTTP: between requests, or in one */
     CONNECTION_WAITING,   /* the handler has a request and owes the answer */
     CONNECTION_WEBSOCKET, /* accepted */
+    CONNECTION_EVENTS,    /* likewise; what the client sends is not read */
     CONNECTION_CLOSING,   /* our close frame is queued, the client's has not come */
     CONNECTION_FLUSHING,  /* what is queued goes out, then the end */
     CONNECTION_LINGERING, /* we said the end; the client may still be sending (RFC 9112, 9.6) */
@@ -61,8 +65,8 @@ enum deadline_kind {
     DEADLINE_BODY, /* also: the last response, or close frame, gets out */
     DEADLINE_IDLE,
     DEADLINE_LINGER,
-    DEADLINE_PING, /* a silent WebSocket is pinged */
-    DEADLINE_PONG, /* it stayed silent */
+    DEADLINE_PING, /* a silent WebSocket is pinged, an event stream gets a comment */
+    DEADLINE_PONG, /* it stayed silent, or nothing got out */
     DEADLINE_CLOSE,
     DEADLINE_KINDS,
     DEADLINE_NONE = DEADLINE_KINDS,
@@ -87,7 +91,7 @@ struct rh_http_connection {
     };
     uint8_t state;         /* enum connection_state */
     uint8_t deadline_kind; /* enum deadline_kind */
-    bool accepted : 1;     /* the union holds |websocket| */
+    bool accepted : 1;     /* a stream now: the union holds |websocket|, if only an unused one */
     bool keep_alive : 1;   /* of the request that waits, as the next two */
     bool http_1_0 : 1;
     bool head : 1;
@@ -126,7 +130,8 @@ struct rh_http_server {
     struct rh_websocket_pool websocket_pool;
     struct rh_shared *continue_response;
     struct rh_shared *ping_frame;
-    struct rh_buffer scratch; /* contents never outlive a call */
+    struct rh_shared *comment; /* of an event stream */
+    struct rh_buffer scratch;  /* contents never outlive a call */
     char *read_buffer;
     struct rh_http_server_stats stats;
     bool stopping;
@@ -212,5 +217,10 @@ void rh_http_websocket_ping(struct rh_http_connection *connection);
 
 /* Frees what the codec holds. */
 void rh_http_websocket_release(struct rh_http_connection *connection);
+
+/* ---- ev_http_events.c ---- */
+
+/* It is time for a comment. */
+void rh_http_events_beat(struct rh_http_connection *connection);
 
 #endif

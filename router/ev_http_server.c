@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "router/ev_http_private.h"
+#include "router/event_stream.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -447,9 +448,10 @@ int rh_http_server_create(struct ev_loop *loop, const struct rh_http_server_opti
     init_deadlines(server);
     server->continue_response = rh_shared_copy(rh_bytes_text("HTTP/1.1 100 Continue\r\n\r\n"));
     server->ping_frame = rh_websocket_encode(RH_WEBSOCKET_PING, rh_bytes(NULL, 0));
+    server->comment = rh_shared_copy(rh_bytes_text(RH_EVENT_STREAM_COMMENT));
     server->read_buffer = malloc(RH_HTTP_READ_SIZE);
     if (server->continue_response == NULL || server->ping_frame == NULL ||
-        server->read_buffer == NULL) {
+        server->comment == NULL || server->read_buffer == NULL) {
         rh_http_server_destroy(server);
         return RH_ERR_NO_MEMORY;
     }
@@ -475,6 +477,7 @@ void rh_http_server_destroy(struct rh_http_server *server)
     rh_websocket_pool_finish(&server->websocket_pool);
     rh_shared_give(server->continue_response);
     rh_shared_give(server->ping_frame);
+    rh_shared_give(server->comment);
     rh_buffer_finish(&server->scratch);
     free(server->read_buffer);
     free(server);
@@ -506,14 +509,14 @@ void rh_http_server_drop_unread(struct rh_http_server *server)
     }
 }
 
-void rh_http_server_close_websockets(struct rh_http_server *server, uint16_t code,
-                                     const char *reason)
+void rh_http_server_close_streams(struct rh_http_server *server, uint16_t code, const char *reason)
 {
     rh_list_each (&server->connections, link) {
         struct rh_http_connection *connection =
             rh_container_of(link, struct rh_http_connection, link);
         if (connection->accepted) {
             rh_http_connection_close_websocket(connection, code, reason);
+            rh_http_connection_end_events(connection);
         }
     }
 }

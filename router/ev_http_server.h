@@ -3,7 +3,7 @@
 #define RH_ROUTER_EV_HTTP_SERVER_H
 
 /*
- * An HTTP/1.1 and WebSocket server in a libev loop: listening sockets, connections, time limits,
+ * An HTTP/1.1, WebSocket and Server-Sent Events server in a libev loop: listening sockets, connections, time limits,
  * send queues. It knows nothing of paths and channels; a handler does. The same code serves the
  * client listener and the admin listener.
  *
@@ -14,9 +14,12 @@
  *                            v
  *                        WEBSOCKET  message(), drained() / send(), close_websocket()
  *
+ * With accept_events() the answer is a stream of events (router/event_stream.h) until end_events():
+ * it is treated like a WebSocket on which the client says nothing.
+ *
  * Whose is a connection? The server's, always. A handler may use the pointer
  *   - from request() until it has responded, or closed() was called;
- *   - after accept_websocket() until closed() was called.
+ *   - after accept_websocket() or accept_events() until closed() was called.
  * After respond() the next request on the same connection is a new one, with data NULL.
  *
  * Every call to the handler comes from the event loop, never from inside a function below, so a
@@ -51,7 +54,8 @@ struct rh_http_server_options {
     size_t send_queue_bytes;        /* unsent bytes of one WebSocket, see send() */
     size_t send_queue_low_bytes;    /* see drained() */
     uint32_t message_bytes;         /* largest WebSocket message taken from a client */
-    uint32_t heartbeat_interval_ms; /* ping a WebSocket that was silent so long; 0: never */
+    uint32_t heartbeat_interval_ms; /* ping a WebSocket that was silent so long; 0: never. An
+                                         event stream gets a comment that often */
     uint32_t heartbeat_timeout_ms;  /* close one that was silent so long; more than the interval */
     uint32_t close_timeout_ms;      /* for the answer to our close frame */
     bool cors; /* let pages of any origin read responses: the client listener does */
@@ -75,13 +79,13 @@ struct rh_http_handler {
     void (*message)(void *context, struct rh_http_connection *connection,
                     enum rh_websocket_opcode opcode, struct rh_bytes payload);
 
-    /* The send queue of a WebSocket had grown above send_queue_low_bytes and has fallen to that or
+    /* The send queue of a stream had grown above send_queue_low_bytes and has fallen to that or
      * less: there is room again. May be NULL. */
     void (*drained)(void *context, struct rh_http_connection *connection);
 
     /*
      * The connection is gone: called once if a request was not answered yet, and once for every
-     * accepted WebSocket, whoever closed it. Its data is still there. |code| is 0 for a request;
+     * accepted stream, whoever closed it. Its data is still there. |code| is 0 for a request;
      * for a WebSocket the one in the client's close frame (1005 if that had none), the one that we
      * answered a broken protocol with, or RH_HTTP_CLOSE_BROKEN.
      */
@@ -112,6 +116,7 @@ struct rh_http_server_stats {
     uint64_t dropped_unread;     /* by rh_http_server_drop_unread() */
     uint32_t connections;        /* open now, WebSockets included */
     uint32_t websockets;         /* open now */
+    uint32_t event_streams;      /* likewise */
 };
 
 /*
@@ -153,14 +158,13 @@ void rh_http_server_stop(struct rh_http_server *server);
  */
 void rh_http_server_drop_unread(struct rh_http_server *server);
 
-/* close_websocket() for all of them. */
-void rh_http_server_close_websockets(struct rh_http_server *server, uint16_t code,
-                                     const char *reason);
+/* close_websocket() or end_events() for all streams. */
+void rh_http_server_close_streams(struct rh_http_server *server, uint16_t code, const char *reason);
 
 /* Valid as long as the server; always current. */
 const struct rh_http_server_stats *rh_http_server_stats(const struct rh_http_server *server);
 
-/* What the handler keeps with a connection; NULL at every request(), kept by accept_websocket(). */
+/* What the handler keeps with a connection; NULL at every request(), kept when a stream is accepted. */
 void rh_http_connection_set_data(struct rh_http_connection *connection, void *data);
 void *rh_http_connection_data(const struct rh_http_connection *connection);
 
@@ -190,17 +194,20 @@ void rh_http_connection_respond_preflight(struct rh_http_connection *connection,
 /* 101: the connection is a WebSocket from now on. Its handshake was given to request(). */
 void rh_http_connection_accept_websocket(struct rh_http_connection *connection);
 
-/* Drops the connection without an answer; for a request and for a WebSocket. closed() is called
- * for a WebSocket only. */
+/* 200: the answer is text/event-stream from now on, and goes on with send(). */
+void rh_http_connection_accept_events(struct rh_http_connection *connection);
+
+/* Drops the connection without an answer; for a request and for a stream. closed() is called for a
+ * stream only. */
 void rh_http_connection_abort(struct rh_http_connection *connection);
 
-/* ---- WebSockets. ---- */
+/* ---- Streams: WebSockets and events. ---- */
 
 /*
- * Queues an encoded frame (router/websocket.h) and takes a reference of its own; the same frame can
+ * Queues an encoded frame (router/websocket.h) or event (router/event_stream.h) and takes a reference of its own; the same frame can
  * wait on many connections. RH_ERR_FULL: the queue would exceed send_queue_bytes; close with 4408.
- * (A frame is always taken when the queue is empty.) RH_ERR_CLOSED: close_websocket() was called,
- * or the client is gone and closed() is on its way. RH_ERR_NO_MEMORY. On failure nothing is queued.
+ * (A frame is always taken when the queue is empty.) RH_ERR_CLOSED: close_websocket() or
+ * end_events() was called, or the client is gone and closed() is on its way. RH_ERR_NO_MEMORY. On failure nothing is queued.
  */
 RH_MUST_CHECK int rh_http_connection_send(struct rh_http_connection *connection,
                                           struct rh_shared *frame);
@@ -221,7 +228,11 @@ void rh_http_connection_drop_send_queue(struct rh_http_connection *connection);
 void rh_http_connection_close_websocket(struct rh_http_connection *connection, uint16_t code,
                                         const char *reason);
 
-/* Whether close_websocket() was called or the client's close frame has come. */
+/* Sends what is queued and ends the stream of events; closed() follows at the end of this turn. A
+ * second call does nothing. */
+void rh_http_connection_end_events(struct rh_http_connection *connection);
+
+/* Whether close_websocket() or end_events() was called or the client's close frame has come. */
 bool rh_http_connection_is_closing(const struct rh_http_connection *connection);
 
 #endif

@@ -55,7 +55,7 @@ int rh_http_connection_send(struct rh_http_connection *connection, struct rh_sha
 {
     struct rh_http_server *server = connection->server;
     assert(connection->accepted);
-    if (rh_http_state(connection) != CONNECTION_WEBSOCKET) {
+    if (rh_http_connection_is_closing(connection)) {
         return RH_ERR_CLOSED;
     }
     size_t queued = rh_send_queue_bytes(&connection->queue);
@@ -107,7 +107,8 @@ void rh_http_connection_close_websocket(struct rh_http_connection *connection, u
 
 bool rh_http_connection_is_closing(const struct rh_http_connection *connection)
 {
-    return connection->accepted && rh_http_state(connection) != CONNECTION_WEBSOCKET;
+    return connection->accepted && rh_http_state(connection) != CONNECTION_WEBSOCKET &&
+           rh_http_state(connection) != CONNECTION_EVENTS;
 }
 
 void rh_http_websocket_ping(struct rh_http_connection *connection)

@@ -110,9 +110,10 @@ static char *put_number(char *at, size_t number)
 
 /* RFC 9110, 8.6: a 204 has neither body nor Content-Length; of a 304 that would be the length of what
  * is not sent. */
-static bool has_length(const struct rh_http_response *response)
+static bool has_length(const struct rh_http_response *response,
+                       const struct rh_http_response_context *context)
 {
-    return response->status != 204 && response->status != 304;
+    return response->status != 204 && response->status != 304 && !context->endless;
 }
 
 static const char *connection_header(const struct rh_http_response_context *context)
@@ -129,7 +130,7 @@ static size_t response_size(const struct rh_http_response *response,
 {
     size_t size = strlen("HTTP/1.1 200 \r\n") + strlen(rh_http_status_text(response->status)) +
                   strlen(no_store) + strlen(connection_header(context)) + strlen("\r\n");
-    if (has_length(response)) {
+    if (has_length(response, context)) {
         size += strlen("Content-Length: \r\n") + NUMBER_SIZE + response->body.size;
     }
     if (response->content_type != NULL) {
@@ -157,7 +158,7 @@ static char *put_response(char *at, const struct rh_http_response *response,
         at = put_text(at, response->content_type);
         at = put_text(at, "\r\n");
     }
-    if (has_length(response)) {
+    if (has_length(response, context)) {
         at = put_text(at, "Content-Length: ");
         at = put_number(at, response->body.size);
         at = put_text(at, "\r\n");
@@ -174,7 +175,7 @@ static char *put_response(char *at, const struct rh_http_response *response,
         at = put_text(at, "\r\n");
     }
     at = put_text(at, "\r\n");
-    if (has_length(response) && !context->head) {
+    if (has_length(response, context) && !context->head) {
         at = put(at, response->body.data, response->body.size);
     }
     return at;

@@ -3,7 +3,8 @@
 #define RH_ROUTER_HTTP_RESPONSE_H
 
 /*
- * Writes HTTP/1.1 responses of known length. On the client listener every response carries the CORS
+ * Writes HTTP/1.1 responses of known length, and the head of one that goes on until the end of the
+ * connection. On the client listener every response carries the CORS
  * headers that let a page of any origin read it, the 307 included (an EventSource follows a redirect
  * across origins only if the redirect itself allows it). No response may be stored by a cache.
  */
@@ -33,6 +34,7 @@ struct rh_http_response_context {
     bool http_1_0;   /* the client's version: keep-alive must then be said */
     bool head;       /* the request was a HEAD: no body, but its length */
     bool cors;       /* let pages of any origin read it */
+    bool endless;    /* what follows has no known length: it ends with the connection */
 };
 
 /*

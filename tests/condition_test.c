@@ -59,12 +59,24 @@ static void a_list_names_versions(void **state RH_UNUSED)
     assert_false(rh_condition_names(rh_bytes(NULL, 0), 7));
 }
 
+static void a_list_names_tags_of_any_kind(void **state RH_UNUSED)
+{
+    struct rh_bytes tag = rh_bytes_text("c0ffee0123456789:9");
+    assert_true(rh_condition_lists(rh_bytes_text("*"), tag));
+    assert_true(rh_condition_lists(rh_bytes_text("W/\"c0ffee0123456789:9\""), tag));
+    assert_true(rh_condition_lists(rh_bytes_text("\"x\", \"c0ffee0123456789:9\""), tag));
+    assert_false(rh_condition_lists(rh_bytes_text("\"c0ffee0123456789:90\""), tag));
+    assert_false(rh_condition_lists(rh_bytes_text("c0ffee0123456789:9"), tag));
+    assert_false(rh_condition_lists(rh_bytes(NULL, 0), tag));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         RH_TEST(a_condition_is_a_star_or_one_tag),
         RH_TEST(anything_else_is_no_condition),
         RH_TEST(a_list_names_versions),
+        RH_TEST(a_list_names_tags_of_any_kind),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);

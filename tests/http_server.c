@@ -246,7 +246,7 @@ static void on_signal(struct ev_loop *loop, ev_signal *watcher, int events)
     (void)events;
     struct program *program = watcher->data;
     rh_http_server_stop(program->server);
-    rh_http_server_close_websockets(program->server, RH_WEBSOCKET_CODE_GOING_AWAY, "shutdown");
+    rh_http_server_close_streams(program->server, RH_WEBSOCKET_CODE_GOING_AWAY, "shutdown");
 }
 
 static bool set_limits(int argc, char **argv)

@@ -69,7 +69,7 @@ static void on_signal(struct ev_loop *loop, ev_signal *watcher, int events)
     (void)events;
     struct echo *echo = watcher->data;
     rh_http_server_stop(echo->server);
-    rh_http_server_close_websockets(echo->server, RH_WEBSOCKET_CODE_GOING_AWAY, "shutting down");
+    rh_http_server_close_streams(echo->server, RH_WEBSOCKET_CODE_GOING_AWAY, "shutting down");
 }
 
 static int usage(void)

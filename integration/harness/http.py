@@ -63,6 +63,19 @@ class Raw:
         taken, self.buffer = self.buffer[:size], self.buffer[size:]
         return taken
 
+    def until(self, marker):
+        """Everything up to and with `marker`."""
+        while marker not in self.buffer:
+            if not self.fill():
+                raise EOFError(f"the stream ended before {marker!r}: {self.buffer!r}")
+        return self.take(self.buffer.index(marker) + len(marker))
+
+    def rest(self):
+        """Everything up to the end of the stream."""
+        while self.fill():
+            pass
+        return self.take(len(self.buffer))
+
     def take_line(self):
         while b"\r\n" not in self.buffer:
             if not self.fill():

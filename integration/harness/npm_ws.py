@@ -6,23 +6,12 @@ import subprocess
 import threading
 from dataclasses import dataclass, field
 
+from .npm import install
 from .process import _die_with_parent
 from .wait import wait_for
 from .ws import PROTOCOL
 
 FOLDER = pathlib.Path(__file__).resolve().parents[1] / "ws_driver"
-
-
-def install():
-    """Installs the version that package-lock.json pins, once."""
-    lock = FOLDER / "package-lock.json"
-    mark = FOLDER / "node_modules" / ".installed"
-    if mark.exists() and mark.read_text() == lock.read_text():
-        return
-    done = subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=FOLDER, text=True,
-                          capture_output=True, timeout=300, stdin=subprocess.DEVNULL)
-    assert done.returncode == 0, f"npm ci: {done.stderr}"
-    mark.write_text(lock.read_text())
 
 
 @dataclass
@@ -42,7 +31,7 @@ class NpmWs:
     """The driver process. Use as a context manager."""
 
     def __init__(self):
-        install()
+        install(FOLDER)
         self.clients = {}
         self._popen = subprocess.Popen(
             ["node", "driver.js"], cwd=FOLDER, text=True, bufsize=1,
