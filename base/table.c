@@ -105,3 +105,22 @@ struct rh_table_link *rh_table_next(const struct rh_table *table, const struct r
     }
     return NULL;
 }
+
+/*
+ * A bucket of a small table becomes those of a table of twice its size that end in the same bits. So
+ * the highest bit is counted first: all that a bucket can become lies together, and what was passed
+ * in the small table is passed in the large one.
+ */
+uint64_t rh_table_scan(const struct rh_table *table, uint64_t cursor,
+                       void (*look)(void *context, struct rh_table_link *link), void *context)
+{
+    struct rh_table_link *link = table->buckets[cursor & (table->buckets_count - 1)];
+    for (; link != NULL; link = link->next) {
+        look(context, link);
+    }
+    uint64_t bit = table->buckets_count / 2;
+    for (; (cursor & bit) != 0; bit /= 2) {
+        cursor -= bit;
+    }
+    return cursor | bit;
+}

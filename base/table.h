@@ -51,4 +51,13 @@ void rh_table_remove(struct rh_table *table, struct rh_table_link *link);
  */
 struct rh_table_link *rh_table_next(const struct rh_table *table, const struct rh_table_link *link);
 
+/*
+ * Walks all elements in small pieces, between which elements may come and go: |cursor| 0 begins, and
+ * 0 comes back at the end. Each call looks at the few elements of one bucket. What is in the table
+ * all along is looked at exactly once, also when the table grows meanwhile; what comes or goes is
+ * looked at once or not at all.
+ */
+uint64_t rh_table_scan(const struct rh_table *table, uint64_t cursor,
+                       void (*look)(void *context, struct rh_table_link *link), void *context);
+
 #endif

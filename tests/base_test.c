@@ -254,6 +254,52 @@ static void a_table_finds_what_it_holds_even_when_hashes_collide(void **state RH
     free(items);
 }
 
+struct visits {
+    unsigned *counts; /* by number */
+};
+
+static void count_visit(void *context, struct rh_table_link *link)
+{
+    const struct visits *visits = context;
+    visits->counts[rh_container_of(link, struct item, table_link)->number]++;
+}
+
+static void a_scan_sees_what_stays_once_however_the_table_changes_meanwhile(void **state RH_UNUSED)
+{
+    enum { STAY = 100, COME = 2000, ALL = STAY + COME };
+    struct item *items = calloc(ALL, sizeof(*items));
+    unsigned *counts = calloc(ALL, sizeof(*counts));
+    struct visits visits = {.counts = counts};
+    for (unsigned begin = 0; begin < 140; begin++) { /* calls before the others come */
+        struct rh_table table;
+        assert_int_equal(rh_table_init(&table), 0);
+        memset(counts, 0, ALL * sizeof(*counts));
+        for (unsigned i = 0; i < STAY; i++) {
+            items[i].number = i;
+            rh_table_insert(&table, &items[i].table_link, i);
+        }
+        uint64_t cursor = 0;
+        unsigned calls = 0;
+        do {
+            cursor = rh_table_scan(&table, cursor, count_visit, &visits);
+            calls++;
+            for (unsigned i = STAY; calls == begin && i < ALL; i++) {
+                items[i].number = i;
+                rh_table_insert(&table, &items[i].table_link, i);
+            }
+            for (unsigned i = STAY; calls == begin + 9 && table.count > ALL / 2; i++) {
+                rh_table_remove(&table, &items[i].table_link);
+            }
+        } while (cursor != 0);
+        for (unsigned i = 0; i < ALL; i++) {
+            assert_true(i < STAY ? counts[i] == 1 : counts[i] <= 1);
+        }
+        rh_table_finish(&table);
+    }
+    free(counts);
+    free(items);
+}
+
 static void a_machine_says_where_it_is(void **state RH_UNUSED)
 {
     static const struct rh_machine_state states[] = {
@@ -297,6 +343,7 @@ int main(void)
         RH_TEST(shared_bytes_live_until_the_last_owner),
         RH_TEST(a_list_keeps_order_and_forgets_what_is_removed),
         RH_TEST(a_table_finds_what_it_holds_even_when_hashes_collide),
+        RH_TEST(a_scan_sees_what_stays_once_however_the_table_changes_meanwhile),
         RH_TEST(a_machine_says_where_it_is),
         RH_TEST(a_log_line_stays_one_line_whatever_it_quotes),
     };
