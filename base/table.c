@@ -12,7 +12,13 @@ static size_t bucket_of(const struct rh_table *table, uint64_t hash)
     hash ^= hash >> 30;
     hash *= 0xbf58476d1ce4e5b9U;
     hash ^= hash >> 27;
-    return (size_t)hash & (table->buckets_count - 1);
+    size_t bucket = (size_t)hash & (table->base - 1);
+    return bucket < table->split ? (size_t)hash & (2 * table->base - 1) : bucket;
+}
+
+static size_t buckets_count(const struct rh_table *table)
+{
+    return table->base + table->split;
 }
 
 int rh_table_init(struct rh_table *table)
@@ -21,7 +27,7 @@ int rh_table_init(struct rh_table *table)
     if (buckets == NULL) {
         return RH_ERR_NO_MEMORY;
     }
-    *table = (struct rh_table){.buckets = buckets, .buckets_count = BUCKETS_MIN};
+    *table = (struct rh_table){.buckets = buckets, .base = BUCKETS_MIN};
     return 0;
 }
 
@@ -38,29 +44,36 @@ static void put(struct rh_table *table, struct rh_table_link *link)
     *bucket = link;
 }
 
+/* Splits one bucket, unless memory is short. */
 static void grow(struct rh_table *table)
 {
-    struct rh_table old = *table;
-    struct rh_table_link **buckets = calloc(old.buckets_count * 2, sizeof(*buckets));
-    if (buckets == NULL) {
-        return;
-    }
-    table->buckets = buckets;
-    table->buckets_count = old.buckets_count * 2;
-    for (size_t i = 0; i < old.buckets_count; i++) {
-        struct rh_table_link *link = old.buckets[i];
-        while (link != NULL) {
-            struct rh_table_link *next = link->next;
-            put(table, link);
-            link = next;
+    if (table->split == 0) {
+        struct rh_table_link **buckets =
+            realloc(table->buckets, 2 * table->base * sizeof(*buckets));
+        if (buckets == NULL) {
+            return;
         }
+        table->buckets = buckets;
     }
-    free(old.buckets);
+    struct rh_table_link *link = table->buckets[table->split];
+    table->buckets[table->split] = NULL;
+    table->buckets[table->base + table->split] = NULL;
+    table->split++;
+    while (link != NULL) {
+        struct rh_table_link *next = link->next;
+        put(table, link);
+        link = next;
+    }
+    if (table->split == table->base) {
+        table->base *= 2;
+        table->split = 0;
+    }
 }
 
 void rh_table_insert(struct rh_table *table, struct rh_table_link *link, uint64_t hash)
 {
-    if (table->count >= table->buckets_count) {
+    /* Twice, so that it catches up once there is memory again. */
+    for (unsigned i = 0; i < 2 && table->count >= buckets_count(table); i++) {
         grow(table);
     }
     link->hash = hash;
@@ -98,7 +111,7 @@ struct rh_table_link *rh_table_next(const struct rh_table *table, const struct r
         return link->next;
     }
     size_t bucket = link == NULL ? 0 : bucket_of(table, link->hash) + 1;
-    for (; bucket < table->buckets_count; bucket++) {
+    for (; bucket < buckets_count(table); bucket++) {
         if (table->buckets[bucket] != NULL) {
             return table->buckets[bucket];
         }
@@ -107,18 +120,22 @@ struct rh_table_link *rh_table_next(const struct rh_table *table, const struct r
 }
 
 /*
- * A bucket of a small table becomes those of a table of twice its size that end in the same bits. So
- * the highest bit is counted first: all that a bucket can become lies together, and what was passed
- * in the small table is passed in the large one.
+ * A bucket is what ends in the same bits, and splitting it takes one bit more. So the highest bit is
+ * counted first: all that a bucket can become lies together, and what was passed before a split is
+ * passed after it.
  */
 uint64_t rh_table_scan(const struct rh_table *table, uint64_t cursor,
                        void (*look)(void *context, struct rh_table_link *link), void *context)
 {
-    struct rh_table_link *link = table->buckets[cursor & (table->buckets_count - 1)];
-    for (; link != NULL; link = link->next) {
+    size_t bucket = cursor & (table->base - 1);
+    uint64_t bit = table->base / 2;
+    if (bucket < table->split) {
+        bucket = cursor & (2 * table->base - 1);
+        bit = table->base;
+    }
+    for (struct rh_table_link *link = table->buckets[bucket]; link != NULL; link = link->next) {
         look(context, link);
     }
-    uint64_t bit = table->buckets_count / 2;
     for (; (cursor & bit) != 0; bit /= 2) {
         cursor -= bit;
     }

@@ -6,8 +6,12 @@
  * Intrusive hash table: elements embed a `struct rh_table_link`, the caller computes the hash and
  * says what equal means. The table owns its buckets and never the elements.
  *
- * It grows by doubling and never shrinks. When memory for growing is short, chains only get
- * longer; so inserting cannot fail once init has succeeded.
+ * It grows with each element and never shrinks (linear hashing: Litwin, 1980): one bucket after the
+ * other is split in two, so that no insertion among a million takes longer than another. When memory
+ * for growing is short, chains only get longer; so inserting cannot fail once init has succeeded.
+ *
+ *      0 ......... split ......... base ......... base + split ......... 2 * base
+ *      | was split | is not yet    | the other halves | not used yet     |
  */
 
 #include "base/error.h"
@@ -23,8 +27,9 @@ struct rh_table_link {
 
 struct rh_table {
     struct rh_table_link **buckets;
-    size_t buckets_count; /* a power of two */
-    size_t count;         /* elements */
+    size_t base;  /* a power of two */
+    size_t split; /* less than base */
+    size_t count; /* elements */
 };
 
 /* Whether |link| is the element that |key| names; called for links of the same hash only. */

@@ -8,6 +8,7 @@
 #include "base/shared.h"
 #include "base/table.h"
 #include "base/units.h"
+#include "tests/allocation.h"
 #include "tests/test.h"
 
 #include <stdlib.h>
@@ -254,6 +255,33 @@ static void a_table_finds_what_it_holds_even_when_hashes_collide(void **state RH
     free(items);
 }
 
+static void a_table_grows_by_a_bucket_for_an_element_unless_memory_is_short(void **state RH_UNUSED)
+{
+    enum { ITEMS = 5000 };
+    struct rh_table table;
+    struct item *items = calloc(ITEMS, sizeof(*items));
+    assert_int_equal(rh_table_init(&table), 0);
+    size_t least = table.base + table.split;
+    for (unsigned i = 0; i < ITEMS; i++) {
+        bool is_short = i > 200 && i < 300;
+        if (is_short) {
+            rh_test_allocation_fail(1);
+        }
+        items[i].number = i;
+        rh_table_insert(&table, &items[i].table_link, i);
+        (void)rh_test_allocation_failed();
+        size_t buckets = table.base + table.split;
+        size_t wanted = table.count > least ? table.count : least;
+        assert_true(buckets == wanted || (buckets < wanted && i > 200 && i < 400));
+        for (unsigned known = i > 40 ? i - 40 : 0; known <= i; known++) {
+            assert_ptr_equal(rh_table_find(&table, known, item_equal, &known),
+                             &items[known].table_link);
+        }
+    }
+    rh_table_finish(&table);
+    free(items);
+}
+
 struct visits {
     unsigned *counts; /* by number */
 };
@@ -343,6 +371,7 @@ int main(void)
         RH_TEST(shared_bytes_live_until_the_last_owner),
         RH_TEST(a_list_keeps_order_and_forgets_what_is_removed),
         RH_TEST(a_table_finds_what_it_holds_even_when_hashes_collide),
+        RH_TEST(a_table_grows_by_a_bucket_for_an_element_unless_memory_is_short),
         RH_TEST(a_scan_sees_what_stays_once_however_the_table_changes_meanwhile),
         RH_TEST(a_machine_says_where_it_is),
         RH_TEST(a_log_line_stays_one_line_whatever_it_quotes),
