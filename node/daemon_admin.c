@@ -213,7 +213,9 @@ static const char index_text[] = "ringhop admin listener\n\n"
                                  "/healthz    the process runs\n"
                                  "/readyz     it can serve clients\n"
                                  "/metrics    for Prometheus\n"
-                                 "/v1/status  what it thinks, as JSON\n";
+                                 "/v1/status  what it thinks, as JSON\n"
+                                 "/v1/forecast?plan=ID\n"
+                                 "            what a plan of `ringhop plan` would do here\n";
 
 static void on_request(void *context, struct rh_http_connection *connection,
                        const struct rh_http_request *request,
@@ -231,6 +233,8 @@ static void on_request(void *context, struct rh_http_connection *connection,
         serve_metrics(daemon, connection);
     } else if (rh_bytes_equal_text(request->path, "/v1/status")) {
         serve_status(daemon, connection);
+    } else if (rh_bytes_equal_text(request->path, "/v1/forecast")) {
+        rh_daemon_forecast_serve(daemon, connection, request);
     } else if (rh_bytes_equal_text(request->path, "/")) {
         respond_text(connection, 200, index_text);
     } else {
@@ -238,10 +242,10 @@ static void on_request(void *context, struct rh_http_connection *connection,
     }
 }
 
-/* Requests are answered at once and no WebSocket is accepted, so there is nothing to close. */
-static void on_closed(void *context RH_UNUSED, struct rh_http_connection *connection RH_UNUSED,
-                      uint16_t code RH_UNUSED)
+/* No WebSocket is accepted, and all is answered at once but for a forecast. */
+static void on_closed(void *context, struct rh_http_connection *connection, uint16_t code RH_UNUSED)
 {
+    rh_daemon_forecast_closed(context, connection);
 }
 
 static const struct rh_http_handler handler = {.request = on_request, .closed = on_closed};

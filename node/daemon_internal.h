@@ -10,7 +10,7 @@
  *            |               |            |                  |
  *     daemon_clients.c       +--- daemon_cluster.c      daemon_admin.c
  *     daemon_streams.c       |            |                  |
- *     daemon_requests.c      |            |                  |
+ *     daemon_requests.c      |            |           daemon_forecast.c
  *            |               |            |                  |
  *            +------- daemon.c: rh_daemon_step() ----> reads only
  *                            |
@@ -67,6 +67,8 @@ enum rh_daemon_state {
 /* A client of the client listener that means something to the core: see daemon_client.h. */
 struct rh_daemon_client;
 
+struct rh_daemon_forecast; /* daemon_forecast.c */
+
 struct rh_daemon {
     const struct rh_config *config;
     const struct rh_config_node *node;
@@ -95,6 +97,7 @@ struct rh_daemon {
     struct rh_http_server *admin_server;
     struct rh_ev_peer *peers;
     struct rh_zk_membership *membership;
+    struct rh_daemon_forecast *forecast; /* that is being made, or NULL */
 
     /* clients */
     struct rh_list clients;   /* rh_daemon_client::link: streams and waiting reads */
@@ -239,6 +242,17 @@ RH_MUST_CHECK int rh_daemon_admin_start(struct rh_daemon *daemon, struct rh_reas
 
 /* Why clients should not be sent here, or NULL. */
 const char *rh_daemon_not_ready(const struct rh_daemon *daemon);
+
+/* ---- daemon_forecast.c ---- */
+
+/* Answers GET /v1/forecast, later. */
+void rh_daemon_forecast_serve(struct rh_daemon *daemon, struct rh_http_connection *connection,
+                              const struct rh_http_request *request);
+
+/* A connection of the admin listener is gone: the forecast for it, if there is one, is given up. */
+void rh_daemon_forecast_closed(struct rh_daemon *daemon,
+                               const struct rh_http_connection *connection);
+void rh_daemon_forecast_finish(struct rh_daemon *daemon);
 
 /* ---- daemon_metrics.c ---- */
 
