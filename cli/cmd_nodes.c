@@ -4,7 +4,6 @@
 #include "cli/http.h"
 #include "cli/output.h"
 #include "cli/snapshot.h"
-#include "config/value.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,26 +32,6 @@ struct lines {
     size_t registered;
 };
 
-/* Where the admin listener of |member| is. One that is bound to all addresses is looked for where
- * clients are sent. */
-static void admin_url(const struct rh_registration *member, char out[static RH_CLI_HTTP_URL_SIZE])
-{
-    char host[256];
-    char client_host[256];
-    uint16_t port;
-    uint16_t client_port;
-    const char *client = strstr(member->url, "://");
-    bool wildcard = rh_address_split(member->admin, host, &port) == 0 && rh_host_is_wildcard(host);
-    if (wildcard && client != NULL &&
-        rh_address_split(client + 3, client_host, &client_port) == 0) {
-        bool v6 = strchr(client_host, ':') != NULL;
-        (void)snprintf(out, RH_CLI_HTTP_URL_SIZE, "http://%s%s%s:%u/v1/status", v6 ? "[" : "",
-                       client_host, v6 ? "]" : "", port);
-    } else {
-        (void)snprintf(out, RH_CLI_HTTP_URL_SIZE, "http://%s/v1/status", member->admin);
-    }
-}
-
 static void add_registered(struct lines *lines, const struct rh_view *view)
 {
     for (size_t i = 0; i < view->members_count; i++) {
@@ -66,7 +45,7 @@ static void add_registered(struct lines *lines, const struct rh_view *view)
             .url = member->url,
             .peer = member->peer,
         };
-        admin_url(member, lines->requests[i].url);
+        rh_cli_http_admin_url(member, "/v1/status", lines->requests[i].url);
     }
     lines->count = view->members_count;
     lines->registered = view->members_count;

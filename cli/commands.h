@@ -12,6 +12,7 @@ extern const size_t rh_commands_count;
 /* The command called |name|, or NULL. */
 const struct rh_command *rh_command_find(const char *name);
 
+extern const struct rh_command rh_command_apply;
 extern const struct rh_command rh_command_check;
 extern const struct rh_command rh_command_drain;
 extern const struct rh_command rh_command_join;

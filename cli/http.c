@@ -2,6 +2,8 @@
 #include "cli/http.h"
 
 #include "cli/url.h"
+#include "config/config.h"
+#include "config/value.h"
 
 #include <curl/curl.h>
 #include <stdio.h>
@@ -218,5 +220,24 @@ void rh_cli_http_url(const char *node_url, const char *path,
     int length = snprintf(ret_url, RH_CLI_HTTP_URL_SIZE, "%s%s", base, path);
     if (length < 0 || length >= RH_CLI_HTTP_URL_SIZE) {
         ret_url[0] = '\0';
+    }
+}
+
+void rh_cli_http_admin_url(const struct rh_registration *member, const char *path,
+                           char ret_url[static RH_CLI_HTTP_URL_SIZE])
+{
+    char host[RH_HOST_SIZE];
+    char client_host[RH_HOST_SIZE];
+    uint16_t port;
+    uint16_t client_port;
+    const char *client = strstr(member->url, "://");
+    bool wildcard = rh_address_split(member->admin, host, &port) == 0 && rh_host_is_wildcard(host);
+    if (wildcard && client != NULL &&
+        rh_address_split(client + 3, client_host, &client_port) == 0) {
+        bool v6 = strchr(client_host, ':') != NULL;
+        (void)snprintf(ret_url, RH_CLI_HTTP_URL_SIZE, "http://%s%s%s:%u%s", v6 ? "[" : "",
+                       client_host, v6 ? "]" : "", port, path);
+    } else {
+        (void)snprintf(ret_url, RH_CLI_HTTP_URL_SIZE, "http://%s%s", member->admin, path);
     }
 }

@@ -15,9 +15,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RH_CLI_HTTP_PATH_SIZE   2048 /* a key takes up to 1536 bytes of it */
-#define RH_CLI_HTTP_URL_SIZE    (RH_CLI_HTTP_PATH_SIZE + RH_URL_SIZE + 8)
-#define RH_CLI_HTTP_BODY_MAX    (16 * 1024 * 1024) /* bytes of an answer */
+#define RH_CLI_HTTP_PATH_SIZE   2048 /* of a channel: its key takes up to 1536 bytes */
+#define RH_CLI_HTTP_URL_SIZE    (4096 + RH_URL_SIZE + 8) /* a plan takes up to 3840 bytes */
+#define RH_CLI_HTTP_BODY_MAX    (16 * 1024 * 1024)       /* bytes of an answer */
 #define RH_CLI_HTTP_HEADERS_MAX 4
 
 struct rh_cli_http {
@@ -57,5 +57,10 @@ void rh_cli_http_problem(const struct rh_cli_http *request, struct rh_reason *re
  * it, which may be "" and is at most RH_CLI_HTTP_PATH_SIZE long. */
 void rh_cli_http_url(const char *node_url, const char *path,
                      char ret_url[static RH_CLI_HTTP_URL_SIZE]);
+
+/* Writes where |path|, likewise, of the admin listener of |member| is. One that is bound to all
+ * addresses is looked for where clients are sent. */
+void rh_cli_http_admin_url(const struct rh_registration *member, const char *path,
+                           char ret_url[static RH_CLI_HTTP_URL_SIZE]);
 
 #endif

@@ -1,40 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/plan.h"
 
-#include "base/units.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-int rh_plan_change_parse(enum rh_plan_kind kind, const char *text,
-                         struct rh_plan_change *ret_change, struct rh_reason *reason)
-{
-    struct rh_plan_change change = {.kind = kind, .weight_milli = RH_WEIGHT_ONE};
-    const char *colon = strchr(text, ':');
-    struct rh_bytes id = rh_bytes(text, colon != NULL ? (size_t)(colon - text) : strlen(text));
-    if (!rh_node_id_valid(id)) {
-        return rh_fail(reason, RH_ERR_INVALID, "`%s`: a node id is 1 to 64 letters, digits, _ or -",
-                       text);
-    }
-    memcpy(change.id, id.data, id.size);
-    if (kind == RH_PLAN_REMOVE && colon != NULL) {
-        return rh_fail(reason, RH_ERR_INVALID, "`%s`: a node is removed without a weight", text);
-    }
-    if (kind == RH_PLAN_WEIGHT && colon == NULL) {
-        return rh_fail(reason, RH_ERR_INVALID, "`%s`: the new weight is missing, as in %s:2", text,
-                       change.id);
-    }
-    if (colon != NULL && (rh_weight_parse(rh_bytes_text(colon + 1), &change.weight_milli) != 0 ||
-                          change.weight_milli == 0)) {
-        return rh_fail(reason, RH_ERR_INVALID,
-                       "`%s`: a weight is a number above 0, at most 1000, with at most three "
-                       "decimals",
-                       text);
-    }
-    *ret_change = change;
-    return 0;
-}
 
 static uint64_t greatest_common_divisor(uint64_t a, uint64_t b)
 {
@@ -71,76 +40,6 @@ double rh_plan_modulo_moved(const char *const before[], size_t before_count,
         j += order >= 0;
     }
     return 1.0 - (double)same / multiple;
-}
-
-/* The members of the ring to come, with a weight of 0 for those that are not in it. */
-struct draft {
-    struct rh_ring_member *members;
-    size_t count;
-    bool *touched; /* a change has named it */
-};
-
-static int find(const struct draft *draft, const char *id)
-{
-    for (size_t i = 0; i < draft->count; i++) {
-        if (strcmp(draft->members[i].id, id) == 0) {
-            return (int)i;
-        }
-    }
-    return -1;
-}
-
-static int apply(struct draft *draft, const struct rh_plan_change *change, struct rh_reason *reason)
-{
-    int at = find(draft, change->id);
-    bool inside = at >= 0 && draft->members[at].weight_milli > 0;
-    if (at >= 0 && draft->touched[at]) {
-        return rh_fail(reason, RH_ERR_CONFLICT, "%s is named twice", change->id);
-    }
-    if (change->kind == RH_PLAN_ADD && inside) {
-        return rh_fail(reason, RH_ERR_CONFLICT,
-                       "%s cannot be added: it is in the ring already (--weight changes a weight)",
-                       change->id);
-    }
-    if (change->kind != RH_PLAN_ADD && !inside) {
-        return rh_fail(reason, RH_ERR_CONFLICT,
-                       "%s is not in the ring; `ringhop ring` lists who is", change->id);
-    }
-    if (at < 0) {
-        at = (int)draft->count;
-        draft->members[at] = (struct rh_ring_member){.id = change->id, .zone = ""};
-        draft->count++;
-    }
-    draft->touched[at] = true;
-    draft->members[at].weight_milli = change->kind == RH_PLAN_REMOVE ? 0 : change->weight_milli;
-    return 0;
-}
-
-static int draft_ring(const struct rh_view *view, const struct rh_plan_change *changes,
-                      size_t changes_count, struct rh_ring **ret_ring, struct rh_reason *reason)
-{
-    size_t room = view->members_count + changes_count + 1;
-    struct draft draft = {.members = calloc(room, sizeof(*draft.members)),
-                          .touched = calloc(room, sizeof(*draft.touched))};
-    int rv = draft.members == NULL || draft.touched == NULL ? RH_ERR_NO_MEMORY : 0;
-    for (size_t i = 0; i < view->members_count && rv == 0; i++) {
-        draft.members[i] = *rh_ring_member(view->ring, (uint32_t)i);
-        draft.count++;
-    }
-    for (size_t i = 0; i < changes_count && rv == 0; i++) {
-        rv = apply(&draft, &changes[i], reason);
-    }
-    if (rv == 0) {
-        const struct rh_ring_options options = {.seed = view->config.seed,
-                                                .vnodes = view->config.vnodes};
-        rv = rh_ring_create(&options, draft.members, draft.count, ret_ring);
-        if (rv != 0) {
-            (void)rh_fail(reason, rv, "such a ring cannot be built: %s", rh_error_text(rv));
-        }
-    }
-    free(draft.members);
-    free(draft.touched);
-    return rv;
 }
 
 /* Names of the members with points; free() the list alone. */
@@ -186,55 +85,74 @@ static int compute_moved(const struct rh_ring *before, const struct rh_ring *aft
 }
 
 /* |after| has all members of |before|: none is ever dropped, only its weight. */
-static int compute_shares(const struct rh_ring *before, const struct rh_ring *after,
-                          struct rh_plan *plan)
+static int list_nodes(const struct rh_view *view, struct rh_plan *plan)
 {
+    const struct rh_ring *after = plan->ring;
     plan->nodes = calloc(rh_ring_members_count(after) + 1, sizeof(*plan->nodes));
     if (plan->nodes == NULL) {
         return RH_ERR_NO_MEMORY;
     }
     for (uint32_t i = 0; i < rh_ring_members_count(after); i++) {
         const struct rh_ring_member *member = rh_ring_member(after, i);
-        uint32_t old = rh_ring_find(before, member->id);
-        double share = old == RH_RING_NONE ? 0.0 : rh_ring_share(before, old);
+        uint32_t old = rh_view_find(view, member->id);
+        double share = old == RH_RING_NONE ? 0.0 : rh_ring_share(view->ring, old);
         if (member->weight_milli == 0 && share <= 0.0) {
             continue;
         }
         struct rh_plan_node *node = &plan->nodes[plan->nodes_count];
         plan->nodes_count++;
         (void)snprintf(node->id, sizeof(node->id), "%s", member->id);
+        (void)snprintf(node->zone, sizeof(node->zone), "%s", member->zone);
         node->before = share;
         node->after = rh_ring_share(after, i);
+        node->weight_before_milli = old == RH_RING_NONE ? 0 : view->members[old].weight_milli;
+        node->weight_after_milli = member->weight_milli;
+        node->registered = old != RH_RING_NONE;
     }
     return 0;
 }
 
-int rh_plan_create(const struct rh_view *view, const struct rh_plan_change *changes,
+int rh_plan_create(const struct rh_view *view, const struct rh_change *changes,
                    size_t changes_count, struct rh_plan *ret_plan, struct rh_reason *reason)
 {
-    struct rh_ring *after = NULL;
-    struct rh_plan plan = {0};
-    int rv = draft_ring(view, changes, changes_count, &after, reason);
+    struct rh_plan plan = {.replicas = view->config.replicas,
+                           .registered_count = view->members_count};
+    int rv = rh_changes_apply(view, changes, changes_count, &plan.ring, reason);
     if (rv == 0) {
-        rv = compute_moved(view->ring, after, &plan);
+        rv = compute_moved(view->ring, plan.ring, &plan);
     }
     if (rv == 0) {
-        rv = compute_modulo(view->ring, after, &plan);
+        rv = compute_modulo(view->ring, plan.ring, &plan);
     }
     if (rv == 0) {
-        rv = compute_shares(view->ring, after, &plan);
+        rv = list_nodes(view, &plan);
     }
-    rh_ring_destroy(after);
     if (rv != 0) {
         rh_plan_finish(&plan);
         return rv == RH_ERR_NO_MEMORY ? rh_fail(reason, rv, "%s", rh_error_text(rv)) : rv;
+    }
+    for (size_t i = 0; i < plan.nodes_count; i++) {
+        plan.registered_count += !plan.nodes[i].registered;
     }
     *ret_plan = plan;
     return 0;
 }
 
+static int compare_id(const void *id, const void *node)
+{
+    return strcmp(id, ((const struct rh_plan_node *)node)->id);
+}
+
+struct rh_plan_node *rh_plan_find(const struct rh_plan *plan, const char *id)
+{
+    return bsearch(id, plan->nodes, plan->nodes_count, sizeof(*plan->nodes), compare_id);
+}
+
 void rh_plan_finish(struct rh_plan *plan)
 {
+    rh_ring_destroy(plan->ring);
     free(plan->nodes);
+    free(plan->moves);
+    free(plan->losses);
     *plan = (struct rh_plan){0};
 }

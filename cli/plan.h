@@ -3,56 +3,90 @@
 #define RH_CLI_PLAN_H
 
 /*
- * What a change of membership would move, computed and not done. Pure.
+ * What a change of membership would move, computed and not done: by the ring alone (rh_plan_create()),
+ * and by what the nodes have told of their channels (cli/plan_load.h). Pure.
  */
 
-#include "node/view.h"
+#include "node/proposal.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum rh_plan_kind {
-    RH_PLAN_ADD,    /* a node that is not in the ring comes in */
-    RH_PLAN_REMOVE, /* a node of the ring leaves it */
-    RH_PLAN_WEIGHT, /* a node of the ring gets another weight */
+/* What a node has, or would have. */
+struct rh_plan_load {
+    uint64_t channels;    /* that it owns */
+    uint64_t connections; /* in them */
+    uint64_t bytes;       /* of them: logs and states */
+    uint64_t copies;      /* in all roles */
 };
 
-struct rh_plan_change {
-    enum rh_plan_kind kind;
-    char id[RH_NODE_ID_SIZE];
-    uint32_t weight_milli; /* of add and weight, above 0 */
-};
-
-/* Share of one node before and after; 0 where it is not in the ring. */
+/* One node of either ring. */
 struct rh_plan_node {
     char id[RH_NODE_ID_SIZE];
-    double before;
+    char zone[RH_ZONE_SIZE];
+    double before; /* share; 0 where it is not in the ring */
     double after;
+    uint32_t weight_before_milli;
+    uint32_t weight_after_milli;
+    bool registered; /* now; false: its process has to be started */
+
+    /* Filled by cli/plan_load.h. */
+    bool counted; /* it told what it has; one that is not registered has nothing */
+    struct rh_plan_load load_before;
+    struct rh_plan_load load_after;
+    struct rh_plan_load limits; /* what it may have; 0: not known, or not limited */
+    uint64_t turns;             /* channels that have their turn in the rebalance there */
+    uint64_t sent;              /* copies that it sends, */
+    uint64_t sent_bytes;
+    double seconds; /* and how long that takes */
+    uint32_t channels_per_second;
+    uint32_t in_flight;
+    uint64_t under_way; /* channels that move already, for an earlier change */
+};
+
+/* What goes from one node to another: channels that it owns afterwards, and copies that it is sent. */
+struct rh_plan_move {
+    char from[RH_NODE_ID_SIZE];
+    char to[RH_NODE_ID_SIZE];
+    struct rh_plan_load load;
 };
 
 struct rh_plan {
     double moved;        /* share of all keys that get another owner */
     double modulo_moved; /* the same if keys were placed by hash modulo the number of nodes */
+    uint32_t replicas;
+    struct rh_ring *ring;       /* to come */
     struct rh_plan_node *nodes; /* those of either ring, sorted by id */
     size_t nodes_count;
-};
+    size_t registered_count; /* nodes that would be registered, outside the ring too */
 
-/* Reads "ID" or "ID:WEIGHT" (|kind| WEIGHT: the latter only). RH_ERR_INVALID with a reason. */
-RH_MUST_CHECK int rh_plan_change_parse(enum rh_plan_kind kind, const char *text,
-                                       struct rh_plan_change *ret_change, struct rh_reason *reason);
+    /* Filled by cli/plan_load.h. */
+    bool counted;  /* every registered node told what it has */
+    bool one_copy; /* channels have no copies and are not handed over: a build option of nodes */
+    struct rh_plan_load total; /* of all moves; copies are those that are sent */
+    uint64_t sent_bytes;       /* of those copies */
+    uint64_t under_way;        /* channels that move already */
+    double seconds;            /* until all is moved, about */
+    struct rh_plan_move *moves;
+    size_t moves_count;
+    struct rh_plan_load
+        *losses; /* nodes_count * nodes_count: what the second would get in addition if
+                                    the first were lost after the change; NULL: nobody told */
+};
 
 /*
  * Applies |changes| to |view|. Zones do not matter for owners. The caller calls rh_plan_finish().
- * RH_ERR_CONFLICT with a reason: a change does not fit the view (a node to add is in the ring, one
- * to remove is not), or two changes name one node. RH_ERR_INVALID with a reason: the ring cannot be
- * built. RH_ERR_NO_MEMORY.
+ * Errors are those of rh_changes_apply(), with a reason.
  */
-RH_MUST_CHECK int rh_plan_create(const struct rh_view *view, const struct rh_plan_change *changes,
+RH_MUST_CHECK int rh_plan_create(const struct rh_view *view, const struct rh_change *changes,
                                  size_t changes_count, struct rh_plan *ret_plan,
                                  struct rh_reason *reason);
 
 void rh_plan_finish(struct rh_plan *plan);
+
+/* The node of the plan with that id, or NULL. */
+struct rh_plan_node *rh_plan_find(const struct rh_plan *plan, const char *id);
 
 /*
  * Share of keys that change owner when a key with hash h belongs to the node at place h modulo the

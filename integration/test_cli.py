@@ -15,8 +15,8 @@ from harness.node import program
 from harness.wait import wait_for
 from harness.zookeeper import Registry
 
-COMMANDS = ["check", "drain", "join", "listen", "nodes", "owner", "plan", "publish", "recover",
-            "ring", "state", "weight"]
+COMMANDS = ["apply", "check", "drain", "join", "listen", "nodes", "owner", "plan", "publish",
+            "recover", "ring", "state", "weight"]
 
 
 def run(*arguments, **options):
@@ -54,7 +54,7 @@ def test_version():
 
 
 @pytest.mark.parametrize("arguments", [
-    [], ["nonsense"], ["--nonsense"], ["owner", "--wait"], ["ring", "x"], ["drain"],
+    [], ["nonsense"], ["--nonsense"], ["apply"], ["apply", "a", "b"], ["plan", "--add", "n4:1:b:c"], ["owner", "--wait"], ["ring", "x"], ["drain"],
     ["drain", "a", "b"], ["weight", "n1"], ["plan", "--add"], ["plan", "--add", "n 4"],
     ["listen"], ["publish"], ["ring", "--timeout", "soon"]])
 def test_usage_errors_end_with_2_before_anything_is_read(arguments):
@@ -66,7 +66,8 @@ def test_usage_errors_end_with_2_before_anything_is_read(arguments):
 @pytest.mark.parametrize("arguments", [
     ["owner", ""], ["owner", "a\x01"], ["owner", "x" * 513], ["owner", b"\xff"],
     ["weight", "n1", "heavy"], ["weight", "n1", "-1"], ["weight", "n1", "1001"], ["drain", "n 1"],
-    ["plan"], ["publish", ""], ["listen", ""]])
+    ["plan"], ["publish", ""], ["listen", ""], ["apply", "n4"], ["apply", ""],
+    ["apply", "1:57:9f86d081884c7d65/remove:n2/4fb1c0a2e9d83c55"]])
 def test_bad_values_end_with_2(steady, arguments):
     done = subprocess.run([program("ringhop"), "-c", steady.config_path, *arguments],
                           capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
@@ -227,8 +228,11 @@ def test_ring_as_table(steady):
 
 def test_plan_as_json_and_as_table(steady):
     plan = steady.cli_json("plan", "--add", "n4:2", "--remove", "n1", "--weight", "n2:0.5")
-    assert list(plan) == ["epoch", "moved", "modulo_moved", "nodes"]
-    assert plan["epoch"] == steady.cli_json("ring")["epoch"]
+    assert list(plan)[:4] == ["epoch", "moved", "modulo_moved", "nodes"]
+    assert [list(node)[:3] for node in plan["nodes"]] == [["node", "before", "after"]] * 4
+    ring = steady.cli_json("ring")
+    assert (plan["generation"], plan["epoch"]) == (ring["generation"], ring["epoch"])
+    assert plan["plan"].startswith(f"{ring['generation']}:{ring['epoch']}:{ring['digest']}/add:n4:2:")
     nodes = {node["node"]: node for node in plan["nodes"]}
     assert list(nodes) == ["n1", "n2", "n3", "n4"]
     assert nodes["n1"]["after"] == 0 and nodes["n4"]["before"] == 0
@@ -237,11 +241,27 @@ def test_plan_as_json_and_as_table(steady):
     gained = sum(max(0, node["after"] - node["before"]) for node in nodes.values())
     assert gained - 1e-5 <= plan["moved"] < 1
     table = steady.cli("plan", "--add", "n4")
-    assert table.splitlines()[0].split() == ["NODE", "BEFORE", "AFTER", "CHANGE"]
+    assert table.splitlines()[0].split() == ["NODE", "ZONE", "BEFORE", "AFTER", "CHANGE", "CHANNELS",
+                                             "CONNECTIONS", "BYTES", "COPIES"]
     assert "Placed by hash modulo the number of nodes, 75.0 % would." in table
+    online = steady.cli_json("plan", "--add", "n4")
+    assert table.splitlines()[-1] == f"  ringhop apply --wait {online['plan']}"
+
+
+def test_a_plan_offline_says_what_the_ring_says_and_no_more(steady):
     offline = steady.cli_json("plan", "--offline", "--add", "n4")
-    assert offline["epoch"] is None
-    assert {**offline, "epoch": 0} == {**steady.cli_json("plan", "--add", "n4"), "epoch": 0}
+    online = steady.cli_json("plan", "--add", "n4")
+    for name in ("epoch", "generation", "plan", "seconds", "sent_bytes"):
+        assert offline[name] is None and online[name] is not None, name
+    assert not offline["counted"] and set(offline["total"].values()) == {None}
+    assert offline["moves"] == []
+    for ours, theirs in zip(offline["nodes"], online["nodes"]):
+        for name in ("node", "before", "after", "zone", "weight_before", "weight_after"):
+            assert ours[name] == theirs[name]
+        assert set(ours["load_after"].values()) == {None}
+    assert (offline["moved"], offline["modulo_moved"]) == (online["moved"], online["modulo_moved"])
+    table = steady.cli("plan", "--offline", "--add", "n4")
+    assert "of the keys would get another owner" in table and "apply" not in table
 
 
 @pytest.mark.parametrize("arguments, reason", [

@@ -2,11 +2,11 @@
 # Completion of ringhop(1) for bash.
 
 _ringhop() {
-    local commands='check drain join listen nodes owner plan publish recover ring state weight'
+    local commands='apply check drain join listen nodes owner plan publish recover ring state weight'
     local globals='--config --json --timeout --help --version'
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command='' word
     local -A options=(
-        [check]='' [drain]='--wait' [join]='--wait' [listen]='--after --count' [nodes]=''
+        [apply]='--wait' [check]='' [drain]='--wait' [join]='--wait' [listen]='--after --count' [nodes]=''
         [owner]='--offline' [plan]='--add --remove --weight --offline' [publish]='--id --type' [recover]='--yes'
         [ring]='--offline' [state]='--type --if-version --if-absent' [weight]='--wait'
     )
