@@ -19,10 +19,11 @@ static const struct {
 /* What is before the next |separator|, which is taken as well; all when there is none. */
 static struct rh_bytes take_word(struct rh_bytes *text, char separator, bool *ret_more)
 {
-    const char *end = text->size == 0 ? NULL : memchr(text->data, separator, text->size);
-    struct rh_bytes word =
-        rh_bytes(text->data, end == NULL ? text->size : (size_t)(end - text->data));
-    *ret_more = end != NULL;
+    struct rh_bytes word = rh_bytes(text->data, 0);
+    while (word.size < text->size && text->data[word.size] != separator) {
+        word.size++;
+    }
+    *ret_more = word.size < text->size;
     size_t taken = word.size + *ret_more;
     *text = rh_bytes(taken == 0 ? text->data : text->data + taken, text->size - taken);
     return word;
