@@ -201,11 +201,8 @@ static enum rh_exit print_json(const struct applying *applying, const struct rh_
                                const char *id)
 {
     json_t *nodes = json_array();
-    for (size_t i = 0; i < applying->proposal->changes_count && nodes != NULL; i++) {
-        if (json_array_append_new(nodes, rh_request_json(&applying->tasks[i])) != 0) {
-            json_decref(nodes);
-            nodes = NULL;
-        }
+    for (size_t i = 0; i < applying->proposal->changes_count; i++) {
+        rh_output_append(&nodes, rh_request_json(&applying->tasks[i]));
     }
     return rh_output_json(applying->cli,
                           json_pack("{s:s, s:s, s:I, s:o, s:o}", "plan", id, "state",

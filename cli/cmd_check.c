@@ -138,12 +138,8 @@ static enum rh_exit print_json(const struct round *round)
 {
     const struct rh_view *view = round->view;
     json_t *nodes = json_array();
-    for (size_t i = 0; i < view->members_count && nodes != NULL; i++) {
-        if (json_array_append_new(nodes, verdict_json(view->members[i].id, &round->verdicts[i])) !=
-            0) {
-            json_decref(nodes);
-            nodes = NULL;
-        }
+    for (size_t i = 0; i < view->members_count; i++) {
+        rh_output_append(&nodes, verdict_json(view->members[i].id, &round->verdicts[i]));
     }
     return rh_output_json(round->cli, json_pack("{s:b, s:I, s:I, s:s, s:o}", "ok", (int)round->ok,
                                                 "generation", (json_int_t)view->epoch.generation,

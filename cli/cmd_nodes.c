@@ -115,11 +115,8 @@ static enum rh_exit print_json(const struct rh_cli *cli, const struct lines *lin
                                const struct rh_view *view)
 {
     json_t *nodes = json_array();
-    for (size_t i = 0; i < lines->count && nodes != NULL; i++) {
-        if (json_array_append_new(nodes, line_json(&lines->lines[i])) != 0) {
-            json_decref(nodes);
-            nodes = NULL;
-        }
+    for (size_t i = 0; i < lines->count; i++) {
+        rh_output_append(&nodes, line_json(&lines->lines[i]));
     }
     return rh_output_json(
         cli, json_pack("{s:I, s:o}", "epoch", (json_int_t)view->epoch.pzxid, "nodes", nodes));

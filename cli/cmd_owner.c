@@ -39,10 +39,7 @@ static json_t *replicas_json(const struct rh_view *view, const uint32_t *indices
 {
     json_t *replicas = json_array();
     for (size_t i = 1; i < count; i++) {
-        if (json_array_append_new(replicas, json_string(view->members[indices[i]].id)) != 0) {
-            json_decref(replicas);
-            return NULL;
-        }
+        rh_output_append(&replicas, json_string(view->members[indices[i]].id));
     }
     return replicas;
 }

@@ -117,15 +117,6 @@ static json_t *problem_json(const struct rh_plan_problem *problem)
                      problem->text);
 }
 
-/* Appends |item|, which is taken; a list that lacks one is of no use. */
-static void append(json_t **list, json_t *item)
-{
-    if (*list == NULL || json_array_append_new(*list, item) != 0) {
-        json_decref(*list);
-        *list = NULL;
-    }
-}
-
 /* A plan, as it is told. */
 struct told {
     const struct rh_cli *cli;
@@ -142,13 +133,13 @@ static enum rh_exit print_json(const struct told *told)
     json_t *moves = json_array();
     json_t *problems = json_array();
     for (size_t i = 0; i < plan->nodes_count; i++) {
-        append(&nodes, node_json(plan, &plan->nodes[i]));
+        rh_output_append(&nodes, node_json(plan, &plan->nodes[i]));
     }
     for (size_t i = 0; i < plan->moves_count; i++) {
-        append(&moves, move_json(&plan->moves[i]));
+        rh_output_append(&moves, move_json(&plan->moves[i]));
     }
     for (size_t i = 0; i < told->problems->count; i++) {
-        append(&problems, problem_json(&told->problems->items[i]));
+        rh_output_append(&problems, problem_json(&told->problems->items[i]));
     }
     bool online = told->id != NULL;
     return rh_output_json(

@@ -42,11 +42,8 @@ static enum rh_exit print_json(const struct rh_cli *cli, const struct rh_view *v
     char digest[RH_ID64_SIZE];
     rh_id64_format(rh_ring_digest(view->ring), digest);
     json_t *members = json_array();
-    for (uint32_t i = 0; i < view->members_count && members != NULL; i++) {
-        if (json_array_append_new(members, member_json(view, i)) != 0) {
-            json_decref(members);
-            members = NULL;
-        }
+    for (uint32_t i = 0; i < view->members_count; i++) {
+        rh_output_append(&members, member_json(view, i));
     }
     json_t *generation = offline ? json_null() : json_integer((json_int_t)view->epoch.generation);
     json_t *epoch = offline ? json_null() : json_integer(view->epoch.pzxid);

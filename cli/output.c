@@ -102,6 +102,14 @@ json_t *rh_output_text(const char *text)
     return text == NULL ? json_null() : json_string(text);
 }
 
+void rh_output_append(json_t **list, json_t *item)
+{
+    if (json_array_append_new(*list, item) != 0) {
+        json_decref(*list);
+        *list = NULL;
+    }
+}
+
 void rh_output_share_format(double share, char out[static RH_OUTPUT_SHARE_SIZE])
 {
     (void)snprintf(out, RH_OUTPUT_SHARE_SIZE, "%.1f %%", share * 100);

@@ -38,6 +38,10 @@ json_t *rh_output_weight(uint32_t weight_milli); /* 1, 0.5 */
 json_t *rh_output_share(double share);           /* six digits after the point */
 json_t *rh_output_text(const char *text);        /* null for NULL */
 
+/* Appends |item|, which is taken; the list becomes NULL when there is no memory for it. Either may be
+ * NULL already: a list that lacks an item is of no use. */
+void rh_output_append(json_t **list, json_t *item);
+
 #define RH_OUTPUT_SHARE_SIZE 16
 
 /* "24.9 %" */
