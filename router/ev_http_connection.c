@@ -197,6 +197,25 @@ bool rh_http_connection_push(struct rh_http_connection *connection, struct rh_sh
     return true;
 }
 
+bool rh_http_connection_begin_stream(struct rh_http_connection *connection,
+                                     enum connection_state state, struct rh_shared *head)
+{
+    assert(!connection->accepted);
+    rh_http_exchange_release(connection);
+    connection->accepted = true;
+    rh_websocket_init(&connection->websocket, connection->server->options.message_bytes);
+    if (rh_http_state(connection) == CONNECTION_DEAD) {
+        rh_http_connection_notify(connection, RH_HTTP_CLOSE_BROKEN);
+        return false;
+    }
+    rh_http_set_state(connection, state);
+    if (rh_http_connection_push(connection, head)) {
+        rh_send_queue_keep(&connection->queue);
+        rh_http_set_deadline(connection, DEADLINE_PING);
+    }
+    return true;
+}
+
 /* One piece is what nearly always waits, and the plain call is the cheaper one. */
 static ssize_t send_pieces(int fd, struct iovec *iov, size_t count)
 {

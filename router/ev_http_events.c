@@ -2,7 +2,6 @@
 #include "router/ev_http_private.h"
 #include "router/event_stream.h"
 
-#include <assert.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -39,24 +38,10 @@ static void limit_silence(const struct rh_http_connection *connection)
 
 void rh_http_connection_accept_events(struct rh_http_connection *connection)
 {
-    struct rh_http_server *server = connection->server;
-    assert(!connection->accepted);
     struct rh_shared *head = head_of(connection);
-    rh_http_exchange_release(connection);
-    connection->accepted = true;
-    rh_websocket_init(&connection->websocket, 0);
-    if (rh_http_state(connection) == CONNECTION_DEAD) {
-        /* The client went away in this very turn. */
-        rh_http_connection_notify(connection, RH_HTTP_CLOSE_BROKEN);
-        rh_shared_give(head);
-        return;
-    }
-    rh_http_set_state(connection, CONNECTION_EVENTS);
-    server->stats.responses[2]++;
-    limit_silence(connection);
-    if (rh_http_connection_push(connection, head)) {
-        rh_send_queue_keep(&connection->queue);
-        rh_http_set_deadline(connection, DEADLINE_PING);
+    if (rh_http_connection_begin_stream(connection, CONNECTION_EVENTS, head)) {
+        connection->server->stats.responses[2]++;
+        limit_silence(connection);
     }
     rh_shared_give(head);
 }

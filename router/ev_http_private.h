@@ -184,6 +184,12 @@ size_t rh_http_connection_input_size(const struct rh_http_connection *connection
 /* At the end of a turn: writes, tells the handler, frees. */
 void rh_http_connection_turn(struct rh_http_connection *connection);
 
+/* The request that waits becomes a stream: WEBSOCKET or EVENTS. |head|, the answer to it, goes first
+ * and is never dropped; NULL: there was no memory for it. False: the client went away in this very
+ * turn, as the handler will hear. */
+bool rh_http_connection_begin_stream(struct rh_http_connection *connection,
+                                     enum connection_state state, struct rh_shared *head);
+
 /* In the next turn: goes on with input that was left. */
 void rh_http_connection_resume(struct rh_http_connection *connection);
 

@@ -21,27 +21,16 @@ void rh_http_connection_accept_websocket(struct rh_http_connection *connection)
 {
     struct rh_http_server *server = connection->server;
     assert(!connection->accepted && connection->http.handshake != NULL);
-    const struct rh_handshake handshake = *connection->http.handshake;
-    rh_http_exchange_release(connection);
-    connection->accepted = true;
-    rh_websocket_init(&connection->websocket, server->options.message_bytes);
-    if (rh_http_state(connection) == CONNECTION_DEAD) {
-        /* The client went away in this very turn. */
-        rh_http_connection_notify(connection, RH_HTTP_CLOSE_BROKEN);
-        return;
-    }
-    assert(rh_http_state(connection) == CONNECTION_WAITING);
-    rh_http_set_state(connection, CONNECTION_WEBSOCKET);
-    server->stats.websockets_accepted++;
+    struct rh_shared *head = NULL;
     rh_buffer_clear(&server->scratch);
-    if (rh_handshake_answer(&handshake, &server->scratch) != 0) {
-        rh_http_connection_break(connection, RH_HTTP_CLOSE_BROKEN);
-        return;
+    if (rh_handshake_answer(connection->http.handshake, &server->scratch) == 0) {
+        head = rh_shared_copy(rh_buffer_content(&server->scratch));
     }
-    if (push_scratch(connection)) {
-        rh_send_queue_keep(&connection->queue);
-        rh_http_set_deadline(connection, DEADLINE_PING);
+    rh_buffer_clear(&server->scratch);
+    if (rh_http_connection_begin_stream(connection, CONNECTION_WEBSOCKET, head)) {
+        server->stats.websockets_accepted++;
     }
+    rh_shared_give(head);
 }
 
 void rh_http_websocket_release(struct rh_http_connection *connection)
