@@ -80,6 +80,28 @@ static inline struct rh_bytes rh_daemon_client_key(const struct rh_daemon_client
     return rh_bytes(client->data, client->key_size);
 }
 
+/* What stands in `data` after the key. */
+struct rh_daemon_sent {
+    struct rh_bytes ticket;
+    struct rh_bytes token;
+    struct rh_bytes client;
+    struct rh_bytes tags; /* of a read: If-None-Match */
+};
+
+static inline struct rh_daemon_sent rh_daemon_client_sent(const struct rh_daemon_client *client)
+{
+    const char *ticket = client->data + client->key_size;
+    const char *token = ticket + client->ticket_size;
+    const char *name = token + client->token_size;
+    bool is_read = client->kind == RH_DAEMON_READ;
+    return (struct rh_daemon_sent){
+        .ticket = rh_bytes(ticket, client->ticket_size),
+        .token = rh_bytes(token, client->token_size),
+        .client = rh_bytes(name, client->client_size),
+        .tags = rh_bytes(name + client->client_size, is_read ? client->tags_size : 0),
+    };
+}
+
 static inline struct rh_daemon_client *rh_daemon_client_of(struct rh_subscription *subscription)
 {
     return rh_container_of(subscription, struct rh_daemon_client, subscription);
@@ -108,6 +130,11 @@ enum rh_problem rh_daemon_problem(enum rh_refusal refusal);
 void rh_daemon_respond_problem(struct rh_http_connection *connection, enum rh_problem problem,
                                const char *detail);
 void rh_daemon_respond_refusal(struct rh_http_connection *connection, enum rh_refusal refusal);
+
+/* Answers a read of what has an entity tag, its first header: with |response|, a 200, or with 304 and
+ * nothing but that if the client |has_it| already. */
+void rh_daemon_respond_unless(struct rh_http_connection *connection,
+                              struct rh_http_response *response, bool has_it);
 
 /* Answers with what an encoder left in `scratch`, if it could: |rv|. */
 void rh_daemon_respond_scratch(struct rh_daemon *daemon, struct rh_http_connection *connection,

@@ -81,7 +81,7 @@ static const enum rh_route_kind route_kinds[] = {
 static void client_route(const struct rh_daemon_client *client, struct rh_route *route)
 {
     const struct rh_subscription *subscription = &client->subscription;
-    const char *passed_on = client->data + client->key_size;
+    const struct rh_daemon_sent sent = rh_daemon_client_sent(client);
     *route = (struct rh_route){
         .kind = route_kinds[client->kind],
         .key_size = client->key_size,
@@ -94,10 +94,9 @@ static void client_route(const struct rh_daemon_client *client, struct rh_route 
         .has_epoch = subscription->hop.has_epoch,
         .epoch = (uint64_t)subscription->hop.epoch,
         .hops = subscription->hop.hops,
-        .ticket = rh_bytes(passed_on, client->ticket_size),
-        .token = rh_bytes(passed_on + client->ticket_size, client->token_size),
-        .client =
-            rh_bytes(passed_on + client->ticket_size + client->token_size, client->client_size),
+        .ticket = sent.ticket,
+        .token = sent.token,
+        .client = sent.client,
     };
     memcpy(route->key_data, client->data, client->key_size);
 }
@@ -176,13 +175,6 @@ static int encode_read(struct rh_daemon *daemon, const struct rh_daemon_client *
     return rv != 0 ? rv : rh_client_json_poll_end(out, action->read.position, action->read.more);
 }
 
-static struct rh_bytes tags_of(const struct rh_daemon_client *client)
-{
-    size_t before =
-        (size_t)client->key_size + client->ticket_size + client->token_size + client->client_size;
-    return rh_bytes(client->data + before, client->tags_size);
-}
-
 /* The tag is weak: messages that are too old leave the log without a new position. */
 static void respond_read(struct rh_daemon *daemon, const struct rh_daemon_client *client,
                          struct rh_position position)
@@ -199,13 +191,9 @@ static void respond_read(struct rh_daemon *daemon, const struct rh_daemon_client
         .headers_count = 1,
         .body = rh_buffer_content(&daemon->scratch),
     };
-    struct rh_bytes tags = tags_of(client);
-    if (tags.size > 0 && rh_condition_lists(tags, rh_bytes_text(text))) {
-        response.status = 304;
-        response.content_type = NULL;
-        response.body = rh_bytes(NULL, 0);
-    }
-    rh_http_connection_respond(client->connection, &response);
+    struct rh_bytes tags = rh_daemon_client_sent(client).tags;
+    rh_daemon_respond_unless(client->connection, &response,
+                             tags.size > 0 && rh_condition_lists(tags, rh_bytes_text(text)));
 }
 
 static void on_read_done(struct rh_daemon *daemon, const struct rh_action *action)

@@ -125,6 +125,18 @@ static void respond_json(struct rh_http_connection *connection, unsigned status,
 }
 
 /* Answers with what an encoder left in `scratch`, if it could. */
+void rh_daemon_respond_unless(struct rh_http_connection *connection,
+                              struct rh_http_response *response, bool has_it)
+{
+    if (has_it) {
+        response->status = 304;
+        response->content_type = NULL;
+        response->headers_count = 1;
+        response->body = rh_bytes(NULL, 0);
+    }
+    rh_http_connection_respond(connection, response);
+}
+
 void rh_daemon_respond_scratch(struct rh_daemon *daemon, struct rh_http_connection *connection,
                                unsigned status, int rv)
 {

@@ -196,13 +196,9 @@ static void respond_document(const struct rh_daemon_request *request,
     if (result->content_type.size > 0) {
         *rh_bytes_write(type, result->content_type) = '\0';
     }
-    if (if_none_match.size > 0 && rh_condition_names(if_none_match, result->version)) {
-        response.status = 304;
-        response.content_type = NULL;
-        response.headers_count = 1;
-        response.body = rh_bytes(NULL, 0);
-    }
-    rh_http_connection_respond(request->connection, &response);
+    rh_daemon_respond_unless(request->connection, &response,
+                             if_none_match.size > 0 &&
+                                 rh_condition_names(if_none_match, result->version));
 }
 
 /* Answers with what is in the scratch buffer, unless |rv| says that it could not be made; version 0

@@ -36,10 +36,14 @@ static void accept(struct rh_daemon_client *client)
     client->accepted = true;
 }
 
-/* Without a random number all come at the same time, which is better than not at all. */
-static uint32_t retry_ms(void)
+/* For who gets events. Without a random number all come at the same time, which is better than not at
+ * all. */
+static uint32_t retry_ms(uint8_t kind)
 {
     uint64_t random = 0;
+    if (kind != RH_DAEMON_EVENTS) {
+        return 0;
+    }
     if (rh_clock_random(&random) != 0) {
         random = 0;
     }
@@ -75,16 +79,25 @@ static void send_frame(struct rh_daemon *daemon, struct rh_daemon_client *client
     }
 }
 
+/* An event with what an encoder left in `scratch`; NULL if it could not. */
+static struct rh_shared *take_event(struct rh_daemon *daemon, struct rh_event_stream_event event,
+                                    int rv)
+{
+    event.data = rh_buffer_content(&daemon->scratch);
+    struct rh_shared *frame = rv == 0 ? rh_event_stream_encode(&event) : NULL;
+    rh_buffer_clear(&daemon->scratch);
+    return frame;
+}
+
 /* Sends what an encoder left in `scratch`, if it could; as the data of |event| to who gets events. */
 static void send_event(struct rh_daemon *daemon, struct rh_daemon_client *client,
                        struct rh_event_stream_event event, int rv)
 {
     struct rh_shared *frame = NULL;
-    event.data = rh_buffer_content(&daemon->scratch);
-    if (rv == 0 && client->kind == RH_DAEMON_EVENTS) {
-        frame = rh_event_stream_encode(&event);
+    if (client->kind == RH_DAEMON_EVENTS) {
+        frame = take_event(daemon, event, rv);
     } else if (rv == 0) {
-        frame = rh_websocket_encode(RH_WEBSOCKET_TEXT, event.data);
+        frame = rh_websocket_encode(RH_WEBSOCKET_TEXT, rh_buffer_content(&daemon->scratch));
     }
     rh_buffer_clear(&daemon->scratch);
     send_frame(daemon, client, frame);
@@ -102,7 +115,7 @@ static void send_error(struct rh_daemon *daemon, struct rh_daemon_client *client
 {
     const struct rh_event_stream_event event = {
         .name = "error",
-        .retry_ms = client->kind == RH_DAEMON_EVENTS ? retry_ms() : 0,
+        .retry_ms = retry_ms(client->kind),
     };
     int rv = rh_client_json_error(&daemon->scratch, code, text, id);
     send_event(daemon, client, event, rv);
@@ -203,7 +216,7 @@ void rh_daemon_stream_welcome(struct rh_daemon *daemon, const struct rh_action *
         .name = "welcome",
         .has_id = true,
         .id = {.incarnation = welcome.incarnation, .seq = welcome.seq},
-        .retry_ms = client->kind == RH_DAEMON_EVENTS ? retry_ms() : 0,
+        .retry_ms = retry_ms(client->kind),
     };
     int rv = rh_client_json_welcome(&daemon->scratch, &welcome);
     send_event(daemon, client, event, rv);
@@ -230,11 +243,8 @@ static struct rh_shared *encode_event(struct rh_daemon *daemon, uint64_t incarna
         .name = "message",
         .has_id = true,
         .id = {.incarnation = incarnation, .seq = message->seq},
-        .data = rh_buffer_content(&daemon->scratch),
     };
-    struct rh_shared *frame = rv == 0 ? rh_event_stream_encode(&event) : NULL;
-    rh_buffer_clear(&daemon->scratch);
-    return frame;
+    return take_event(daemon, event, rv);
 }
 
 /* A message, encoded once for all WebSockets and once for all who get events, when the first of them
@@ -313,7 +323,7 @@ void rh_daemon_clients_feed(struct rh_daemon *daemon)
 static int encode_moved(struct rh_daemon *daemon, const struct rh_daemon_client *client,
                         const struct rh_action *action)
 {
-    const char *passed_on = client->data + client->key_size;
+    const struct rh_daemon_sent sent = rh_daemon_client_sent(client);
     const struct rh_url url = {
         .scheme = client->kind == RH_DAEMON_EVENTS ? RH_URL_HTTP : RH_URL_WS,
         .node_url = action->moved.node->url,
@@ -324,10 +334,9 @@ static int encode_moved(struct rh_daemon *daemon, const struct rh_daemon_client 
         .has_chain = true,
         .hops = 1,
         .epoch = (uint64_t)daemon->epoch.pzxid,
-        .ticket = rh_bytes(passed_on, client->ticket_size),
-        .token = rh_bytes(passed_on + client->ticket_size, client->token_size),
-        .client =
-            rh_bytes(passed_on + client->ticket_size + client->token_size, client->client_size),
+        .ticket = sent.ticket,
+        .token = sent.token,
+        .client = sent.client,
     };
     rh_buffer_clear(&daemon->url);
     int rv = rh_url_build(&url, &daemon->url);
@@ -391,16 +400,14 @@ void rh_daemon_events_refuse(struct rh_daemon *daemon, struct rh_http_connection
                              text != NULL ? text : rh_problem_title(problem), rh_bytes(NULL, 0));
     const struct rh_event_stream_event event = {
         .name = "error",
-        .retry_ms = retry_ms(),
-        .data = rh_buffer_content(&daemon->scratch),
+        .retry_ms = retry_ms(RH_DAEMON_EVENTS),
     };
+    struct rh_shared *frame = take_event(daemon, event, rv);
     rh_http_connection_set_data(connection, NULL); /* nobody has to hear of its end */
     rh_http_connection_accept_events(connection);
-    struct rh_shared *frame = rv == 0 ? rh_event_stream_encode(&event) : NULL;
     if (frame == NULL || rh_http_connection_send(connection, frame) != 0) {
         rh_http_connection_abort(connection);
     }
     rh_shared_give(frame);
-    rh_buffer_clear(&daemon->scratch);
     rh_http_connection_end_events(connection);
 }
