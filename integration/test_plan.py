@@ -91,11 +91,15 @@ def foretold(cluster, plan):
     return growth
 
 
-def check_foretold(cluster, plan, before):
-    """All that was to move has moved, and nothing else."""
+def wait_for_load(cluster, plan):
     cluster.wait_whole()
     wait_for(lambda: load(cluster) == said(plan, "load_after"), 30,
              f"the load that was foretold: {said(plan, 'load_after')}")
+
+
+def check_foretold(cluster, plan, before):
+    """All that was to move has moved, and nothing else."""
+    wait_for_load(cluster, plan)
     growth = grown(before, counters(cluster, *MOVED))
     wanted = foretold(cluster, plan)
     for node, names in growth.items():
@@ -108,6 +112,18 @@ def check_foretold(cluster, plan, before):
 
 def apply(cluster, plan, *flags, code=0):
     return cluster.cli("apply", "--wait", *flags, plan["plan"], code=code, timeout=120)
+
+
+def apply_and_start(cluster, plan, node):
+    """What `apply --wait` says that waits for a node, which is started then."""
+    waiting = subprocess.Popen(
+        [program("ringhop"), "-c", cluster.config_path, "apply", "--wait", plan["plan"]],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert f"waiting for {node}; start it now: ringhopd" in waiting.stderr.readline()
+    cluster[node].start()
+    output, errors = waiting.communicate(timeout=60)
+    assert waiting.returncode == 0, errors
+    return output
 
 
 # --- what is said comes true ----------------------------------------------------------------------
@@ -164,9 +180,7 @@ def test_one_node_for_another_in_one_plan(loaded):
     plan = cluster.cli_json("plan", "--remove", "n1", "--add", "n4:1")
     table = apply(cluster, plan)
     assert [line.split(":")[0] for line in table.splitlines()] == ["n1", "n4"]
-    cluster.wait_whole()
-    wait_for(lambda: load(cluster) == said(plan, "load_after"), 30,
-             f"the load that was foretold: {said(plan, 'load_after')}")
+    wait_for_load(cluster, plan)
     assert "weight=1 " in [line for line in cluster["n4"].log().splitlines()
                            if " registered " in line][-1]
 
@@ -182,18 +196,10 @@ def test_a_node_that_is_not_running_is_waited_for(loaded, of_file, asked, comes)
     done = cluster.cli_run("apply", plan["plan"])
     assert done.returncode == 6 and "n4 is not running; run this with --wait" in done.stderr
     before = counters(cluster, *MOVED)
-    waiting = subprocess.Popen(
-        [program("ringhop"), "-c", cluster.config_path, "apply", "--wait", plan["plan"]],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert "waiting for n4; start it now: ringhopd" in waiting.stderr.readline()
-    cluster["n4"].start()
-    output, errors = waiting.communicate(timeout=60)
-    assert waiting.returncode == 0 and "n4: weight done" in output, errors
+    assert "n4: weight done" in apply_and_start(cluster, plan, "n4")
     if of_file in (0, comes):  # otherwise it may join with that first
         check_foretold(cluster, plan, before)
-    cluster.wait_whole()
-    wait_for(lambda: load(cluster) == said(plan, "load_after"), 30,
-             f"the load that was foretold: {said(plan, 'load_after')}")
+    wait_for_load(cluster, plan)
 
 
 def test_nobody_leaves_before_the_newcomer_has_its_weight(loaded):
@@ -203,19 +209,11 @@ def test_nobody_leaves_before_the_newcomer_has_its_weight(loaded):
     cluster.wait_settled()
     cluster.wait_whole()
     plan = cluster.cli_json("plan", "--remove", "n1", "--add", "n4")
-    waiting = subprocess.Popen(
-        [program("ringhop"), "-c", cluster.config_path, "apply", "--wait", plan["plan"]],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert "waiting for n4" in waiting.stderr.readline()
-    cluster["n4"].start()
-    output, errors = waiting.communicate(timeout=90)
-    assert waiting.returncode == 0 and "n1: drain done" in output, errors
+    assert "n1: drain done" in apply_and_start(cluster, plan, "n4")
     views = [line for line in cluster["n2"].log().splitlines() if " view_adopted " in line]
     active = [int(re.search(r"active=(\d+)", line).group(1)) for line in views]
     assert active[-3:] == [3, 4, 3], views  # both were in the ring, for a moment
-    cluster.wait_whole()
-    wait_for(lambda: load(cluster) == said(plan, "load_after"), 30,
-             f"the load that was foretold: {said(plan, 'load_after')}")
+    wait_for_load(cluster, plan)
 
 
 def test_what_a_further_loss_would_do_comes_true_too(loaded):
