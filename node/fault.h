@@ -30,6 +30,7 @@
     X(GRANT_HELD, "leases are granted while a view without the asker is put off") \
     X(NO_PROMISE, "what a lease promised is forgotten")                           \
     X(NO_GUARD, "an epoch is recorded whoever of the last one is missing")        \
+    X(FORGET_GUARD, "who is waited for is forgotten with the data of ZooKeeper")  \
     X(UNRECORDED, "channels move in an epoch that is not recorded")               \
     X(SEEN_LOSSES, "only losses in adopted views are waited for")                 \
     X(OLD_LEAVE, "a leave of an earlier epoch is obeyed")                         \

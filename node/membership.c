@@ -111,6 +111,7 @@ void rh_membership_destroy(struct rh_membership *membership)
     free(membership->promises);
     rh_view_give(membership->offered);
     rh_record_finish(&membership->record);
+    rh_record_finish(&membership->record_before);
     rh_record_finish(&membership->record_written);
     free(membership->request_text);
     free(membership->config_name);

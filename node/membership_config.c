@@ -79,14 +79,23 @@ static void on_missing(struct rh_membership *membership)
     }
 }
 
+/* The config that was read is not the one of the adopted view, nor one of a later generation. */
+static bool is_anew(const struct rh_membership *membership)
+{
+    return membership->view != NULL &&
+           (membership->found.generation < membership->view->epoch.generation ||
+            (membership->found.generation == membership->view->epoch.generation &&
+             membership->view_config_czxid != 0 &&
+             membership->config_czxid != membership->view_config_czxid));
+}
+
 /* What is there now. Takes |record|. */
 static void keep(struct rh_membership *membership, bool good, const struct rh_shared_config *found,
                  struct rh_record *record)
 {
     membership->config_good = good;
     membership->found = *found;
-    rh_record_finish(&membership->record);
-    membership->record = *record;
+    record_keep(membership, is_anew(membership), record);
 }
 
 void config_on_read(struct rh_membership *membership, const struct rh_membership_result *result)
@@ -123,12 +132,10 @@ void config_on_read(struct rh_membership *membership, const struct rh_membership
     }
     keep(membership, !bad, &found, &record);
     membership->generation_found = found.generation;
-    if (membership->view != NULL && found.generation < membership->view->epoch.generation) {
-        membership_suspect_loss(membership, "the generation in config went back");
-    } else if (membership->view != NULL && found.generation == membership->view->epoch.generation &&
-               membership->view_config_czxid != 0 &&
-               result->czxid != membership->view_config_czxid) {
-        membership_suspect_loss(membership, "config was made anew");
+    if (is_anew(membership)) {
+        membership_suspect_loss(membership, found.generation < membership->view->epoch.generation
+                                                ? "the generation in config went back"
+                                                : "config was made anew");
     } else {
         if (membership->view_config_czxid == 0) {
             membership->view_config_czxid = result->czxid;
@@ -177,8 +184,7 @@ static bool find_purpose(const struct rh_membership *membership, enum config_pur
 static int find_record(struct rh_membership *membership, enum config_purpose purpose,
                        const struct rh_record **ret_record)
 {
-    bool raise = purpose == CONFIG_RAISE && membership->view != NULL &&
-                 rh_epoch_compare(membership->record.last, membership->view->epoch) < 0;
+    bool raise = purpose == CONFIG_RAISE && record_can_be_raised(membership);
     if (!raise && purpose != CONFIG_KNOWN && purpose != CONFIG_RECORD) {
         *ret_record = &membership->record;
         return 0;
@@ -186,7 +192,8 @@ static int find_record(struct rh_membership *membership, enum config_purpose pur
     rh_record_finish(&membership->record_written);
     *ret_record = &membership->record_written;
     /* Once a view is recorded, those of the one before need not be forgotten any more. */
-    return record_of_view(membership, purpose != CONFIG_RECORD, &membership->record_written);
+    return purpose == CONFIG_RECORD ? record_of_view(membership, false, &membership->record_written)
+                                    : record_of_known(membership, &membership->record_written);
 }
 
 bool config_write(struct rh_membership *membership)

@@ -144,6 +144,9 @@ struct rh_membership {
     bool config_good;                   /* what was read last is good, and no other than ours */
     struct rh_shared_config found;      /* then: what stands there */
     struct rh_record record;            /* of the last good one */
+    uint64_t record_generation;         /* of its config; 0: that is not the one of the view */
+    struct rh_record record_before;     /* the last of the view's, while there is another config */
+    bool unknown_before;                /* then: that one had none, and should have */
     enum config_purpose config_purpose; /* of the write in flight */
     uint64_t generation_written;        /* by it */
     struct rh_record record_written;    /* by it */
@@ -283,6 +286,17 @@ bool config_fits(const struct rh_membership *membership, const struct rh_shared_
 /* The members of the adopted view as a record. RH_ERR_NO_MEMORY. */
 RH_MUST_CHECK int record_of_view(const struct rh_membership *membership, bool with_forgotten,
                                  struct rh_record *ret_record);
+/* For another generation: the members of the adopted view, and with them those of the record whom
+ * the guard waits for, as nobody might know of them any more. RH_ERR_NO_MEMORY. */
+RH_MUST_CHECK int record_of_known(const struct rh_membership *membership,
+                                  struct rh_record *ret_record);
+/* Whether nobody knows who may still act. */
+bool record_is_unknown(const struct rh_membership *membership);
+/* |record| stands in the config that was `found`, which was made |anew| without the generation being
+ * raised, or not; takes it. */
+void record_keep(struct rh_membership *membership, bool anew, struct rh_record *record);
+/* Whether another generation is to begin with what we know: it is not in the record already. */
+bool record_can_be_raised(const struct rh_membership *membership);
 /* Without ourselves. RH_ERR_NO_MEMORY. */
 RH_MUST_CHECK int record_without_us(const struct rh_membership *membership,
                                     struct rh_record *ret_record);

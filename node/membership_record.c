@@ -80,12 +80,111 @@ int record_without_us(const struct rh_membership *membership, struct rh_record *
     return 0;
 }
 
+/* Another process has its place, or the operator gave it up. */
+static bool is_gone(const struct rh_membership *membership, const struct rh_record_member *member)
+{
+    const struct rh_view *view = membership->view;
+    const struct rh_node_ref node = rh_record_member_ref(member);
+    uint32_t index = rh_view_find(view, member->id);
+    return (index != RH_RING_NONE && view->members[index].instance != member->instance &&
+            strcmp(view->members[index].peer, member->peer) == 0) ||
+           rh_record_forgets(&membership->record, member->instance) ||
+           ref_list_has(&membership->replaced, &node);
+}
+
+static void add_guards(const struct rh_membership *membership, const struct rh_record *from,
+                       struct rh_record *record)
+{
+    for (size_t i = 0; i < from->members_count; i++) {
+        const struct rh_record_member *member = &from->members[i];
+        if (record->members_count < RH_RECORD_MEMBERS_MAX && !is_gone(membership, member) &&
+            rh_record_find(record, member->instance) == record->members_count) {
+            record->members[record->members_count++] = *member;
+        }
+    }
+}
+
+static int compare_members(const void *a, const void *b)
+{
+    const struct rh_record_member *first = a;
+    const struct rh_record_member *second = b;
+    return strcmp(first->id, second->id);
+}
+
+/* If no chain of it goes on in the adopted view, its members may still act. */
+static bool is_of_others(const struct rh_membership *membership, const struct rh_record *record)
+{
+    return record->last.generation != 0 && !rh_view_shares_chain(membership->view, record) &&
+           !rh_fault(RH_FAULT_FORGET_GUARD);
+}
+
+int record_of_known(const struct rh_membership *membership, struct rh_record *ret_record)
+{
+    struct rh_record record = {0};
+    int rv = record_of_view(membership, true, &record);
+    if (rv != 0) {
+        return rv;
+    }
+    size_t most = record.members_count + membership->record.members_count +
+                  membership->record_before.members_count;
+    struct rh_record_member *members = realloc(record.members, (most + 1) * sizeof(*members));
+    if (members == NULL) {
+        rh_record_finish(&record);
+        return RH_ERR_NO_MEMORY;
+    }
+    record.members = members;
+    if (is_of_others(membership, &membership->record_before)) {
+        add_guards(membership, &membership->record_before, &record);
+    }
+    /* In a config that was made anew names may come again. */
+    if (membership->record_generation == 0 || is_of_others(membership, &membership->record)) {
+        add_guards(membership, &membership->record, &record);
+    }
+    qsort(record.members, record.members_count, sizeof(*record.members), compare_members);
+    *ret_record = record;
+    return 0;
+}
+
 bool record_is_behind(const struct rh_membership *membership)
 {
-    return membership->view != NULL && membership->config_good &&
+    return membership->view != NULL && membership->config_good && !membership->unknown_before &&
            membership->found.generation > membership->view->epoch.generation &&
            membership->record.last.generation < membership->found.generation &&
            rh_epoch_compare(membership->record.last, membership->view->epoch) < 0;
+}
+
+static void forget_before(struct rh_membership *membership)
+{
+    rh_record_finish(&membership->record_before);
+    membership->unknown_before = false;
+}
+
+void record_keep(struct rh_membership *membership, bool anew, struct rh_record *record)
+{
+    const struct rh_view *view = membership->view;
+    uint64_t generation = anew ? 0 : membership->found.generation;
+    if (view == NULL || generation == view->epoch.generation) {
+        forget_before(membership);
+    } else if (membership->record_generation == view->epoch.generation) {
+        forget_before(membership);
+        membership->unknown_before = record_is_unknown(membership);
+        membership->record_before = membership->record;
+        membership->record = (struct rh_record){0};
+    }
+    rh_record_finish(&membership->record);
+    membership->record = *record;
+    membership->record_generation = generation;
+}
+
+bool record_can_be_raised(const struct rh_membership *membership)
+{
+    if (membership->view == NULL) {
+        return false;
+    }
+    bool ours = membership->record_generation == membership->view->epoch.generation;
+    bool unknown = ours ? record_is_unknown(membership) : membership->unknown_before;
+    return !unknown && (membership->record_generation == 0 ||
+                        rh_epoch_compare(membership->record.last, membership->view->epoch) < 0);
 }
 
 /* The guard. */
@@ -111,19 +210,14 @@ static bool is_settled(const struct rh_membership *membership,
     if (index != RH_RING_NONE && view->members[index].instance == member->instance) {
         return true; /* it has said that it adopted the view */
     }
-    if (index != RH_RING_NONE && strcmp(view->members[index].peer, member->peer) == 0) {
-        return true; /* another process has its port */
-    }
-    if (rh_record_forgets(&membership->record, member->instance) ||
-        ref_list_has(&membership->replaced, &node)) {
+    if (is_gone(membership, member)) {
         return true;
     }
     const struct shown *shown = find_shown(membership, &node);
     return shown != NULL && rh_epoch_compare(shown->epoch, view->epoch) >= 0;
 }
 
-/* Whether the record says nothing of who may still act. */
-static bool is_guarded_by_all(const struct rh_membership *membership)
+bool record_is_unknown(const struct rh_membership *membership)
 {
     return membership->record.last.generation == 0 && membership->view->epoch.generation > 1 &&
            !rh_record_forgets(&membership->record, RH_FORGOTTEN_UNKNOWN);
@@ -172,7 +266,7 @@ static bool is_wanted(const struct rh_membership *membership)
 bool record_is_due(const struct rh_membership *membership)
 {
     return is_wanted(membership) && membership->now_ms >= membership->record_ms &&
-           list_awaited(membership, NULL) == 0 && !is_guarded_by_all(membership);
+           list_awaited(membership, NULL) == 0 && !record_is_unknown(membership);
 }
 
 /* For the log: as many ids as fit. */
@@ -242,12 +336,13 @@ static void settle_awaited(struct rh_membership *membership)
 static bool is_waiting(const struct rh_membership *membership)
 {
     return is_wanted(membership) &&
-           (list_awaited(membership, NULL) > 0 || is_guarded_by_all(membership));
+           (list_awaited(membership, NULL) > 0 || record_is_unknown(membership));
 }
 
 static void tell_recorded(struct rh_membership *membership)
 {
     if (membership->view == NULL ||
+        membership->record_generation != membership->view->epoch.generation ||
         rh_epoch_compare(membership->record.last, membership->view->epoch) != 0 ||
         rh_epoch_compare(membership->recorded_told, membership->view->epoch) == 0) {
         return;
@@ -342,6 +437,9 @@ void record_on_adopted(struct rh_membership *membership)
         }
     }
     membership->shown_count = kept;
+    if (membership->view->epoch.generation == membership->record_generation) {
+        forget_before(membership);
+    }
     for (size_t i = membership->replaced.count; i > 0; i--) {
         const struct rh_node_ref node = membership->replaced.items[i - 1];
         if (rh_record_find(&membership->record, node.instance) ==

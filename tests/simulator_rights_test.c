@@ -143,6 +143,31 @@ static void a_lone_newcomer_waits_for_those_who_are_recorded(void **state RH_UNU
     script_end(script);
 }
 
+/* 66 */
+static void who_is_waited_for_is_waited_for_in_the_next_generation(void **state RH_UNUSED)
+{
+    struct script *script = script_create(2, 1, "A");
+    (void)script_commit(script, A);
+    script_cut(script, A, B, true);
+    script_cut_zookeeper(script, A, true);
+    script_until(script, "of A expires");
+    script_start(script, B);
+    script_until(script, "B: record_waits");
+    script_zookeeper(script, false);
+    script_pass(script, 100);
+    script_wipe(script);
+    script_zookeeper(script, true);
+    script_until(script, "B: adopts 2/");
+    (void)script_publish(script, B);
+    script_never(script, 8000, "B: view_recorded", "B: * waiting -> claiming", NULL);
+    (void)script_commit(script, A); /* alone in its view */
+    script_cut(script, A, B, false);
+    script_until(script, "A: * acting -> suspect");
+    script_cut_zookeeper(script, A, false);
+    script_until(script, "A: * claiming -> acting 2/");
+    script_end(script);
+}
+
 /* 25 */
 static void a_leader_that_was_deposed_proves_nothing(void **state RH_UNUSED)
 {
@@ -285,6 +310,7 @@ int main(void)
         RH_TEST(a_node_stops_as_soon_as_it_reads_that_it_was_evicted),
         RH_TEST(nodes_of_two_epochs_agree_without_zookeeper),
         RH_TEST(a_lone_newcomer_waits_for_those_who_are_recorded),
+        RH_TEST(who_is_waited_for_is_waited_for_in_the_next_generation),
         RH_TEST(a_leader_that_was_deposed_proves_nothing),
         RH_TEST(a_fresh_node_asks_before_it_believes_that_it_is_the_first),
         RH_TEST(a_member_with_another_weight_is_still_the_one_that_was_recorded),
