@@ -72,6 +72,7 @@ struct process {
     int node;
     bool alive;
     bool registered;
+    char chain[RH_REGISTRATION_NAME_SIZE]; /* then: its first registration since it was lost */
     uint64_t failed; /* moment at which it crashed, or its registration was lost; 0: never */
 };
 
@@ -662,7 +663,7 @@ static void take_group(struct seen *seen, const struct rh_copy_info *info)
 }
 
 /* A node of the preference list in |view| that should have a copy and has none that counts; -1: there
- * is none. One whose loss nobody may have seen yet is excused. */
+ * is none. Excused is one that was lost since, which nobody who has that view need know. */
 static int without_copy(const struct sim *sim, const struct truth_channel *channel,
                         const struct rh_view *view)
 {
@@ -672,10 +673,9 @@ static int without_copy(const struct sim *sim, const struct truth_channel *chann
     for (size_t i = 0; i < count; i++) {
         uint64_t instance = view->members[list[i]].instance;
         const struct process *process = process_find(sim->truth, instance);
-        const struct seen *seen = process == NULL ? NULL : &channel->seen[process->node];
         bool failed = process == NULL || !process->alive || !process->registered ||
                       process->failed > channel->group_moment ||
-                      (seen->there && process->failed > seen->confirmed);
+                      strcmp(process->chain, rh_view_chain(view, list[i])) != 0;
         if (!failed && !is_in_good_standing(sim->truth, channel, process->node, instance)) {
             return process->node;
         }
@@ -840,11 +840,12 @@ void sim_truth_ended(struct sim *sim, int node)
     }
 }
 
-void sim_truth_registered(struct sim *sim, uint64_t instance)
+void sim_truth_registered(struct sim *sim, uint64_t instance, const char *name)
 {
     struct process *process = process_find(sim->truth, instance);
-    if (process != NULL) {
+    if (process != NULL && !process->registered) {
         process->registered = true;
+        (void)snprintf(process->chain, sizeof(process->chain), "%s", name);
     }
 }
 

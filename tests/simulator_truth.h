@@ -27,9 +27,9 @@ void sim_truth_stepped(struct sim *sim, int node, const struct rh_event *event);
 void sim_truth_started(struct sim *sim, int node);
 void sim_truth_ended(struct sim *sim, int node);
 
-/* The registration of that process stands; it was deleted, and not in the transaction that made its
- * successor. */
-void sim_truth_registered(struct sim *sim, uint64_t instance);
+/* The registration of that process stands, under that |name|; it was deleted, and not in the
+ * transaction that made its successor. */
+void sim_truth_registered(struct sim *sim, uint64_t instance, const char *name);
 void sim_truth_lost(struct sim *sim, uint64_t instance);
 void sim_truth_all_lost(struct sim *sim);
 

@@ -623,7 +623,7 @@ static int make_registration(struct sim *sim, struct op *op)
     member_path(op->name, path);
     add(zookeeper, path, rh_bytes(op->data, op->data_size), op->session);
     if (sim->replicated) {
-        sim_truth_registered(sim, op->instance);
+        sim_truth_registered(sim, op->instance, op->name);
     }
     commit(sim);
     return 0;
