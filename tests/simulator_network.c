@@ -4,6 +4,7 @@
 #include "proto/peer_codec.h"
 #include "tests/simulator_describe.h"
 #include "tests/simulator_node.h"
+#include "tests/simulator_truth.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -649,6 +650,7 @@ struct question {
     int node;
     uint64_t instance;
     int peer; /* -1: all have been asked */
+    uint64_t asked_ms;
     bool back;
     uint64_t peer_instance;
     struct rh_epoch epoch;
@@ -664,6 +666,9 @@ static void run_question(struct sim *sim, struct sim_event *event)
         if (question->peer < 0) {
             sim_node_peers_asked(sim, question->node);
             return;
+        }
+        if (sim->replicated && question->epoch.generation != 0) {
+            sim_truth_told(sim, question->node, question->asked_ms + ASKED_MS);
         }
         struct rh_node_ref from = {.instance = question->peer_instance};
         memcpy(from.id, sim->nodes[question->peer]->id, sizeof(from.id));
@@ -684,6 +689,9 @@ static void run_question(struct sim *sim, struct sim_event *event)
 
 void sim_network_ask_all(struct sim *sim, int node)
 {
+    if (sim->replicated) {
+        sim_truth_asks(sim, node);
+    }
     for (int peer = -1; peer < sim->nodes_count; peer++) {
         if (peer == node) {
             continue;
@@ -692,6 +700,7 @@ void sim_network_ask_all(struct sim *sim, int node)
         question->node = node;
         question->instance = sim->nodes[node]->instance;
         question->peer = peer;
+        question->asked_ms = sim->now_ms;
         sim_after(sim, peer < 0 ? ASKED_MS : sim_delay_ms(sim), &question->event);
     }
 }

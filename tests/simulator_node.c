@@ -714,6 +714,9 @@ static void on_view(struct sim *sim, struct sim_node *node,
         view = before;
     }
     sim_check_adopted(sim, node->index, view);
+    if (sim->replicated) {
+        sim_truth_adopted(sim, node->index, view->epoch.generation);
+    }
     if (sim->failed) {
         rh_view_give(before);
         return;

@@ -4,6 +4,7 @@
 #include "tests/simulator_check.h"
 #include "tests/simulator_describe.h"
 #include "tests/simulator_history.h"
+#include "tests/simulator_zookeeper.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -71,13 +72,29 @@ struct process {
     uint64_t instance;
     int node;
     bool alive;
+    bool adopted; /* a view */
+    bool asks;    /* other nodes which epoch they are in */
+    bool told;    /* by one of them that there is a cluster */
+    bool torn;    /* its view is of a torn beginning */
     bool registered;
     char chain[RH_REGISTRATION_NAME_SIZE]; /* then: its first registration since it was lost */
     uint64_t failed; /* moment at which it crashed, or its registration was lost; 0: never */
 };
 
+/*
+ * ZooKeeper lost its data, and a process that began after that asked all others and heard of no
+ * cluster, though there was one: it was cut off, or stood still. So it took itself for the first of a
+ * new cluster, and nothing in the protocol could know better (docs/protocol-cluster.md, 12.9).
+ */
+struct beginning {
+    unsigned era;
+    uint64_t generation;
+};
+
 struct sim_truth {
     uint64_t moment;
+    struct beginning *beginnings; /* the torn ones, and the generations that came of them */
+    size_t beginnings_count;
     uint64_t visits;
     struct truth_channel **channels;
     size_t channels_count;
@@ -556,11 +573,33 @@ static void check_loss(struct sim *sim, int node, struct truth_channel *channel)
     }
 }
 
-/*
- * ZooKeeper lost its data, and a process that began after that found nobody who could tell it: so it
- * took itself for the first of a new cluster, in generation 1. Nothing can be asked of such a
- * channel any more (docs/protocol-cluster.md, 12.9); that a fresh node asks is a schedule of its own.
- */
+static bool is_torn_beginning(const struct sim_truth *truth, unsigned era, uint64_t generation)
+{
+    for (size_t i = 0; i < truth->beginnings_count; i++) {
+        if (truth->beginnings[i].era == era && truth->beginnings[i].generation == generation) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whether two of those who act, |node| and one before it, are on two sides of a torn beginning. */
+static bool is_beside(const struct sim *sim, int node, const struct truth_channel *channel)
+{
+    unsigned era = sim_check_era(sim, node);
+    bool torn = is_torn_beginning(sim->truth, era, channel->seen[node].term.generation);
+    for (size_t i = 0; i < channel->activations_count; i++) {
+        const struct activation *other = &channel->activations[i];
+        if (other->era < era ? torn
+                             : other->era > era && is_torn_beginning(sim->truth, other->era,
+                                                                     other->term.generation)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Nothing can be asked of such a channel any more. */
 static void tear(struct sim *sim, struct truth_channel *channel)
 {
     sim_trace(sim, "truth: %s began anew with the data of ZooKeeper", channel->key);
@@ -585,8 +624,10 @@ static void check_activation(struct sim *sim, int node, struct truth_channel *ch
     }
     const struct activation *top = highest(channel);
     bool late = top != NULL && rh_term_compare(top->term, seen->term) > 0;
-    if (late && top->era < sim_check_era(sim, node) &&
-        top->term.generation >= seen->term.generation) {
+    /* The first of a new cluster, when nobody was left of the one before, begins with low terms. */
+    bool anew = late && top->era < sim_check_era(sim, node) &&
+                top->term.generation >= seen->term.generation;
+    if (anew || is_beside(sim, node, channel)) {
         tear(sim, channel);
     }
     if (!late) {
@@ -858,6 +899,60 @@ void sim_truth_lost(struct sim *sim, uint64_t instance)
     }
 }
 
+static struct process *process_at(const struct sim *sim, int node)
+{
+    struct process *process = process_find(sim->truth, sim->nodes[node]->instance);
+    assert(process != NULL); /* it was told of when it began */
+    return process;
+}
+
+void sim_truth_asks(struct sim *sim, int node)
+{
+    struct process *process = process_at(sim, node);
+    process->asks = true;
+    process->told = false;
+}
+
+void sim_truth_told(struct sim *sim, int node, uint64_t until_ms)
+{
+    process_at(sim, node)->told |= sim->now_ms < until_ms;
+}
+
+void sim_truth_adopted(struct sim *sim, int node, uint64_t generation)
+{
+    struct process *process = process_at(sim, node);
+    process->adopted = true;
+    process->torn = is_torn_beginning(sim->truth, sim_check_era(sim, node), generation);
+}
+
+static bool is_another_there(const struct sim_truth *truth, const struct process *process)
+{
+    for (size_t i = 0; i < truth->processes_count; i++) {
+        const struct process *other = &truth->processes[i];
+        if (other != process && other->alive && other->adopted) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void sim_truth_began(struct sim *sim, int node, uint64_t generation)
+{
+    struct sim_truth *truth = sim->truth;
+    const struct process *process = process_at(sim, node);
+    bool in_vain = process->asks && !process->told && is_another_there(truth, process);
+    unsigned era = sim_zookeeper_era(sim);
+    if (!(process->adopted ? process->torn : in_vain) ||
+        is_torn_beginning(truth, era, generation)) {
+        return;
+    }
+    sim_trace(sim, "truth: n%d begins a cluster beside another", node);
+    truth->beginnings =
+        grown(truth->beginnings, truth->beginnings_count, sizeof(*truth->beginnings));
+    truth->beginnings[truth->beginnings_count++] =
+        (struct beginning){.era = era, .generation = generation};
+}
+
 void sim_truth_all_lost(struct sim *sim)
 {
     for (size_t i = 0; i < sim->truth->processes_count; i++) {
@@ -964,5 +1059,6 @@ void sim_truth_destroy(struct sim *sim)
     }
     free(truth->channels);
     free(truth->processes);
+    free(truth->beginnings);
     free(truth);
 }

@@ -33,6 +33,14 @@ void sim_truth_registered(struct sim *sim, uint64_t instance, const char *name);
 void sim_truth_lost(struct sim *sim, uint64_t instance);
 void sim_truth_all_lost(struct sim *sim);
 
+/* A process without a view asks all nodes which epoch they are in; one answers that it is in one, in
+ * time if that is before |until_ms|. Then a process adopts a view; it has written the config of that generation to ZooKeeper, which
+ * had none. */
+void sim_truth_asks(struct sim *sim, int node);
+void sim_truth_told(struct sim *sim, int node, uint64_t until_ms);
+void sim_truth_adopted(struct sim *sim, int node, uint64_t generation);
+void sim_truth_began(struct sim *sim, int node, uint64_t generation);
+
 /* A client is served: |what| it is, for the failure; and if it is a message, |entry|. */
 void sim_truth_served(struct sim *sim, int node, const char *key, uint64_t incarnation,
                       const struct rh_entry *entry, const char *what);

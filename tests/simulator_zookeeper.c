@@ -557,6 +557,16 @@ static void open_parents(struct sim *sim)
     }
 }
 
+static void note_beginning(struct sim *sim, const struct op *op)
+{
+    struct rh_shared_config config;
+    struct rh_reason reason;
+    if (sim->replicated &&
+        rh_shared_config_decode(rh_bytes(op->data, op->data_size), &config, NULL, &reason) == 0) {
+        sim_truth_began(sim, op->node, config.generation);
+    }
+}
+
 static int write_znode(struct sim *sim, struct op *op)
 {
     struct sim_zookeeper *zookeeper = sim->zookeeper;
@@ -571,6 +581,7 @@ static int write_znode(struct sim *sim, struct op *op)
         begin(zookeeper);
         add(zookeeper, path, data, 0);
         op->version = 0;
+        note_beginning(sim, op);
     } else if (version == NULL) {
         return RH_ERR_NOT_FOUND;
     } else if (version->version != op->version) {
