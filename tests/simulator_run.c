@@ -25,10 +25,12 @@
 
 typedef const char *unrest_function(struct sim *sim);
 
-/* Runs until |unrest| has nothing to say, and again nothing a moment later. */
+/* Runs until |unrest| has nothing to say, and again nothing a moment later. A network that is slower by
+ * one time may take longer by a third. */
 static void run_to_rest(struct sim *sim, unrest_function *unrest, uint64_t bound_ms,
                         const char *phase)
 {
+    bound_ms += bound_ms * (sim->slowness - 1) / 3;
     uint64_t until_ms = sim->now_ms + bound_ms;
     unsigned quiet = 0;
     while (!sim->failed && quiet < ROUNDS_REST) {
