@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/core_internal.h"
+#include "node/fault.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -184,14 +185,24 @@ static void take_copy(struct rh_core *core, struct rh_process *from,
     }
 }
 
+static void begin_round(struct rh_process *from, uint32_t round)
+{
+    if (round > from->round_in) {
+        from->round_in = round;
+        from->round_count = 0;
+    }
+}
+
 void rh_core_on_report(struct rh_core *core, struct rh_process *from,
                        const struct rh_peer_message *message)
 {
-    if (message->report.round > from->round_in) {
-        from->round_in = message->report.round;
-        from->round_count = 0;
+    uint32_t round = message->report.round;
+    uint32_t since = round == 0 ? message->report.since : round;
+    if (since != 0 && since < from->round_in && !rh_fault(RH_FAULT_OLD_ROUND)) {
+        return; /* overtaken, by another way, by a round in which all is told anew */
     }
-    if (message->report.round == from->round_in) {
+    begin_round(from, round);
+    if (round == from->round_in) {
         from->round_count += message->report.count;
     }
     for (size_t i = 0; i < message->report.count; i++) {
@@ -222,8 +233,8 @@ void rh_core_on_report_end(struct rh_core *core, struct rh_process *from,
                            const struct rh_peer_message *message)
 {
     const struct rh_peer_report_end *end = &message->report_end;
-    uint64_t told = end->round == from->round_in ? from->round_count : 0;
-    if (end->round < from->round_in || told != end->copies) {
+    begin_round(from, end->round);
+    if (end->round < from->round_in || from->round_count != end->copies) {
         return; /* reports were lost on the way by a third node; they come again */
     }
     from->reported = true;

@@ -56,13 +56,13 @@ static struct rh_peer_copy copy_of(const struct rh_channel *channel)
     return copy;
 }
 
-static void send_report(struct rh_core *core, struct rh_process *to, struct rh_peer_copy *copies,
-                        size_t count, uint32_t round)
+static struct rh_peer_report *send_report(struct rh_core *core, struct rh_process *to,
+                                          struct rh_peer_copy *copies, size_t count)
 {
-    struct rh_peer_message *message = rh_core_send(core, to, RH_PEER_REPORT);
-    message->report.round = round;
-    message->report.copies = copies;
-    message->report.count = count;
+    struct rh_peer_report *report = &rh_core_send(core, to, RH_PEER_REPORT)->report;
+    report->copies = copies;
+    report->count = count;
+    return report;
 }
 
 void rh_core_report_again(struct rh_core *core, const struct rh_channel *channel)
@@ -74,7 +74,7 @@ void rh_core_report_again(struct rh_core *core, const struct rh_channel *channel
     }
     struct rh_peer_copy *copy = rh_core_scratch(core, 1, sizeof(*copy));
     *copy = copy_of(channel);
-    send_report(core, owner, copy, 1, 0);
+    send_report(core, owner, copy, 1)->since = owner->round;
 }
 
 /* All copies are told anew. */
@@ -286,14 +286,14 @@ static void send_batch(struct rh_core *core, struct rh_process *to, struct batch
     for (size_t i = 0; i < batch->count; i++) {
         size_t more = copy_size(&batch->copies[i]);
         if (i > begin && (size + more > RH_PEER_BATCH_SIZE || i - begin == RH_PEER_COPIES_MAX)) {
-            send_report(core, to, batch->copies + begin, i - begin, to->round);
+            send_report(core, to, batch->copies + begin, i - begin)->round = to->round;
             begin = i;
             size = 0;
         }
         size += more;
     }
     if (batch->count > begin) {
-        send_report(core, to, batch->copies + begin, batch->count - begin, to->round);
+        send_report(core, to, batch->copies + begin, batch->count - begin)->round = to->round;
     }
     rh_core_keep(core, batch->copies);
 }

@@ -32,6 +32,7 @@
     X(NO_GUARD, "an epoch is recorded whoever of the last one is missing")        \
     X(FORGET_GUARD, "who is waited for is forgotten with the data of ZooKeeper")  \
     X(UNRECORDED, "channels move in an epoch that is not recorded")               \
+    X(OLD_ROUND, "reports count that were overtaken by those of a later round")   \
     X(SEEN_LOSSES, "only losses in adopted views are waited for")                 \
     X(OLD_LEAVE, "a leave of an earlier epoch is obeyed")                         \
     X(KEEP_INCARNATION, "any suspect copy keeps its incarnation")                 \

@@ -74,6 +74,7 @@ int rh_wire_pack_report(const struct rh_peer_message *message, struct rh_wire_wr
     writer->report.n_copies = count;
     writer->report.copies = list;
     writer->report.round = report->round;
+    writer->report.since = report->since;
     frame->report = &writer->report;
     return 0;
 }
@@ -92,8 +93,10 @@ int rh_wire_unpack_report(const rh_wire_frame *frame, struct rh_peer_message *me
             return rv;
         }
     }
-    message->report =
-        (struct rh_peer_report){.copies = copies, .count = count, .round = frame->report->round};
+    message->report = (struct rh_peer_report){.copies = copies,
+                                              .count = count,
+                                              .round = frame->report->round,
+                                              .since = frame->report->since};
     return 0;
 }
 

@@ -220,6 +220,7 @@ struct rh_peer_report {
     const struct rh_peer_copy *copies;
     size_t count;
     uint32_t round; /* of telling all; 0: something has changed since */
+    uint32_t since; /* then: the latest round begun before it. 0: as earlier versions say it */
 };
 
 /* All copies were reported, if as many came in that round: some may have got lost on another way. */

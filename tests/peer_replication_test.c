@@ -129,7 +129,7 @@ static void the_longest_lists_come_back_as_sent(void **state RH_UNUSED)
     message.sync_chunk.ids_count = RH_PEER_IDS_MAX;
     assert_round_trip(&message);
     message = peer_sample(RH_PEER_REPORT);
-    message.report = (struct rh_peer_report){lists->copies, RH_PEER_COPIES_MAX, 1};
+    message.report = (struct rh_peer_report){lists->copies, RH_PEER_COPIES_MAX, 0, UINT32_MAX};
     assert_round_trip(&message);
     for (unsigned i = 0; i < RH_PEER_COPIES_MAX; i++) {
         lists->copies[i].incarnation = 1;
@@ -554,7 +554,7 @@ static void every_copy_of_a_report_is_checked(void **state RH_UNUSED)
     REFUSED_COPY(1, passing_to.instance = 1, "passing_to");
     REFUSED_COPY(1, passing_to.id[0] = 'n', "passing_to");
     SAMPLE_REFUSED(REPORT,
-                   report = ((struct rh_peer_report){lists->copies, RH_PEER_COPIES_MAX + 1, 1}),
+                   report = ((struct rh_peer_report){lists->copies, RH_PEER_COPIES_MAX + 1, 1, 0}),
                    "report.copies:");
     free(lists);
 }
@@ -807,7 +807,7 @@ static void every_failed_allocation_of_long_lists_is_reported(void **state RH_UN
     messages[0].sync_begin.operations = (struct rh_peer_operations){3997, lists->operations, 100};
     messages[0].sync_begin.ids_count = 100;
     messages[0].sync_begin.terms_count = 100;
-    messages[1].report = (struct rh_peer_report){lists->copies, 20, 1};
+    messages[1].report = (struct rh_peer_report){lists->copies, 20, 1, 0};
     messages[2].view.members = lists->members;
     messages[2].view.members_count = 200;
     for (size_t i = 0; i < sizeof(messages) / sizeof(messages[0]); i++) {

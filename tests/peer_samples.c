@@ -520,6 +520,7 @@ static void assert_refused_equal(const struct rh_peer_refused *a, const struct r
 static void assert_report_equal(const struct rh_peer_report *a, const struct rh_peer_report *b)
 {
     assert_int_equal(a->round, b->round);
+    assert_int_equal(a->since, b->since);
     assert_int_equal(a->count, b->count);
     for (size_t i = 0; i < a->count; i++) {
         const struct rh_peer_copy *left = &a->copies[i];

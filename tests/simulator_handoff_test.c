@@ -29,6 +29,36 @@ an_own_that_is_out_of_date_is_refused_and_the_old_owner_is_succeeded(void **stat
     script_end(script);
 }
 
+/* 67 */
+static void
+a_report_that_was_overtaken_by_all_that_came_after_it_says_nothing(void **state RH_UNUSED)
+{
+    struct script *script = script_create(4, 2, "BC");
+    (void)script_commit(script, B);
+    script_hold(script, RH_PEER_OWN, B, A, 100);
+    script_start(script, A);
+    script_until(script, "B: * gated -> passing");
+    script_hold(script, RH_PEER_REPORT_END, C, A, 100);
+    script_hold(script, RH_PEER_REPORT, B, A, 1);
+    script_start(script, D);
+    script_until(script, "B > A report * ");
+    script_until(script, "A: adopts");
+    script_cut(script, A, B, true);
+    script_until(script, "B: link to A: down");
+    script_cut(script, A, B, false);
+    script_until(script, "B: link to A: up");
+    script_until(script, "B > A report * ");
+    script_let(script);
+    script_until(script, "B: * passing -> replica");
+    script_until(script, "B > A report * ");
+    script_pass(script, 10);
+    script_release(script, B, A); /* what was told first comes last */
+    script_release(script, C, A);
+    script_until(script, "A: * replica -> claiming");
+    script_until(script, "A: * claiming -> acting");
+    script_end(script);
+}
+
 /* 31 */
 static void connections_do_not_notice_an_own_that_is_refused(void **state RH_UNUSED)
 {
@@ -229,6 +259,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         RH_TEST(an_own_that_is_out_of_date_is_refused_and_the_old_owner_is_succeeded),
+        RH_TEST(a_report_that_was_overtaken_by_all_that_came_after_it_says_nothing),
         RH_TEST(connections_do_not_notice_an_own_that_is_refused),
         RH_TEST(a_sync_of_an_earlier_epoch_is_refused),
         RH_TEST(a_replica_joins_whoever_acts),
