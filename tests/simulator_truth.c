@@ -68,32 +68,36 @@ struct truth_channel {
     uint64_t group_moment;
 };
 
+/*
+ * ZooKeeper lost its data, and a process that began after that asked all others and heard of no
+ * cluster, so it took itself for the first of a new one. There was none, or it was cut off or stood
+ * still, and nothing in the protocol could know better (docs/protocol-cluster.md, 12.9).
+ */
+enum side { SIDE_OLD, SIDE_NEW, SIDE_BESIDE };
+
+/* A generation that came of that. */
+struct beginning {
+    unsigned era;
+    uint64_t generation;
+    enum side side;
+};
+
 struct process {
     uint64_t instance;
     int node;
     bool alive;
-    bool adopted; /* a view */
-    bool asks;    /* other nodes which epoch they are in */
-    bool told;    /* by one of them that there is a cluster */
-    bool torn;    /* its view is of a torn beginning */
+    bool adopted;   /* a view */
+    bool asks;      /* other nodes which epoch they are in */
+    bool told;      /* by one of them that there is a cluster */
+    enum side side; /* of its view */
     bool registered;
     char chain[RH_REGISTRATION_NAME_SIZE]; /* then: its first registration since it was lost */
     uint64_t failed; /* moment at which it crashed, or its registration was lost; 0: never */
 };
 
-/*
- * ZooKeeper lost its data, and a process that began after that asked all others and heard of no
- * cluster, though there was one: it was cut off, or stood still. So it took itself for the first of a
- * new cluster, and nothing in the protocol could know better (docs/protocol-cluster.md, 12.9).
- */
-struct beginning {
-    unsigned era;
-    uint64_t generation;
-};
-
 struct sim_truth {
     uint64_t moment;
-    struct beginning *beginnings; /* the torn ones, and the generations that came of them */
+    struct beginning *beginnings;
     size_t beginnings_count;
     uint64_t visits;
     struct truth_channel **channels;
@@ -573,26 +577,31 @@ static void check_loss(struct sim *sim, int node, struct truth_channel *channel)
     }
 }
 
-static bool is_torn_beginning(const struct sim_truth *truth, unsigned era, uint64_t generation)
+static enum side side_of(const struct sim_truth *truth, unsigned era, uint64_t generation)
 {
     for (size_t i = 0; i < truth->beginnings_count; i++) {
         if (truth->beginnings[i].era == era && truth->beginnings[i].generation == generation) {
-            return true;
+            return truth->beginnings[i].side;
         }
     }
-    return false;
+    return SIDE_OLD;
 }
 
-/* Whether two of those who act, |node| and one before it, are on two sides of a torn beginning. */
+/* Whether |node| acts beside one that did before it, and one of them could not know of the other. */
 static bool is_beside(const struct sim *sim, int node, const struct truth_channel *channel)
 {
+    const struct activation *top = highest(channel);
+    struct rh_term term = channel->seen[node].term;
     unsigned era = sim_check_era(sim, node);
-    bool torn = is_torn_beginning(sim->truth, era, channel->seen[node].term.generation);
+    enum side side = side_of(sim->truth, era, term.generation);
+    if (side == SIDE_NEW && top != NULL && top->era < era && rh_term_compare(top->term, term) > 0) {
+        return true; /* nobody was left of those before: terms begin anew */
+    }
     for (size_t i = 0; i < channel->activations_count; i++) {
         const struct activation *other = &channel->activations[i];
-        if (other->era < era ? torn
-                             : other->era > era && is_torn_beginning(sim->truth, other->era,
-                                                                     other->term.generation)) {
+        enum side others = side_of(sim->truth, other->era, other->term.generation);
+        if ((other->era < era && side == SIDE_BESIDE) ||
+            (other->era > era && others == SIDE_BESIDE)) {
             return true;
         }
     }
@@ -602,7 +611,9 @@ static bool is_beside(const struct sim *sim, int node, const struct truth_channe
 /* Nothing can be asked of such a channel any more. */
 static void tear(struct sim *sim, struct truth_channel *channel)
 {
-    sim_trace(sim, "truth: %s began anew with the data of ZooKeeper", channel->key);
+    if (!channel->is_torn) {
+        sim_trace(sim, "truth: %s began anew with the data of ZooKeeper", channel->key);
+    }
     channel->is_torn = true;
 }
 
@@ -624,10 +635,7 @@ static void check_activation(struct sim *sim, int node, struct truth_channel *ch
     }
     const struct activation *top = highest(channel);
     bool late = top != NULL && rh_term_compare(top->term, seen->term) > 0;
-    /* The first of a new cluster, when nobody was left of the one before, begins with low terms. */
-    bool anew = late && top->era < sim_check_era(sim, node) &&
-                top->term.generation >= seen->term.generation;
-    if (anew || is_beside(sim, node, channel)) {
+    if (is_beside(sim, node, channel)) {
         tear(sim, channel);
     }
     if (!late) {
@@ -922,7 +930,7 @@ void sim_truth_adopted(struct sim *sim, int node, uint64_t generation)
 {
     struct process *process = process_at(sim, node);
     process->adopted = true;
-    process->torn = is_torn_beginning(sim->truth, sim_check_era(sim, node), generation);
+    process->side = side_of(sim->truth, sim_check_era(sim, node), generation);
 }
 
 static bool is_another_there(const struct sim_truth *truth, const struct process *process)
@@ -940,17 +948,19 @@ void sim_truth_began(struct sim *sim, int node, uint64_t generation)
 {
     struct sim_truth *truth = sim->truth;
     const struct process *process = process_at(sim, node);
-    bool in_vain = process->asks && !process->told && is_another_there(truth, process);
-    unsigned era = sim_zookeeper_era(sim);
-    if (!(process->adopted ? process->torn : in_vain) ||
-        is_torn_beginning(truth, era, generation)) {
+    enum side side = process->side;
+    if (!process->adopted && process->asks && !process->told) {
+        side = is_another_there(truth, process) ? SIDE_BESIDE : SIDE_NEW;
+    }
+    if (side == SIDE_OLD || sim_zookeeper_era(sim) == 0) {
         return;
     }
-    sim_trace(sim, "truth: n%d begins a cluster beside another", node);
+    sim_trace(sim, "truth: n%d begins %s", node,
+              side == SIDE_NEW ? "a new cluster" : "a cluster beside another");
     truth->beginnings =
         grown(truth->beginnings, truth->beginnings_count, sizeof(*truth->beginnings));
     truth->beginnings[truth->beginnings_count++] =
-        (struct beginning){.era = era, .generation = generation};
+        (struct beginning){.era = sim_zookeeper_era(sim), .generation = generation, .side = side};
 }
 
 void sim_truth_all_lost(struct sim *sim)
