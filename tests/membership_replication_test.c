@@ -825,6 +825,97 @@ static void who_knows_later_members_of_a_lost_generation_says_so_first(void **st
     world_destroy(world);
 }
 
+/* 66 */
+static void who_was_waited_for_is_not_forgotten_with_the_data(void **state RH_UNUSED)
+{
+    struct world *world = create_past();
+    world_start(world, 3);
+    world_connect(world, 3);
+    world_pass(world, 500);
+    world_wipe(world);
+    world_forget(world);
+    world_connect(world, 3);
+    world_pass(world, 20000);
+    expect(world, "n3: create config generation=2\n");
+    expect(world, "n3: adopt 2/");
+    expect(world, "n3: record_waits");
+    assert_non_null(strstr(world_read(world, "/config"), "{\"id\":\"n1\""));
+    assert_non_null(strstr(world_read(world, "/config"), "{\"id\":\"n2\""));
+    assert_true(world->nodes[3].recorded.generation == 0);
+    world_destroy(world);
+}
+
+static void who_knows_later_members_names_whom_he_waited_for_as_well(void **state RH_UNUSED)
+{
+    struct world *world = create_past();
+    world_start(world, 3);
+    world_connect(world, 3);
+    world_pass(world, 500);
+    world_disconnect(world, 3); /* does not see how n4 comes */
+    world_start(world, 4);
+    world_connect(world, 4);
+    world_pass(world, 500);
+    world_wipe(world);
+    world_connect(world, 3);
+    world_run(world);
+    world_forget(world);
+    world_connect(world, 4);
+    world_run(world);
+    expect(world, "n4: members_written generation=1 epoch=111 members=4\n");
+    world_destroy(world);
+}
+
+static void nobody_knows_who_was_there_after_another_loss_either(void **state RH_UNUSED)
+{
+    struct world *world = create();
+    world_write(world, "/config",
+                "{\"format\":1,\"generation\":2,\"vnodes\":8,\"replicas\":2,"
+                "\"seed\":\"0000000000000000\",\"session_timeout_ms\":6000}",
+                0);
+    for (int i = 1; i <= 2; i++) {
+        world_start(world, i);
+        world_connect(world, i);
+        world_pass(world, 2000);
+    }
+    world_wipe(world);
+    world_forget(world);
+    world_connect(world, 1);
+    world_pass(world, 2000);
+    world_connect(world, 2);
+    world_pass(world, 5000);
+    expect(world, "n1: create config generation=3\n");
+    expect(world, "n1: record_waits");
+    assert_null(strstr(world_read(world, "/config"), "\"last\""));
+    assert_true(world->nodes[1].recorded.generation == 0);
+    assert_true(world->nodes[2].recorded.generation == 0);
+    world_destroy(world);
+}
+
+static void who_began_another_cluster_meanwhile_is_waited_for(void **state RH_UNUSED)
+{
+    struct world *world = create();
+    world_settle(world, 2);
+    world_pass(world, 100);
+    world_wipe(world);
+    world_write(
+        world, "/config",
+        "{\"format\":1,\"generation\":1,\"vnodes\":8,\"replicas\":2,"
+        "\"seed\":\"0000000000000000\",\"session_timeout_ms\":6000,"
+        "\"last\":{\"generation\":1,\"pzxid\":500,\"members\":[{\"id\":\"n9\","
+        "\"instance\":\"0000000000000009\",\"origin\":\"n9.0000000001\",\"peer\":\"h:7209\"}]}}",
+        0);
+    world_forget(world);
+    world_connect(world, 1);
+    world_pass(world, 5000);
+    expect(world, "n1: set config generation=2\n");
+    for (int i = 1; i <= 3; i++) {
+        static const char *const names[] = {"{\"id\":\"n1\"", "{\"id\":\"n2\"", "{\"id\":\"n9\""};
+        assert_non_null(strstr(world_read(world, "/config"), names[i - 1]));
+    }
+    expect(world, "n1: awaits n2 at h:7202, n9 at h:7209\n");
+    world_destroy(world);
+}
+
 static void all_are_lost_with_the_data_though_registrations_stand(void **state RH_UNUSED)
 {
     struct world *world = create();
@@ -1398,6 +1489,10 @@ int main(void)
         RH_TEST(a_stranger_that_has_a_view_makes_a_newcomer_ignorant),
         RH_TEST(the_record_of_a_lost_generation_guards_the_first_view_of_the_next),
         RH_TEST(who_knows_later_members_of_a_lost_generation_says_so_first),
+        RH_TEST(who_was_waited_for_is_not_forgotten_with_the_data),
+        RH_TEST(who_knows_later_members_names_whom_he_waited_for_as_well),
+        RH_TEST(nobody_knows_who_was_there_after_another_loss_either),
+        RH_TEST(who_began_another_cluster_meanwhile_is_waited_for),
         RH_TEST(all_are_lost_with_the_data_though_registrations_stand),
         RH_TEST(another_session_timeout_is_refused),
         RH_TEST(a_config_of_an_earlier_version_is_completed),
