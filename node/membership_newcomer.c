@@ -10,12 +10,17 @@
 #include "node/membership_internal.h"
 
 /* Every chain ever begun still stands, as far as this ZooKeeper knows: each registration that has an
- * origin stands for one, at least, that was replaced. */
+ * origin stands for one, at least, that was replaced. One that stands beside a later one of its id is no
+ * member any more, though nobody has deleted it yet. */
 static bool nothing_was_lost(const struct rh_membership *membership)
 {
     uint64_t replaced = 0;
     for (size_t i = 0; i < membership->snapshot.count; i++) {
         const struct member *member = &membership->snapshot.members[i];
+        if (member->state == MEMBER_GOOD &&
+            snapshot_newest(membership, member->registration.id) != member) {
+            return false;
+        }
         replaced += member->state == MEMBER_GOOD && member->registration.origin[0] != '\0';
     }
     return membership->generation == 1 && membership->snapshot.deletions <= replaced;
