@@ -587,9 +587,9 @@ static void append_refused(struct rh_core *core, struct rh_process *from,
         rh_core_catch_up(core);
     } else {
         member->known = false;
-        member->confirmed = false;
         member->acked = 0;
-        rh_core_mark_dirty(core, channel);
+        rh_core_member_doubt(core, channel,
+                             member); /* asked again, whatever it has said meanwhile */
     }
 }
 
