@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 
+from harness.browser import Browser
 from harness.drills import Drills
 from harness.member import Member
 from harness.node import Cluster
@@ -137,6 +138,12 @@ def npm_ws():
     if not shutil.which("node"):
         pytest.fail("nodejs is missing; scripts/test installs it")
     with NpmWs() as driver:
+        yield driver
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with Browser() as driver:
         yield driver
 
 

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: Apache-2.0
+"""clients/js against real nodes, in Node.js and in Chromium: whatever happens to its channel, it
+delivers every message once."""
+import pytest
+
+from harness.client_js import ClientError, JsChannel, NodeRuntime, PageRuntime, state
+from harness.files import Files
+from harness.wait import wait_for
+
+TRANSPORTS = ["websocket", "events", "poll"]
+RUNTIMES = ["node", "chromium"]
+
+
+@pytest.fixture(scope="module")
+def files():
+    with Files() as server:
+        yield server
+
+
+@pytest.fixture(params=RUNTIMES)
+def runtime(request):
+    if request.param == "node":
+        with NodeRuntime() as runtime:
+            yield runtime
+    else:
+        yield PageRuntime(request.getfixturevalue("browser"), request.getfixturevalue("files"))
+
+
+@pytest.fixture
+def node_runtime():
+    with NodeRuntime() as runtime:
+        yield runtime
+
+
+def whole(channel, upto, bound=60.0):
+    """Until message `upto` is there; then all of 1 to `upto` must be, once each and in order."""
+    wait_for(lambda: channel.seqs()[-1:] == [upto], bound, f"message {upto}")
+    assert channel.seqs() == list(range(1, upto + 1))
+    assert channel.of("gap") == [] and channel.of("error") == []
+
+
+@pytest.mark.parametrize("locate", ["where", "redirect"])
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_it_gets_to_the_owner_from_any_node(steady, key, runtime, transport, locate):
+    wrong, owner = steady.wrong_node(key), steady.owner(key)
+    wrong.publish(key, "text")
+    wrong.publish(key, '{"a": [1]}', "application/json")
+    channel = JsChannel(runtime, [wrong], key, {"locate": locate}, after="0",
+                        transports=[transport])
+    first, second = channel.wait_for("message", 2)
+    assert (first["kind"], first["data"]) == ("text", "text")
+    assert (second["kind"], second["data"]) == ("json", {"a": [1]})
+    wrong.publish(key, b"\x00\xff", "application/octet-stream")
+    third = channel.wait_for("message", 3)[2]
+    assert (third["kind"], third["data"]) == ("bytes", {"bytes": [0, 255]})
+    assert third["position"].endswith(":3")
+    welcome, = channel.of("welcome")
+    assert welcome["transport"] == transport and welcome["recovered"] is True
+    if transport != "poll":
+        assert welcome["node"] == owner.id
+    whole(channel, 3)
+    channel.close()
+    assert channel.of("status")[-1]["status"] == "closed"
+    wait_for(lambda: owner.channel(key)["connections"] == 0, 15, "the connection is gone")
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_it_waits_for_a_channel_that_is_not_there_yet(steady, key, node_runtime, transport):
+    channel = JsChannel(node_runtime, steady.running(), key, transports=[transport])
+    channel.wait_for("welcome")
+    steady.owner(key).publish(key, "first")
+    assert channel.wait_for("message")[0]["data"] == "first"
+    whole(channel, 1)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_publish_is_acknowledged_and_its_id_counts_once(steady, key, runtime, transport):
+    channel = JsChannel(runtime, steady.running(), key, after="0", transports=[transport])
+    channel.wait_for("welcome")
+    assert channel.publish("a", id="one")["seq"] == 1
+    assert channel.publish("a", id="one")["seq"] == 1
+    assert channel.publish({"b": 2})["seq"] == 2
+    channel.wait_for("message", 2)
+    assert [message["data"] for message in channel.of("message")] == ["a", {"b": 2}]
+    whole(channel, 2)
+    channel.close()
+
+
+def test_a_message_that_is_too_large_is_refused_by_name_and_the_channel_goes_on(steady, key,
+                                                                                runtime):
+    channel = JsChannel(runtime, steady.running(), key, after="0")
+    channel.wait_for("welcome")
+    for size in (65 << 10, 1 << 20):
+        with pytest.raises(ClientError) as error:
+            channel.publish("x" * size)
+        assert error.value.fields["code"] == "too_large"
+    assert channel.publish("small")["seq"] == 1
+    whole(channel, 1)
+    channel.close()
+
+
+def test_a_key_that_is_none_is_refused_at_once(steady, runtime):
+    for key in ("", "a\nb", "x" * 513, ".."):
+        with pytest.raises(ClientError) as error:
+            JsChannel(runtime, steady.running(), key)
+        assert error.value.fields["name"] == "TypeError"
+
+
+def test_the_state_document_has_versions(steady, key, runtime):
+    def call(name, *arguments):
+        return state(runtime, steady.running(), key, name, *arguments)
+    assert call("get") is None
+    assert call("set", {"a": 1}, {"ifVersion": None})["version"] == 1
+    assert call("get") == {"version": 1, "contentType": "application/json", "text": '{"a":1}'}
+    with pytest.raises(ClientError) as error:
+        call("set", "x", {"ifVersion": None})
+    assert error.value.fields["name"] == "VersionConflict" and error.value.fields["version"] == 1
+    assert call("set", "text", {"ifVersion": 1})["version"] == 2
+    with pytest.raises(ClientError) as error:
+        call("delete", {"ifVersion": 1})
+    assert error.value.fields["version"] == 2
+    assert call("delete", {"ifVersion": 2})["version"] == 3
+    assert call("get") is None
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_join_that_moves_the_channel_loses_nothing(shared_zookeeper, make_cluster, runtime,
+                                                     transport):
+    cluster = make_cluster(shared_zookeeper, nodes=2)
+    keys = [f"join:{number}" for number in range(12)]
+    before = cluster.owners(keys)
+    channels = {key: JsChannel(runtime, cluster.running(), key, after="0", transports=[transport])
+                for key in keys}
+    for channel in channels.values():
+        channel.stream()
+        channel.wait_for("published", 3)
+    cluster.add("n3")
+    cluster.wait_settled()
+    cluster.wait_whole()
+    after = cluster.owners(keys)
+    assert any(after[key] == "n3" for key in keys)
+    for key, channel in channels.items():
+        acknowledged = channel.pause()
+        assert acknowledged == list(range(1, len(acknowledged) + 1)), key
+        whole(channel, len(acknowledged))
+        moves = int(after[key] != before[key] and transport != "poll")
+        assert len(channel.of("moved")) == moves, key
+        assert len(channel.of("welcome")) == 1 + moves, key
+        if transport != "poll":
+            assert channel.of("welcome")[-1]["node"] == after[key]
+        assert "waiting" not in [one["status"] for one in channel.of("status")]
+        channel.close()
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_killed_owner_costs_nothing(cluster, key, runtime, transport):
+    owner = cluster.owner(key)
+    channel = JsChannel(runtime, cluster.running(), key, after="0", transports=[transport])
+    channel.stream()
+    channel.wait_for("message", 5)
+    owner.kill()
+    seen = len(channel.of("published"))
+    channel.wait_for("published", seen + 10, bound=60)
+    acknowledged = channel.pause()
+    assert acknowledged == list(range(1, len(acknowledged) + 1))
+    whole(channel, len(acknowledged))
+    if transport != "poll":
+        assert channel.of("welcome")[-1]["node"] != owner.id
+    channel.close()
+
+
+def test_the_transport_changes_in_the_middle_of_moves_and_nothing_is_missed(shared_zookeeper,
+                                                                            make_cluster, runtime):
+    cluster = make_cluster(shared_zookeeper, nodes=3)
+    keys = [f"switch:{number}" for number in range(6)]
+    before = cluster.owners(keys)
+    leaving = cluster[before[keys[0]]]
+    staying = [node for node in cluster.running() if node is not leaving]
+    channels = {key: JsChannel(runtime, staying, key, after="0") for key in keys}
+    for channel in channels.values():
+        channel.stream()
+        channel.wait_for("published", 3)
+    cluster.cli("drain", leaving.id)        # not waiting for its end: the moves happen from here on
+    for transport in ("events", "poll", "websocket", "poll", "events"):
+        for channel in channels.values():
+            channel.switch_to(transport)
+        for channel in channels.values():
+            channel.wait_transport(transport)
+    cluster.cli("drain", "--wait", leaving.id)
+    for key, channel in channels.items():
+        acknowledged = channel.pause()
+        assert acknowledged == list(range(1, len(acknowledged) + 1)), key
+        whole(channel, len(acknowledged))
+        channel.close()
+
+
+def test_a_log_that_was_trimmed_is_told_as_a_gap(shared_zookeeper, make_cluster, key, runtime):
+    cluster = make_cluster(shared_zookeeper, nodes=1, settings={"limits": "{log_messages: 10}"})
+    node = cluster["n1"]
+    incarnation = node.publish(key, "1").json()["incarnation"]
+    for number in range(2, 31):
+        node.publish(key, str(number))
+    for transport in TRANSPORTS:
+        channel = JsChannel(runtime, [node], key, after=f"{incarnation}:5", transports=[transport])
+        gap, = channel.wait_for("gap")
+        assert gap == {"before": f"{incarnation}:5", "position": f"{incarnation}:20"}
+        channel.wait_for("message", 10)
+        assert channel.seqs() == list(range(21, 31))
+        channel.close()
