@@ -190,7 +190,7 @@ export class Channel extends EventTarget {
   /** Calls the listener with the `detail` of each event. Returns a function that undoes it. */
   on<K extends keyof ChannelEvents>(type: K, listener: (detail: ChannelEvents[K]) => void): () => void;
   addEventListener<K extends keyof ChannelEvents>(type: K,
-    listener: (event: CustomEvent<ChannelEvents[K]>) => void,
+    listener: (event: Event & { readonly detail: ChannelEvents[K] }) => void,
     options?: boolean | AddEventListenerOptions): void;
   addEventListener(type: string, listener: EventListenerOrEventListenerObject | null,
     options?: boolean | AddEventListenerOptions): void;

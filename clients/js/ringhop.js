@@ -1017,7 +1017,7 @@ export class Channel extends EventTarget {
 
   #emit(type, detail) {
     if (this.#status !== "closed" || type === "status") {
-      this.dispatchEvent(new CustomEvent(type, { detail }));
+      this.dispatchEvent(Object.assign(new Event(type), { detail }));
     }
   }
 }

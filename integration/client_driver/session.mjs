@@ -4,7 +4,7 @@
 //
 //   {"do":"open","id":"c","urls":[...],"key":"k","client":{...},"channel":{"after":"0"}}
 //   {"do":"publish","id":"c","data":"hi","options":{}}   -> what publish() resolves to
-//   {"do":"stream","id":"c"}     publishes 1, 2, 3 ..., each when the one before is acknowledged
+//   {"do":"stream","id":"c"}     publishes 1, 2, 3 ..., each after the one before is acknowledged
 //   {"do":"pause","id":"c"}      -> the list of their seqs
 //   {"do":"switch","id":"c","transport":"events"}   {"do":"close","id":"c"}
 //   {"do":"state","urls":[...],"key":"k","call":"get","arguments":[...]}
@@ -12,6 +12,8 @@
 // What an error is answered with: {"error":{"name":...,"code":...,"message":...}}.
 
 const EVENTS = ["message", "welcome", "gap", "moved", "status", "error"];
+
+const PACE_MS = 10; // so that a test has some hundred messages and not ten thousands
 
 /** JSON has no bytes and no errors. */
 function plain(value) {
@@ -37,6 +39,7 @@ export function makeRun({ Client }, tell, extra = {}) {
       const { seq } = await entry.channel.publish(String(number), { id: `${entry.name}-${number}` });
       entry.seqs.push(seq);
       tell({ id: entry.id, event: "published", detail: { seq } });
+      await new Promise((resolve) => setTimeout(resolve, PACE_MS));
     }
   }
 

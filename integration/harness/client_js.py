@@ -68,11 +68,13 @@ class PageRuntime:
 
     def __init__(self, browser, files):
         self._browser = browser
+        self._told = []
         browser.open(files.url("integration/client_driver/page.html"))
         wait_for(lambda: browser.evaluate("document.title") == "ready", 15, "the page's script")
 
     def told(self):
-        return self._browser.evaluate("told")
+        self._told += self._browser.evaluate("told.splice(0)")
+        return self._told
 
     def run(self, **command):
         return _value(self._browser.evaluate(f"run({json.dumps(command)})"))
