@@ -588,7 +588,7 @@ class WebSocketLink extends Link {
 
   _stop() {
     if (this.#socket) {
-      this.#socket.onmessage = this.#socket.onclose = null; // a dead network may take minutes to close
+      this.#socket.onmessage = null; // on a dead network it may take minutes until it is closed
       this.#socket.close();
     }
     for (const { reject } of this.#waiting.values()) {

@@ -384,6 +384,18 @@ test("clients with one list begin at different nodes", async () => {
 
 class Target extends EventTarget {
   visibilityState = "visible";
+  listeners = 0;
+
+  addEventListener(...both) {
+    this.listeners++;
+    super.addEventListener(...both);
+  }
+
+  removeEventListener(...both) {
+    this.listeners--;
+    super.removeEventListener(...both);
+  }
+
   tell(type) {
     this.dispatchEvent(new Event(type));
   }
@@ -425,8 +437,7 @@ test("a closed channel no longer listens to the page", async () => {
   const page = { window: new Target(), document: new Target() };
   const { sockets, channel } = await open(make({ page }));
   sockets[0].end();
+  assert.deepEqual([page.window.listeners, page.document.listeners], [3, 1]);
   channel.close();
-  page.window.tell("online");
-  await settle();
-  assert.equal(sockets.length, 1);
+  assert.deepEqual([page.window.listeners, page.document.listeners], [0, 0]);
 });
