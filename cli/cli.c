@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
 static void print_message(const struct rh_cli *cli, const char *format, va_list args)
@@ -35,6 +36,27 @@ void rh_cli_warn(const struct rh_cli *cli, const char *format, ...)
     va_start(args, format);
     print_message(cli, format, args);
     va_end(args);
+}
+
+static const char *config_path(const struct rh_cli *cli)
+{
+    if (cli->config_path != NULL) {
+        return cli->config_path;
+    }
+    const char *path = getenv("RINGHOP_CONFIG");
+    return path != NULL && path[0] != '\0' ? path : "cluster.yaml";
+}
+
+enum rh_exit rh_cli_load_config(struct rh_cli *cli)
+{
+    struct rh_reason reason;
+    int rv = rh_config_load(config_path(cli), &cli->config, &reason);
+    if (rv == RH_ERR_NOT_FOUND || rv == RH_ERR_IO) {
+        return rh_cli_fail(cli, RH_EXIT_CONFIG,
+                           "%s; name the cluster config with --config FILE or $RINGHOP_CONFIG",
+                           reason.text);
+    }
+    return rv == 0 ? RH_EXIT_DONE : rh_cli_fail(cli, RH_EXIT_CONFIG, "%s", reason.text);
 }
 
 enum rh_exit rh_cli_fail_no_memory(const struct rh_cli *cli)

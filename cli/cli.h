@@ -54,6 +54,7 @@ struct rh_command {
     /* Frees what the options put into |state|; may be NULL. */
     void (*finish)(void *state);
 
+    bool loads_config; /* itself, by rh_cli_load_config(), when it needs it */
     int operands_min;
     int operands_max; /* -1: any number */
 
@@ -67,6 +68,10 @@ enum rh_exit rh_cli_fail(const struct rh_cli *cli, enum rh_exit code, const char
 
 /* The same for a notice that does not end the command. */
 void rh_cli_warn(const struct rh_cli *cli, const char *format, ...) RH_PRINTF(2, 3);
+
+/* Loads the config: --config, $RINGHOP_CONFIG or ./cluster.yaml. The exit code to end with, after the
+ * message, or RH_EXIT_DONE. */
+enum rh_exit rh_cli_load_config(struct rh_cli *cli);
 
 /* "out of memory", with RH_EXIT_NO. */
 enum rh_exit rh_cli_fail_no_memory(const struct rh_cli *cli);

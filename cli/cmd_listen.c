@@ -15,7 +15,7 @@
 #include <string.h>
 
 /*
- *      targets: owner, others      moved_url of the follower
+ *      targets: owner, others      url that the follower found
  *              |                             |
  *              +------> connect <------------+   after= position of the follower
  *                          |
@@ -124,20 +124,20 @@ static void print_message(const struct listening *listening, struct rh_bytes tex
     (void)fflush(stdout);
 }
 
-static void tell_gap(const struct listening *listening)
+static void tell_gap(const struct listening *listening, struct rh_bytes node)
 {
     char position[RH_POSITION_TEXT_SIZE];
     rh_position_format(listening->follower.position, position);
     rh_cli_warn(listening->cli,
-                "messages may be missing: %s has no log back to where this left off; going on from "
-                "%s",
-                listening->follower.node, position);
+                "messages may be missing: %.*s has no log back to where this left off; going on "
+                "from %s",
+                RH_BYTES_ARG(node), position);
 }
 
-static void take_welcome(struct listening *listening)
+static void take_welcome(struct listening *listening, struct rh_bytes node)
 {
     if (listening->told_lost) {
-        rh_cli_warn(listening->cli, "connected again, to %s", listening->follower.node);
+        rh_cli_warn(listening->cli, "connected again, to %.*s", RH_BYTES_ARG(node));
     }
     listening->told_lost = false;
     listening->ever = true;
@@ -155,13 +155,16 @@ static void tell_lost(struct listening *listening)
 
 /* --- One connection ----------------------------------------------------------------------------- */
 
-/* Goes to |location| next, unless that has become a chain without end. */
-static void follow(struct listening *listening, const char *location)
+/* Goes to |location|, which is shorter than RH_URL_TEXT_SIZE, next, unless that has become a chain
+ * without end. */
+static void follow(struct listening *listening, struct rh_bytes location)
 {
+    char text[RH_URL_TEXT_SIZE];
     listening->hops++;
+    *rh_bytes_write(text, location) = '\0';
     if (listening->hops > HOPS_MAX) {
         (void)rh_fail(&listening->last, RH_ERR_REFUSED, "sent from node to node without end");
-    } else if (rh_url_resolve(listening->url, location, listening->next_url,
+    } else if (rh_url_resolve(listening->url, text, listening->next_url,
                               sizeof(listening->next_url)) != 0) {
         listening->next_url[0] = '\0';
         (void)rh_fail(&listening->last, RH_ERR_INVALID, "sent to something that is no URL");
@@ -182,9 +185,9 @@ static int take_text(void *context, struct rh_bytes text)
     switch (event) {
     case RH_FOLLOWER_WELCOME:
     case RH_FOLLOWER_GAP:
-        take_welcome(listening);
+        take_welcome(listening, item.node);
         if (event == RH_FOLLOWER_GAP) {
-            tell_gap(listening);
+            tell_gap(listening, item.node);
         }
         return 0;
     case RH_FOLLOWER_MESSAGE:
@@ -195,11 +198,11 @@ static int take_text(void *context, struct rh_bytes text)
         }
         return listening->ended;
     case RH_FOLLOWER_MOVED:
-        rh_cli_warn(listening->cli, "moved to %s", follower->moved_node);
-        follow(listening, follower->moved_url);
+        rh_cli_warn(listening->cli, "moved to %.*s", RH_BYTES_ARG(item.node));
+        follow(listening, item.url);
         return 1;
     case RH_FOLLOWER_REDIRECTED:
-        follow(listening, follower->moved_url);
+        follow(listening, item.url);
         return 1;
     case RH_FOLLOWER_ERROR:
         (void)rh_fail(&listening->last, RH_ERR_REFUSED, "%.*s", RH_BYTES_ARG(item.text));
@@ -289,7 +292,7 @@ static void judge_refusal(struct listening *listening, const struct rh_ws_failur
 {
     listening->last = failure->reason;
     if (failure->location[0] != '\0') {
-        follow(listening, failure->location);
+        follow(listening, rh_bytes_text(failure->location));
     } else if (failure->status / 100 == 4 && failure->status != 408 && failure->status != 429) {
         end(listening,
             rh_cli_fail(listening->cli, RH_EXIT_REFUSED, "refused: %s", failure->reason.text));

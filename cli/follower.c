@@ -66,22 +66,39 @@ static void read_members(struct rh_json_value object, struct members *members)
     }
 }
 
-/* Copies a string without NUL that fits. False when it is none. */
-static bool copy_text(struct rh_json_value value, struct rh_buffer *scratch, char *out,
-                      size_t out_size, int *ret_rv)
+/* Decodes a string without NUL that is shorter than |size_max|. False when it is none. What was
+ * decoded before stays where it is. */
+static bool read_text(struct rh_json_value value, struct rh_buffer *scratch, size_t size_max,
+                      struct rh_bytes *ret_text, int *ret_rv)
 {
     struct rh_bytes text;
     if (value.type != RH_JSON_STRING) {
         return false;
     }
     *ret_rv = rh_json_string_decode(value, scratch, &text);
-    if (*ret_rv != 0 || text.size == 0 || text.size >= out_size ||
+    if (*ret_rv != 0 || text.size == 0 || text.size >= size_max ||
         memchr(text.data, '\0', text.size) != NULL) {
         return false;
     }
-    memcpy(out, text.data, text.size);
-    out[text.size] = '\0';
+    *ret_text = text;
     return true;
+}
+
+/* The node, and the url if |has_url|, of a welcome or moved. False: there is no such url. */
+static bool read_place(const struct members *members, bool has_url, struct rh_buffer *scratch,
+                       struct rh_follower_item *item, int *ret_rv)
+{
+    /* Room for both at once, so that the second does not move the first. */
+    if (rh_buffer_reserve(scratch, members->url.raw.size + members->node.raw.size + 1) == NULL) {
+        *ret_rv = RH_ERR_NO_MEMORY;
+        return false;
+    }
+    bool url =
+        !has_url || read_text(members->url, scratch, RH_FOLLOWER_URL_SIZE, &item->url, ret_rv);
+    if (url && *ret_rv == 0) {
+        (void)read_text(members->node, scratch, RH_FOLLOWER_NODE_SIZE, &item->node, ret_rv);
+    }
+    return url;
 }
 
 static enum rh_follower_event broken(struct rh_follower_item *item, const char *what)
@@ -134,6 +151,8 @@ static enum rh_follower_event take_welcome(struct rh_follower *follower,
         follower->position = start;
     }
     follower->has_position = true;
+    item->start = start;
+    item->recovered = members->recovered.type != RH_JSON_FALSE;
     return gap ? RH_FOLLOWER_GAP : RH_FOLLOWER_WELCOME;
 }
 
@@ -163,32 +182,27 @@ static enum rh_follower_event take_message(struct rh_follower *follower,
     if (!follower->welcomed || rh_json_integer(members->seq, INT64_MAX, &seq) != 0) {
         return broken(item, "a message before the welcome, or without seq");
     }
-    if (seq != follower->next_seq) {
-        return broken(item, "a message out of order");
-    }
     if (!read_payload(members, scratch, item, ret_rv)) {
         return broken(item, "a message without payload");
+    }
+    item->seq = seq;
+    if (seq != follower->next_seq) {
+        return broken(item, "a message out of order");
     }
     follower->next_seq++;
     if (seq <= follower->position.seq) {
         return RH_FOLLOWER_NOTHING;
     }
     follower->position.seq = seq;
-    item->seq = seq;
     return RH_FOLLOWER_MESSAGE;
 }
 
-static enum rh_follower_event take_moved(struct rh_follower *follower,
+static enum rh_follower_event take_moved(const struct rh_follower *follower,
                                          const struct members *members, struct rh_buffer *scratch,
                                          struct rh_follower_item *item, int *ret_rv)
 {
-    if (!copy_text(members->url, scratch, follower->moved_url, sizeof(follower->moved_url),
-                   ret_rv)) {
+    if (!read_place(members, true, scratch, item, ret_rv)) {
         return broken(item, "moved without url");
-    }
-    if (!copy_text(members->node, scratch, follower->moved_node, sizeof(follower->moved_node),
-                   ret_rv)) {
-        follower->moved_node[0] = '\0';
     }
     return follower->welcomed ? RH_FOLLOWER_MOVED : RH_FOLLOWER_REDIRECTED;
 }
@@ -204,9 +218,7 @@ static enum rh_follower_event take_object(struct rh_follower *follower,
         return take_message(follower, members, scratch, item, ret_rv);
     }
     if (rh_json_string_equal(members->type, "welcome")) {
-        if (!copy_text(members->node, scratch, follower->node, sizeof(follower->node), ret_rv)) {
-            follower->node[0] = '\0';
-        }
+        (void)read_place(members, false, scratch, item, ret_rv);
         return take_welcome(follower, members, item);
     }
     if (rh_json_string_equal(members->type, "moved")) {

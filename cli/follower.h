@@ -19,13 +19,10 @@
 #define RH_FOLLOWER_NODE_SIZE 65   /* with terminator */
 
 struct rh_follower {
-    bool has_position;                /* false: nothing is promised yet */
-    struct rh_position position;      /* of the last message that was shown */
-    bool welcomed;                    /* on this connection */
-    uint64_t next_seq;                /* on this connection */
-    char node[RH_FOLLOWER_NODE_SIZE]; /* that welcomed us last */
-    char moved_node[RH_FOLLOWER_NODE_SIZE];
-    char moved_url[RH_FOLLOWER_URL_SIZE];
+    struct rh_position position; /* of the last message that was shown */
+    uint64_t next_seq;           /* on this connection */
+    bool has_position;           /* false: nothing is promised yet */
+    bool welcomed;               /* on this connection */
 };
 
 enum rh_follower_event {
@@ -33,18 +30,22 @@ enum rh_follower_event {
     RH_FOLLOWER_WELCOME,    /* nothing is missing */
     RH_FOLLOWER_GAP,        /* welcome, but messages after the position may be missing */
     RH_FOLLOWER_MESSAGE,    /* a new one: show it */
-    RH_FOLLOWER_REDIRECTED, /* `moved` at a node that never owned the channel; see moved_url */
-    RH_FOLLOWER_MOVED,      /* the channel has another owner now; see moved_url */
+    RH_FOLLOWER_REDIRECTED, /* `moved` at a node that never owned the channel */
+    RH_FOLLOWER_MOVED,      /* the channel has another owner now */
     RH_FOLLOWER_ERROR,      /* the node complains */
     RH_FOLLOWER_BROKEN,     /* not what the protocol says: connect again */
 };
 
 /* What there is to show; slices point into the text or the scratch buffer of the take. */
 struct rh_follower_item {
-    uint64_t seq; /* of a message */
+    uint64_t seq; /* of a message, also of one seen before or out of order; 0: no message */
     enum { RH_FOLLOWER_DATA, RH_FOLLOWER_JSON, RH_FOLLOWER_BASE64 } payload_kind;
-    struct rh_bytes payload; /* of a message: decoded, but for JSON */
-    struct rh_bytes text;    /* error: what it says; broken: static */
+    struct rh_bytes payload;  /* of a message: decoded, but for JSON */
+    struct rh_bytes text;     /* error: what it says; broken: static */
+    struct rh_position start; /* welcome: the messages begin after it */
+    bool recovered;           /* welcome: whether the node says so */
+    struct rh_bytes node;     /* welcome: who; moved: where to; may be empty; without NUL */
+    struct rh_bytes url;      /* moved: where to; shorter than RH_FOLLOWER_URL_SIZE; without NUL */
 };
 
 /* |after| is where to begin; NULL: with new messages. */

@@ -49,26 +49,11 @@ static void print_command_help(const struct rh_command *command)
                 stdout);
 }
 
-static const char *config_path(const struct rh_cli *cli)
-{
-    if (cli->config_path != NULL) {
-        return cli->config_path;
-    }
-    const char *path = getenv("RINGHOP_CONFIG");
-    return path != NULL && path[0] != '\0' ? path : "cluster.yaml";
-}
-
 static enum rh_exit run(struct rh_cli *cli, const struct rh_arguments *arguments)
 {
-    struct rh_reason reason;
-    int rv = rh_config_load(config_path(cli), &cli->config, &reason);
-    if (rv == RH_ERR_NOT_FOUND || rv == RH_ERR_IO) {
-        return rh_cli_fail(cli, RH_EXIT_CONFIG,
-                           "%s; name the cluster config with --config FILE or $RINGHOP_CONFIG",
-                           reason.text);
-    }
-    if (rv != 0) {
-        return rh_cli_fail(cli, RH_EXIT_CONFIG, "%s", reason.text);
+    enum rh_exit code = cli->command->loads_config ? RH_EXIT_DONE : rh_cli_load_config(cli);
+    if (code != RH_EXIT_DONE) {
+        return code;
     }
     return cli->command->run(cli, arguments->state, arguments->operands_count, arguments->operands);
 }

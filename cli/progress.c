@@ -61,6 +61,11 @@ void rh_progress_show(struct rh_progress *progress, uint64_t channels_left,
 {
     char line[RH_PROGRESS_SIZE];
     rh_progress_format(progress, channels_left, connections_left, line);
+    rh_progress_line(progress, line);
+}
+
+void rh_progress_line(struct rh_progress *progress, const char *line)
+{
     if (progress->terminal) {
         (void)fprintf(stderr, "\r\033[K%s", line);
         (void)fflush(stderr);

@@ -9,7 +9,7 @@
  *   n2 [##########....................] 8000 of 12000 channels, 40 connections left
  *   n2: 8000 of 12000 channels and 40 connections left
  *
- * Pure but for rh_progress_show() and rh_progress_clear(), which write to stderr.
+ * Pure but for rh_progress_show(), rh_progress_line() and rh_progress_clear(), which write to stderr.
  */
 
 #include <stdbool.h>
@@ -32,6 +32,9 @@ void rh_progress_format(struct rh_progress *progress, uint64_t channels_left,
 /* The same, shown. */
 void rh_progress_show(struct rh_progress *progress, uint64_t channels_left,
                       uint64_t connections_left);
+
+/* Shows any line, in the place of the one before when stderr is a terminal. */
+void rh_progress_line(struct rh_progress *progress, const char *line);
 
 /* Takes the bar away, if there is one. */
 void rh_progress_clear(struct rh_progress *progress);

@@ -57,7 +57,9 @@ static void messages_are_shown_and_move_the_position(void **state RH_UNUSED)
     rh_follower_connect(&follower);
     assert_false(follower.has_position);
     assert_int_equal(take_welcome(&follower, INCARNATION, 9, true), RH_FOLLOWER_WELCOME);
-    assert_string_equal(follower.node, "n1");
+    assert_true(rh_bytes_equal_text(item.node, "n1"));
+    assert_true(item.recovered);
+    assert_int_equal(item.start.seq, 9);
     check_position(&follower, INCARNATION ":9");
     assert_int_equal(take_message(&follower, 10), RH_FOLLOWER_MESSAGE);
     assert_int_equal(item.seq, 10);
@@ -103,6 +105,21 @@ static void what_was_seen_before_is_not_shown_again(void **state RH_UNUSED)
     assert_int_equal(take_message(&follower, 12), RH_FOLLOWER_NOTHING);
     check_position(&follower, INCARNATION ":12");
     assert_int_equal(take_message(&follower, 13), RH_FOLLOWER_MESSAGE);
+}
+
+static void what_comes_out_of_order_is_named(void **state RH_UNUSED)
+{
+    static const unsigned wrong[] = {12, 10, 9};
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        struct rh_follower follower;
+        rh_follower_init(&follower, NULL);
+        rh_follower_connect(&follower);
+        assert_int_equal(take_welcome(&follower, INCARNATION, 10, true), RH_FOLLOWER_WELCOME);
+        assert_int_equal(take_message(&follower, wrong[i]), RH_FOLLOWER_BROKEN);
+        assert_int_equal(item.seq, wrong[i]);
+        assert_true(item.payload.size > 0);
+        assert_int_equal(take_message(&follower, 11), RH_FOLLOWER_MESSAGE);
+    }
 }
 
 static void a_gap_is_told_whoever_notices_it(void **state RH_UNUSED)
@@ -155,14 +172,14 @@ static void moved_before_the_welcome_is_a_redirect(void **state RH_UNUSED)
     assert_int_equal(
         take(&follower, "{\"type\":\"moved\",\"node\":\"n4\",\"url\":\"ws:\\/\\/h:1\\/x\"}"),
         RH_FOLLOWER_REDIRECTED);
-    assert_string_equal(follower.moved_url, "ws://h:1/x");
-    assert_string_equal(follower.moved_node, "n4");
+    assert_true(rh_bytes_equal_text(item.url, "ws://h:1/x"));
+    assert_true(rh_bytes_equal_text(item.node, "n4"));
     rh_follower_connect(&follower);
     assert_int_equal(take_welcome(&follower, INCARNATION, 0, true), RH_FOLLOWER_WELCOME);
     assert_int_equal(take(&follower, "{\"type\":\"moved\",\"url\":\"ws://h:2/y\",\"seq\":9}"),
                      RH_FOLLOWER_MOVED);
-    assert_string_equal(follower.moved_url, "ws://h:2/y");
-    assert_string_equal(follower.moved_node, "");
+    assert_true(rh_bytes_equal_text(item.url, "ws://h:2/y"));
+    assert_int_equal(item.node.size, 0);
 }
 
 static void unknown_types_and_complaints_change_nothing(void **state RH_UNUSED)
@@ -434,6 +451,7 @@ int main(void)
         RH_TEST(messages_are_shown_and_move_the_position),
         RH_TEST(payloads_of_all_kinds_are_found),
         RH_TEST(what_was_seen_before_is_not_shown_again),
+        RH_TEST(what_comes_out_of_order_is_named),
         RH_TEST(a_gap_is_told_whoever_notices_it),
         RH_TEST(the_position_0_takes_whatever_the_log_holds),
         RH_TEST(moved_before_the_welcome_is_a_redirect),
