@@ -15,6 +15,7 @@ const struct rh_command *rh_command_find(const char *name);
 extern const struct rh_command rh_command_apply;
 extern const struct rh_command rh_command_check;
 extern const struct rh_command rh_command_drain;
+extern const struct rh_command rh_command_drill;
 extern const struct rh_command rh_command_join;
 extern const struct rh_command rh_command_listen;
 extern const struct rh_command rh_command_nodes;

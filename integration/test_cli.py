@@ -15,7 +15,7 @@ from harness.node import program
 from harness.wait import wait_for
 from harness.zookeeper import Registry
 
-COMMANDS = ["apply", "check", "drain", "join", "listen", "nodes", "owner", "plan", "publish",
+COMMANDS = ["apply", "check", "drain", "drill", "join", "listen", "nodes", "owner", "plan", "publish",
             "recover", "ring", "state", "weight"]
 
 

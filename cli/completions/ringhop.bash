@@ -2,17 +2,20 @@
 # Completion of ringhop(1) for bash.
 
 _ringhop() {
-    local commands='apply check drain join listen nodes owner plan publish recover ring state weight'
+    local commands='apply check drain drill join listen nodes owner plan publish recover ring state weight'
+    local scenarios='node-crash pause rolling-restart scale-in scale-out zookeeper-outage'
     local globals='--config --json --timeout --help --version'
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command='' word
     local -A options=(
-        [apply]='--wait' [check]='' [drain]='--wait' [join]='--wait' [listen]='--after --count' [nodes]=''
+        [apply]='--wait' [check]='' [drain]='--wait'
+        [drill]='--channels --connections --keep --payload --rate --report --settle --workers'
+        [join]='--wait' [listen]='--after --count' [nodes]=''
         [owner]='--offline' [plan]='--add --remove --weight --offline' [publish]='--id --type' [recover]='--yes'
         [ring]='--offline' [state]='--type --if-version --if-absent' [weight]='--wait'
     )
     COMPREPLY=()
     case $previous in
-    -c | --config)
+    -c | --config | --report)
         compopt -o filenames
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
@@ -21,11 +24,17 @@ _ringhop() {
         mapfile -t COMPREPLY < <(compgen -W 'text json binary' -- "$current")
         return
         ;;
+    drill)
+        compopt -o filenames
+        mapfile -t COMPREPLY < <(compgen -f -W "$scenarios" -- "$current")
+        return
+        ;;
     state)
         mapfile -t COMPREPLY < <(compgen -W 'get set delete' -- "$current")
         return
         ;;
-    -t | --timeout | --after | --count | --id | --add | --if-version) return ;;
+    -t | --timeout | --after | --count | --id | --add | --if-version | --channels | --connections | \
+        --payload | --rate | --settle | --workers) return ;;
     esac
     for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
         [[ " $commands " == *" $word "* ]] && command=$word && break
