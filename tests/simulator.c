@@ -104,6 +104,58 @@ void sim_run_until(struct sim *sim, uint64_t until_ms)
     }
 }
 
+/* ---- places ---- */
+
+struct sim_place {
+    uint64_t instance; /* 0: free */
+    int node;
+};
+
+static struct sim_place *place_slot(const struct sim *sim, uint64_t instance)
+{
+    size_t at = (instance * 0x9e3779b97f4a7c15U >> 32) & (sim->places_capacity - 1);
+    while (sim->places[at].instance != 0 && sim->places[at].instance != instance) {
+        at = (at + 1) & (sim->places_capacity - 1);
+    }
+    return &sim->places[at];
+}
+
+int sim_place_of(const struct sim *sim, uint64_t instance)
+{
+    if (sim->places_capacity == 0 || instance == 0) {
+        return -1;
+    }
+    const struct sim_place *place = place_slot(sim, instance);
+    return place->instance == instance ? place->node : -1;
+}
+
+static void places_grow(struct sim *sim)
+{
+    struct sim_place *before = sim->places;
+    size_t count = sim->places_capacity;
+    sim->places_capacity = count == 0 ? 64 : 2 * count;
+    sim->places = calloc(sim->places_capacity, sizeof(*sim->places));
+    if (sim->places == NULL) {
+        abort();
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (before[i].instance != 0) {
+            *place_slot(sim, before[i].instance) = before[i];
+        }
+    }
+    free(before);
+}
+
+void sim_place_set(struct sim *sim, uint64_t instance, int node)
+{
+    if (2 * sim->places_count >= sim->places_capacity) {
+        places_grow(sim);
+    }
+    struct sim_place *place = place_slot(sim, instance);
+    sim->places_count += place->instance == 0;
+    *place = (struct sim_place){.instance = instance, .node = node};
+}
+
 /* ---- random numbers ---- */
 
 /* splitmix64: any seed will do, also 0. */

@@ -14,9 +14,11 @@
  *   simulator_truth      with replication: what was committed, who acted, who held what
  *   simulator_rest       with replication: what copies are like in the end
  *   simulator_describe   with replication: copies and messages as lines of the trace
+ *   simulator_counts     messages, and what is asked of ZooKeeper, counted
  *   simulator_node       one process: membership and core, wired as in node/daemon_*.c
  *   simulator_zookeeper  sessions, znodes, watches; three servers, of which some lag behind
  *   simulator_network    links between nodes, with the evidence that node/ev_peer.h gives
+ *   simulator_scale      many nodes, one change, and what it costs
  *   simulator_mutation   faults that are injected to prove that the laws are checked
  *   simulator            this: clock, queue of events, random numbers, trace, failure
  *
@@ -26,13 +28,15 @@
 
 #include "base/error.h"
 #include "base/list.h"
+#include "tests/simulator_counts.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 
-#define SIM_NODES_MAX    12
+#define SIM_NODES_MAX    2000
+#define SIM_NODES_USUAL  12 /* of a seed, unless told how many */
 #define SIM_REPLICAS_ANY (-1)
 #define SIM_EPOCH_MS     1764000000000 /* Unix time when the virtual clock shows 0 */
 
@@ -85,14 +89,36 @@ enum sim_mutation {
         SIM_MUTATIONS,
 };
 
+/* What a wide run is about, see simulator_scale.h: name and text. */
+#define SIM_CHANGE_MAP(X)                                                              \
+    X(IDLE, "idle", "nothing happens for ten seconds")                                 \
+    X(JOIN, "join", "one more node starts, and takes its weight when it may")          \
+    X(DRAIN, "drain", "an operator drains one node")                                   \
+    X(CRASH, "crash", "the process of one node dies")                                  \
+    X(STOP, "stop", "one node is stopped in order")                                    \
+    X(OUTAGE, "outage", "ZooKeeper is away for twelve seconds: longer than a session") \
+    X(EXPIRE, "expire", "the sessions of all nodes expire")
+
+enum sim_change {
+    SIM_CHANGE_NONE, /* a plan of faults instead */
+#define SIM_CHANGE_ENUM(name, text, what) SIM_CHANGE_##name,
+    SIM_CHANGE_MAP(SIM_CHANGE_ENUM)
+#undef SIM_CHANGE_ENUM
+        SIM_CHANGES,
+};
+
 struct sim_options {
     uint64_t seed;
     FILE *trace; /* NULL: no trace */
     enum sim_mutation mutation;
     const bool *faults_off; /* by number in the plan; NULL: all happen */
     size_t faults_off_count;
-    const char *profile; /* NULL: as the seed says */
-    int replicas;        /* R; 0: no replication, SIM_REPLICAS_ANY: as the seed says */
+    const char *profile;    /* NULL: as the seed says */
+    int replicas;           /* R; 0: no replication, SIM_REPLICAS_ANY: as the seed says */
+    int nodes;              /* 0: as the seed says; otherwise the run is wide, see below */
+    unsigned channels;      /* of a wide run, beside those that have clients */
+    enum sim_change change; /* of a wide run, in place of the faults; see simulator_scale.h */
+    FILE *report;           /* NULL: none; of a change */
 };
 
 /* What becomes of a message between nodes. */
@@ -131,8 +157,14 @@ struct sim {
     bool failed;
     char failure[512];
 
-    struct sim_node *nodes[SIM_NODES_MAX]; /* nodes_count of them */
+    struct sim_node **nodes; /* nodes_count of them */
     int nodes_count;
+    bool wide; /* so many nodes that what happens on each of their links all the time is made short:
+                  the pings of a node are one event */
+    struct sim_counts counts;
+    struct sim_place *places; /* which process is where: by hash of its instance */
+    size_t places_count;
+    size_t places_capacity;
     struct sim_zookeeper *zookeeper;
     struct sim_network *network;
     struct sim_clients *clients;
@@ -163,6 +195,10 @@ void sim_run_once(const struct sim_options *options, struct sim_result *ret_resu
  * plan, and as many nodes as the seed says. */
 void sim_create(struct sim *sim, const struct sim_options *options, int nodes_count);
 void sim_destroy(struct sim *sim);
+
+/* Which node a process is, or was, by its instance; -1: there was none. */
+int sim_place_of(const struct sim *sim, uint64_t instance);
+void sim_place_set(struct sim *sim, uint64_t instance, int node);
 
 /* Runs until all agree, and with |clients| all of them are served too; fails after |bound_ms|. */
 void sim_rest(struct sim *sim, bool clients, uint64_t bound_ms, const char *phase);

@@ -13,8 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MEMBERS_MAX 32
-
 /* From two numbers to one. Only grows; 0 as a value means not there. */
 struct pair_map {
     struct pair {
@@ -52,8 +50,8 @@ struct sim_check {
     struct adopted *adopted;
     size_t adopted_count;
     size_t adopted_capacity;
-    unsigned era[SIM_NODES_MAX];
-    struct rh_epoch epoch[SIM_NODES_MAX];
+    unsigned *era;          /* per node */
+    struct rh_epoch *epoch; /* likewise */
     uint64_t moves;
     char unrest[200];
 };
@@ -364,7 +362,7 @@ static const char *members_unrest(struct sim *sim, const struct rh_registration 
 }
 
 static const char *node_unrest(struct sim *sim, const struct sim_node *node,
-                               const struct rh_epoch *epoch, const struct rh_view *truth)
+                               const struct rh_epoch *epoch, uint64_t members)
 {
     const struct rh_view *view = rh_core_view(node->core);
     if (rh_membership_registration_state(node->machine) != RH_MEMBERSHIP_REGISTERED) {
@@ -376,7 +374,7 @@ static const char *node_unrest(struct sim *sim, const struct sim_node *node,
                       node->id, view == NULL ? 0 : view->epoch.generation,
                       view == NULL ? 0 : view->epoch.pzxid, epoch->generation, epoch->pzxid);
     }
-    if (hash_members(view) != hash_members(truth)) {
+    if (hash_members(view) != members) {
         return unrest(sim, "%s has other members than ZooKeeper", node->id);
     }
     bool busy = sim->replicated && !sim_clients_have_finished(sim); /* something always waits */
@@ -414,11 +412,12 @@ static const char *request_unrest(struct sim *sim, const struct sim_node *node)
 
 static const char *nodes_unrest(struct sim *sim, const struct rh_view *truth)
 {
+    uint64_t members = hash_members(truth);
     for (int i = 0; i < sim->nodes_count; i++) {
         const struct sim_node *node = sim->nodes[i];
         const char *what = NULL;
         if (node->running) {
-            what = node_unrest(sim, node, &truth->epoch, truth);
+            what = node_unrest(sim, node, &truth->epoch, members);
             what = what == NULL ? request_unrest(sim, node) : what;
         }
         if (what != NULL) {
@@ -428,10 +427,24 @@ static const char *nodes_unrest(struct sim *sim, const struct rh_view *truth)
     return NULL;
 }
 
+/* Whether all nodes have the view that ZooKeeper has. */
+static const char *views_unrest(struct sim *sim, const struct rh_shared_config *config,
+                                const struct rh_registration *members, const int64_t *czxids,
+                                size_t count)
+{
+    const struct rh_epoch epoch = {.generation = config->generation,
+                                   .pzxid = sim_zookeeper_pzxid(sim)};
+    struct rh_view *truth = NULL;
+    if (rh_view_create(epoch, config, members, czxids, count, &truth) != 0) {
+        abort();
+    }
+    const char *what = nodes_unrest(sim, truth);
+    rh_view_give(truth);
+    return what;
+}
+
 const char *sim_check_unrest(struct sim *sim)
 {
-    struct rh_registration members[MEMBERS_MAX];
-    int64_t czxids[MEMBERS_MAX];
     struct rh_shared_config config;
     struct rh_reason reason;
     const char *data = sim_zookeeper_get(sim, "/config");
@@ -442,19 +455,17 @@ const char *sim_check_unrest(struct sim *sim)
         sim_fail(sim, "generation %" PRIu64 " though the data was lost %u times", config.generation,
                  sim_zookeeper_era(sim));
     }
-    size_t count = sim_zookeeper_members(sim, members, czxids, MEMBERS_MAX);
-    const char *what = members_unrest(sim, members, count);
-    if (what != NULL) {
-        return what;
-    }
-    const struct rh_epoch epoch = {.generation = config.generation,
-                                   .pzxid = sim_zookeeper_pzxid(sim)};
-    struct rh_view *truth = NULL;
-    if (rh_view_create(epoch, &config, members, czxids, count, &truth) != 0) {
+    size_t most = 2 * (size_t)sim->nodes_count + 8; /* some may be left over */
+    struct rh_registration *members = calloc(most, sizeof(*members));
+    int64_t *czxids = calloc(most, sizeof(*czxids));
+    if (members == NULL || czxids == NULL) {
         abort();
     }
-    what = nodes_unrest(sim, truth);
-    rh_view_give(truth);
+    size_t count = sim_zookeeper_members(sim, members, czxids, most);
+    const char *what = members_unrest(sim, members, count);
+    what = what == NULL ? views_unrest(sim, &config, members, czxids, count) : what;
+    free(members);
+    free(czxids);
     bool copies = sim->replicated && sim_clients_have_finished(sim);
     return what == NULL && copies ? sim_rest_unrest(sim) : what;
 }
@@ -473,8 +484,10 @@ uint64_t sim_check_moves(const struct sim *sim)
 
 void sim_check_create(struct sim *sim)
 {
+    size_t count = (size_t)sim->nodes_count;
     sim->check = calloc(1, sizeof(*sim->check));
-    if (sim->check == NULL) {
+    if (sim->check == NULL || (sim->check->era = calloc(count, sizeof(*sim->check->era))) == NULL ||
+        (sim->check->epoch = calloc(count, sizeof(*sim->check->epoch))) == NULL) {
         abort();
     }
 }
@@ -486,5 +499,7 @@ void sim_check_destroy(struct sim *sim)
     free(sim->check->numbers.slots);
     free(sim->check->incarnations);
     free(sim->check->adopted);
+    free(sim->check->era);
+    free(sim->check->epoch);
     free(sim->check);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/simulator_clients.h"
 
+#include "node/core_inspect.h"
 #include "router/redirect.h"
 #include "tests/simulator_check.h"
 #include "tests/simulator_truth.h"
@@ -38,9 +39,9 @@ struct subscriber {
     unsigned redirects; /* in this chain */
     unsigned failures;  /* in a row */
     unsigned pace_ms;
-    bool has_last; /* the last message of its channel */
-    bool gone;     /* it has left for good */
-    uint64_t to_node_ms[SIM_NODES_MAX];
+    bool has_last;        /* the last message of its channel */
+    bool gone;            /* it has left for good */
+    uint64_t *to_node_ms; /* per node */
 };
 
 /* Someone who has one message to publish at a time. */
@@ -698,16 +699,36 @@ void sim_clients_leave(struct sim *sim, int index)
     subscriber->connection = 0;
 }
 
+static void crowd_key(unsigned index, char out[static SIM_KEY_SIZE])
+{
+    (void)snprintf(out, SIM_KEY_SIZE, "crowd:%u", index);
+}
+
+int sim_clients_crowd_owner(const struct sim *sim, unsigned index)
+{
+    char key[SIM_KEY_SIZE];
+    crowd_key(index, key);
+    int any = 0;
+    while (!sim->nodes[any]->running) {
+        any++; /* the cluster is at rest: some node runs, and all agree */
+    }
+    return sim_node_owner(sim, rh_core_view(sim->nodes[any]->core), key);
+}
+
+bool sim_clients_crowd_copy(const struct sim *sim, int node, unsigned index,
+                            struct rh_copy_info *ret_info)
+{
+    char key[SIM_KEY_SIZE];
+    crowd_key(index, key);
+    return rh_core_copy_find(sim->nodes[node]->core, rh_bytes_text(key), ret_info);
+}
+
 void sim_clients_crowd(struct sim *sim)
 {
     for (unsigned i = 0; i < sim->limits.crowd; i++) {
         char key[SIM_KEY_SIZE];
-        (void)snprintf(key, sizeof(key), "crowd:%u", i);
-        int any = 0;
-        while (!sim->nodes[any]->running) {
-            any++; /* the cluster is at rest: some node runs, and all agree */
-        }
-        int owner = sim_node_owner(sim, rh_core_view(sim->nodes[any]->core), key);
+        crowd_key(i, key);
+        int owner = sim_clients_crowd_owner(sim, i);
         if (owner >= 0) {
             sim_node_publish(sim, owner, REQUEST_INSPECTOR, key, ++sim->clients->messages, false);
         }
@@ -825,6 +846,12 @@ void sim_clients_create(struct sim *sim)
         abort();
     }
     sim->clients = clients;
+    for (int i = 0; i < SUBSCRIBERS_MAX; i++) {
+        clients->subscribers[i].to_node_ms = calloc((size_t)sim->nodes_count, sizeof(uint64_t));
+        if (clients->subscribers[i].to_node_ms == NULL) {
+            abort();
+        }
+    }
     if (sim->scripted) {
         create_scripted(sim);
         return;
@@ -847,5 +874,8 @@ void sim_clients_create(struct sim *sim)
 
 void sim_clients_destroy(struct sim *sim)
 {
+    for (int i = 0; i < SUBSCRIBERS_MAX; i++) {
+        free(sim->clients->subscribers[i].to_node_ms);
+    }
     free(sim->clients);
 }

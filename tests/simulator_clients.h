@@ -79,6 +79,12 @@ void sim_clients_leave(struct sim *sim, int index);
 /* Publishes to as many other channels as `limits.crowd` says, which then are there and idle. */
 void sim_clients_crowd(struct sim *sim);
 
+/* Channel |index| of those: its owner, or -1; and the copy that |node| has of it, false: none. */
+int sim_clients_crowd_owner(const struct sim *sim, unsigned index);
+struct rh_copy_info;
+bool sim_clients_crowd_copy(const struct sim *sim, int node, unsigned index,
+                            struct rh_copy_info *ret_info);
+
 /* From now on no connection breaks and no publish fails, but by the faults above. */
 void sim_clients_expect_calm(struct sim *sim, bool calm);
 

@@ -137,7 +137,7 @@ struct sim_faults {
     int server_down[SIM_SERVERS];
     int outages;
     uint64_t healed_ms; /* 0: not yet */
-    int zookeeper_cut[SIM_NODES_MAX];
+    int *zookeeper_cut; /* per node */
 };
 
 /* ---- what happens ---- */
@@ -178,16 +178,21 @@ static void firewall(struct sim *sim, const struct fault *fault, bool on)
     }
 }
 
+static bool is_in_half(uint64_t value, int node)
+{
+    return (value >> node % 40 & 1) != 0;
+}
+
 /* Those in the bits of |value| from the others. */
 static void halves(struct sim *sim, uint64_t value, bool on)
 {
     for (int a = 0; a < sim->nodes_count; a++) {
         for (int b = 0; b < sim->nodes_count; b++) {
-            if ((value >> a & 1) != (value >> b & 1)) {
+            if (is_in_half(value, a) != is_in_half(value, b)) {
                 sim_network_cut(sim, a, b, on);
             }
         }
-        if ((value >> a & 1) != 0 && (value >> 40) % 4 != 0) {
+        if (is_in_half(value, a) && (value >> 40) % 4 != 0) {
             cut_zookeeper(sim, a, on);
         }
     }
@@ -458,12 +463,8 @@ uint64_t sim_faults_begin(struct sim *sim)
 /* Whether a process of that instance runs. */
 static bool runs(const struct sim *sim, uint64_t instance)
 {
-    for (int i = 0; i < sim->nodes_count; i++) {
-        if (sim->nodes[i]->running && sim->nodes[i]->instance == instance) {
-            return true;
-        }
-    }
-    return false;
+    int place = sim_place_of(sim, instance);
+    return place >= 0 && sim->nodes[place]->running && sim->nodes[place]->instance == instance;
 }
 
 static void forget(struct rh_record *record, uint64_t instance)
@@ -544,6 +545,12 @@ void sim_faults_give_weight(struct sim *sim)
     }
 }
 
+void sim_faults_drain(struct sim *sim, int node)
+{
+    const struct fault drain = {.kind = FAULT_DRAIN, .a = node, .value = sim_random(sim)};
+    ask_node(sim, &drain);
+}
+
 /* ---- the plan ---- */
 
 static enum fault_kind pick_kind(struct sim *sim, unsigned allowed)
@@ -605,15 +612,20 @@ void sim_faults_create(struct sim *sim)
             faults->profile = &profiles[i];
         }
     }
-    if (sim->scripted) {
-        return;
+    if (!sim->scripted) {
+        sim->nodes_count = (int)sim_between(sim, 2, sim_chance(sim, 200) ? SIM_NODES_USUAL : 5);
+        sim->nodes_count = sim->wide ? sim->options.nodes : sim->nodes_count;
+        plan(sim);
     }
-    sim->nodes_count = (int)sim_between(sim, 2, sim_chance(sim, 200) ? SIM_NODES_MAX : 5);
-    plan(sim);
+    faults->zookeeper_cut = calloc((size_t)sim->nodes_count, sizeof(*faults->zookeeper_cut));
+    if (faults->zookeeper_cut == NULL) {
+        abort();
+    }
 }
 
 void sim_faults_destroy(struct sim *sim)
 {
+    free(sim->faults->zookeeper_cut);
     free(sim->faults);
 }
 

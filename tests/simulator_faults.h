@@ -25,6 +25,9 @@ void sim_faults_heal(struct sim *sim);
 /* Asks all nodes to join if none has a weight: to be called now and then, as they take their time. */
 void sim_faults_give_weight(struct sim *sim);
 
+/* An operator asks the node to drain. */
+void sim_faults_drain(struct sim *sim, int node);
+
 /* Whether the faults of this run are such that nothing may move: ZooKeeper is in trouble, all
  * nodes are there and back in time. */
 bool sim_faults_is_calm(const struct sim *sim);

@@ -9,6 +9,7 @@
 #include "tests/simulator.h"
 #include "tests/simulator_fault.h"
 #include "tests/simulator_mutation.h"
+#include "tests/simulator_scale.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -20,6 +21,7 @@
 #include <unistd.h>
 
 #define TAIL_LINES    60
+#define CHANNELS_MAX  1000000
 #define FAULTS_MAX    64
 #define TEETH_SEEDS   6000
 #define FAILURES_SHOW 3
@@ -32,6 +34,10 @@ static const char usage[] =
     "    --fault F breaks a rule of node/fault.h\n"
     "    many runs; of those that fail the trace's end and the faults that it takes, unless "
     "--quick\n"
+    "simulator --seed S --nodes N [--channels C] [--change X] [--replicas R]\n"
+    "    a run with that many nodes, and C channels beside those of its clients; with --change\n"
+    "    there are no faults but one change, of which it says what it took: idle, join, drain,\n"
+    "    crash, stop, outage, expire\n"
     "simulator --repeat A-B\n"
     "    runs each seed twice and compares the traces, byte for byte\n"
     "simulator --teeth\n"
@@ -422,6 +428,24 @@ static bool parse_mutation(const char *text, struct command *command)
     return false;
 }
 
+/* 0: it is no number from 1 to |most|. */
+static unsigned long parse_number(const char *text, unsigned long most)
+{
+    char *end = NULL;
+    unsigned long number = strtoul(text, &end, 10);
+    return end == text || *end != '\0' || number > most ? 0 : number;
+}
+
+/* A run with many nodes keeps copies; a change is one of many nodes. */
+static bool is_sensible(struct sim_options *options)
+{
+    if (options->nodes == 0) {
+        return options->channels == 0 && options->change == SIM_CHANGE_NONE;
+    }
+    options->replicas = options->replicas == 0 ? 2 : options->replicas;
+    return true;
+}
+
 /* An option with a value; false: it is none, or the value makes no sense. */
 static bool parse_option(const char *name, const char *value, struct command *command)
 {
@@ -441,6 +465,19 @@ static bool parse_option(const char *name, const char *value, struct command *co
         command->options.replicas =
             strcmp(value, "any") == 0 ? SIM_REPLICAS_ANY : (int)strtol(value, NULL, 10);
         return command->options.replicas >= SIM_REPLICAS_ANY && command->options.replicas <= 3;
+    }
+    if (strcmp(name, "--nodes") == 0) {
+        command->options.nodes = (int)parse_number(value, SIM_NODES_MAX);
+        return command->options.nodes >= 2;
+    }
+    if (strcmp(name, "--channels") == 0) {
+        command->options.channels = (unsigned)parse_number(value, CHANNELS_MAX);
+        return command->options.channels > 0;
+    }
+    if (strcmp(name, "--change") == 0) {
+        command->options.change = sim_change_find(value);
+        command->options.report = stdout;
+        return command->options.change != SIM_CHANGE_NONE;
     }
     return strcmp(name, "--mutation") == 0 && parse_mutation(value, command);
 }
@@ -469,6 +506,9 @@ int main(int argc, char **argv)
         } else {
             i++;
         }
+    }
+    if (!is_sensible(&command.options)) {
+        return fail_usage("--channels and --change need --nodes");
     }
     if (strcmp(what, "--seed") == 0) {
         return run_seed(&command);

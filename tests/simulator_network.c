@@ -74,15 +74,21 @@ struct shown {
     struct rh_epoch epoch;
 };
 
+/* From one node to another, as the one that dials has it. */
+struct way {
+    struct link link;
+    struct shown shown;
+    uint64_t member;   /* of the view: instance */
+    uint64_t awaited;  /* beside it: instance */
+    uint64_t deceived; /* instance */
+    int cut;
+    int firewall;
+};
+
 struct sim_network {
-    struct link links[SIM_NODES_MAX][SIM_NODES_MAX];
-    struct rh_epoch epoch[SIM_NODES_MAX];             /* that frames carry */
-    struct shown shown[SIM_NODES_MAX][SIM_NODES_MAX]; /* to whom, by whom */
-    uint64_t members[SIM_NODES_MAX][SIM_NODES_MAX];   /* of the view: instances */
-    uint64_t awaited[SIM_NODES_MAX][SIM_NODES_MAX];   /* beside them: instances */
-    int cut[SIM_NODES_MAX][SIM_NODES_MAX];
-    int firewall[SIM_NODES_MAX][SIM_NODES_MAX];
-    uint64_t deceived[SIM_NODES_MAX][SIM_NODES_MAX]; /* instance */
+    int nodes_count;
+    struct way *ways;       /* one by one */
+    struct rh_epoch *epoch; /* that frames carry, per node */
     struct connection **connections;
     uint32_t connections_count;
     uint32_t connections_capacity;
@@ -90,6 +96,11 @@ struct sim_network {
     struct rh_buffer buffer;
     struct rh_peer_decoder *decoder;
 };
+
+static struct way *way(const struct sim_network *network, int from, int to)
+{
+    return &network->ways[(size_t)from * (size_t)network->nodes_count + (size_t)to];
+}
 
 void sim_network_address(int node, char *out, size_t size)
 {
@@ -99,13 +110,13 @@ void sim_network_address(int node, char *out, size_t size)
 static int node_of_address(const char *address)
 {
     int node = atoi(address + 2) - 7200;
-    assert(node >= 0 && node < SIM_NODES_MAX);
+    assert(node >= 0);
     return node;
 }
 
 static bool is_cut(const struct sim_network *network, int a, int b)
 {
-    return network->cut[a][b] > 0 || network->cut[b][a] > 0;
+    return way(network, a, b)->cut > 0 || way(network, b, a)->cut > 0;
 }
 
 /* ---- connections ---- */
@@ -114,7 +125,7 @@ static uint32_t connection_create(struct sim *sim, int from, int to)
 {
     struct sim_network *network = sim->network;
     if (network->connections_count == network->connections_capacity) {
-        network->connections_capacity += 64;
+        network->connections_capacity += 64 + network->connections_capacity / 2;
         network->connections =
             realloc(network->connections, network->connections_capacity * sizeof(void *));
     }
@@ -157,6 +168,9 @@ static void send_frame(struct sim *sim, uint32_t index, bool back, enum frame_ki
     if (connection->closed) {
         return;
     }
+    if (kind == FRAME_PING) {
+        sim_count_one(&sim->counts.pings, 0);
+    }
     struct frame *frame = calloc(1, sizeof(*frame) + data.size);
     if (frame == NULL) {
         abort();
@@ -179,7 +193,7 @@ static void send_frame(struct sim *sim, uint32_t index, bool back, enum frame_ki
 static void note_epoch(struct sim *sim, int node, int peer, uint64_t instance,
                        struct rh_epoch epoch)
 {
-    struct shown *shown = &sim->network->shown[node][peer];
+    struct shown *shown = &way(sim->network, node, peer)->shown;
     if (shown->instance != instance) {
         *shown = (struct shown){.instance = instance};
     }
@@ -225,7 +239,7 @@ static void receive(struct sim *sim, uint32_t index, bool back, const struct fra
 {
     struct connection *connection = sim->network->connections[index];
     int node = back ? connection->from : connection->to;
-    struct link *link = &sim->network->links[connection->from][connection->to];
+    struct link *link = &way(sim->network, connection->from, connection->to)->link;
     if (back && (link->state != LINK_UP || link->connection != index)) {
         return;
     }
@@ -287,7 +301,7 @@ static void run_pump(struct sim *sim, struct sim_event *event)
         drop_frames(pipe);
         return;
     }
-    if (sim->network->cut[from][to] > 0) {
+    if (way(sim->network, from, to)->cut > 0) {
         pump(sim, now->connection, now->back, STALL_MS);
         return;
     }
@@ -320,7 +334,7 @@ struct timer {
 
 static struct link *link_of(struct sim *sim, const struct timer *timer)
 {
-    struct link *link = &sim->network->links[timer->node][timer->peer];
+    struct link *link = &way(sim->network, timer->node, timer->peer)->link;
     return link->turn == timer->turn ? link : NULL;
 }
 
@@ -330,15 +344,16 @@ static void start_timer(struct sim *sim, int node, int peer, uint64_t delay_ms, 
     timer->node = node;
     timer->peer = peer;
     timer->instance = sim->nodes[node]->instance;
-    timer->turn = sim->network->links[node][peer].turn;
+    timer->turn = way(sim->network, node, peer)->link.turn;
     sim_after(sim, delay_ms, &timer->event);
 }
 
 static void run_dial(struct sim *sim, struct sim_event *event);
+static void run_round(struct sim *sim, struct sim_event *event);
 
 static void wait_to_dial(struct sim *sim, int node, int peer, uint64_t pause_ms)
 {
-    struct link *link = &sim->network->links[node][peer];
+    struct link *link = &way(sim->network, node, peer)->link;
     link->state = LINK_WAITING;
     link->turn++;
     start_timer(sim, node, peer, pause_ms, run_dial);
@@ -353,10 +368,10 @@ static uint64_t next_backoff(struct sim *sim, struct link *link)
 
 static void report_dead(struct sim *sim, int node, int peer)
 {
-    const struct link *link = &sim->network->links[node][peer];
+    const struct link *link = &way(sim->network, node, peer)->link;
     const struct sim_node *process = sim->nodes[peer];
     if (process->running && process->instance == link->node.instance) {
-        sim->network->deceived[node][peer] = link->node.instance;
+        way(sim->network, node, peer)->deceived = link->node.instance;
     }
     sim_trace(sim, "n%d: link to n%d: dead", node, peer);
     struct rh_node_ref ref = link->node;
@@ -365,13 +380,13 @@ static void report_dead(struct sim *sim, int node, int peer)
 
 static void dial_failed(struct sim *sim, int node, int peer)
 {
-    struct link *link = &sim->network->links[node][peer];
+    struct link *link = &way(sim->network, node, peer)->link;
     wait_to_dial(sim, node, peer, next_backoff(sim, link));
 }
 
 static void dial_refused(struct sim *sim, int node, int peer)
 {
-    struct link *link = &sim->network->links[node][peer];
+    struct link *link = &way(sim->network, node, peer)->link;
     if (link->refusals == 0) {
         link->refused_since_ms = sim->now_ms;
     }
@@ -387,7 +402,7 @@ static void run_no_answer(struct sim *sim, struct sim_event *event)
 {
     struct timer *timer = rh_container_of(event, struct timer, event);
     if (sim_node_takes(sim, timer->node, timer->instance, event) && link_of(sim, timer) != NULL) {
-        sim->network->links[timer->node][timer->peer].refusals = 0;
+        way(sim->network, timer->node, timer->peer)->link.refusals = 0;
         dial_failed(sim, timer->node, timer->peer);
     }
 }
@@ -403,7 +418,7 @@ static void run_dial_broken(struct sim *sim, struct sim_event *event)
 
 static void lost(struct sim *sim, int node, int peer, bool to_them)
 {
-    struct link *link = &sim->network->links[node][peer];
+    struct link *link = &way(sim->network, node, peer)->link;
     struct connection *connection = sim->network->connections[link->connection];
     connection->closed = true;
     if (connection->lost_ms == UINT64_MAX) {
@@ -452,6 +467,43 @@ static void run_ping(struct sim *sim, struct sim_event *event)
     start_timer(sim, timer->node, timer->peer, PING_MS, run_ping);
 }
 
+/* Whether the process at the other end of a link answers pings. */
+static bool is_answering(const struct sim *sim, int node, int peer)
+{
+    const struct sim_node *process = sim->nodes[peer];
+    const struct link *link = &way(sim->network, node, peer)->link;
+    return process->running && !process->paused && process->instance == link->node.instance &&
+           !is_cut(sim->network, node, peer) &&
+           !sim->network->connections[link->connection]->closed;
+}
+
+/* With many nodes: the pings of all links of a node, answered in the same instant. */
+static void run_round(struct sim *sim, struct sim_event *event)
+{
+    struct timer *timer = rh_container_of(event, struct timer, event);
+    int node = timer->node;
+    if (!sim_node_takes(sim, node, timer->instance, event)) {
+        return;
+    }
+    for (int peer = 0; peer < sim->nodes_count; peer++) {
+        struct link *link = &way(sim->network, node, peer)->link;
+        if (link->state != LINK_UP) {
+            continue;
+        }
+        sim_count_one(&sim->counts.pings, 0);
+        link->silence_ms += PING_MS;
+        if (is_answering(sim, node, peer)) {
+            link->silence_ms = 0;
+            note_epoch(sim, peer, node, timer->instance, sim->network->epoch[node]);
+            note_epoch(sim, node, peer, link->node.instance, sim->network->epoch[peer]);
+        } else if (link->silence_ms > PONG_TIMEOUT_MS) {
+            lost(sim, node, peer, false);
+        }
+    }
+    sim_keep(event);
+    sim_after(sim, PING_MS, event);
+}
+
 /* ---- dialling ---- */
 
 /* The hellos: ours at them, then theirs at us. */
@@ -468,7 +520,7 @@ struct hello {
 
 static void came_up(struct sim *sim, const struct hello *hello)
 {
-    struct link *link = &sim->network->links[hello->node][hello->peer];
+    struct link *link = &way(sim->network, hello->node, hello->peer)->link;
     link->state = LINK_UP;
     link->turn++;
     link->connection = connection_create(sim, hello->node, hello->peer);
@@ -476,11 +528,13 @@ static void came_up(struct sim *sim, const struct hello *hello)
     link->up_since_ms = sim->now_ms;
     link->lost_to_them = false;
     link->refusals = 0;
-    start_timer(sim, hello->node, hello->peer, PING_MS, run_ping);
+    if (!sim->wide) {
+        start_timer(sim, hello->node, hello->peer, PING_MS, run_ping);
+    }
     sim_trace(sim, "n%d: link to n%d: up", hello->node, hello->peer);
     struct rh_node_ref ref = link->node;
     sim_node_peer_up(sim, hello->node, &ref);
-    if (ref.instance == sim->network->awaited[hello->node][hello->peer]) {
+    if (ref.instance == way(sim->network, hello->node, hello->peer)->awaited) {
         sim_node_show_view(sim, hello->node, &ref);
     }
     note_epoch(sim, hello->node, hello->peer, hello->peer_instance, hello->epoch);
@@ -510,7 +564,7 @@ static void run_hello(struct sim *sim, struct sim_event *event)
     if (!sim_node_takes(sim, hello->node, hello->instance, event)) {
         return;
     }
-    struct link *link = &network->links[hello->node][hello->peer];
+    struct link *link = &way(network, hello->node, hello->peer)->link;
     if (link->turn != hello->turn || link->state != LINK_DIALLING) {
         return;
     }
@@ -537,14 +591,14 @@ static void run_syn(struct sim *sim, struct sim_event *event)
         return;
     }
     struct sim_network *network = sim->network;
-    if (network->firewall[node][peer] > 0) {
+    if (way(network, node, peer)->firewall > 0) {
         dial_refused(sim, node, peer);
     } else if (is_cut(network, node, peer)) {
         return; /* nothing, until the timer ends it */
     } else if (!sim->nodes[peer]->running) {
         dial_refused(sim, node, peer);
     } else {
-        network->links[node][peer].refusals = 0;
+        way(network, node, peer)->link.refusals = 0;
         struct hello *hello = sim_event(sizeof(*hello), run_hello);
         hello->node = node;
         hello->peer = peer;
@@ -576,7 +630,7 @@ static void run_dial(struct sim *sim, struct sim_event *event)
 
 static void drop_link(struct sim *sim, int node, int peer)
 {
-    struct link *link = &sim->network->links[node][peer];
+    struct link *link = &way(sim->network, node, peer)->link;
     if (link->state == LINK_UP) {
         sim->network->connections[link->connection]->closed = true; /* what is queued arrives */
     }
@@ -587,9 +641,9 @@ static void drop_link(struct sim *sim, int node, int peer)
 static void set_link(struct sim *sim, int node, int peer)
 {
     struct sim_network *network = sim->network;
-    struct link *link = &network->links[node][peer];
-    uint64_t instance = network->members[node][peer];
-    instance = instance == 0 ? network->awaited[node][peer] : instance;
+    struct link *link = &way(network, node, peer)->link;
+    uint64_t instance = way(network, node, peer)->member;
+    instance = instance == 0 ? way(network, node, peer)->awaited : instance;
     if (link->state != LINK_NONE && link->node.instance != instance) {
         drop_link(sim, node, peer);
     }
@@ -610,7 +664,7 @@ void sim_network_set_view(struct sim *sim, int node, const struct rh_view *view)
     for (int peer = 0; peer < sim->nodes_count; peer++) {
         uint32_t index = rh_view_find(view, sim->nodes[peer]->id);
         bool there = index != RH_RING_NONE && sim_node_of(&view->members[index]) == peer;
-        network->members[node][peer] = there ? view->members[index].instance : 0;
+        way(network, node, peer)->member = there ? view->members[index].instance : 0;
         if (peer != node) {
             set_link(sim, node, peer);
         }
@@ -621,12 +675,14 @@ void sim_network_set_awaited(struct sim *sim, int node, const struct rh_membersh
                              size_t count)
 {
     struct sim_network *network = sim->network;
-    memset(network->awaited[node], 0, sizeof(network->awaited[node]));
+    for (int peer = 0; peer < sim->nodes_count; peer++) {
+        way(network, node, peer)->awaited = 0;
+    }
     for (size_t i = 0; i < count; i++) {
-        network->awaited[node][node_of_address(awaited[i].address)] = awaited[i].node.instance;
+        way(network, node, node_of_address(awaited[i].address))->awaited = awaited[i].node.instance;
     }
     for (int peer = 0; peer < sim->nodes_count; peer++) {
-        if (peer != node && network->members[node][peer] == 0) {
+        if (peer != node && way(network, node, peer)->member == 0) {
             set_link(sim, node, peer);
         }
     }
@@ -636,8 +692,8 @@ void sim_network_show_awaited(struct sim *sim, int node)
 {
     struct sim_network *network = sim->network;
     for (int peer = 0; peer < sim->nodes_count; peer++) {
-        const struct link *link = &network->links[node][peer];
-        if (link->state == LINK_UP && link->node.instance == network->awaited[node][peer]) {
+        const struct link *link = &way(network, node, peer)->link;
+        if (link->state == LINK_UP && link->node.instance == way(network, node, peer)->awaited) {
             struct rh_node_ref ref = link->node;
             sim_node_show_view(sim, node, &ref);
         }
@@ -677,7 +733,7 @@ static void run_question(struct sim *sim, struct sim_event *event)
     }
     const struct sim_node *peer = sim->nodes[question->peer];
     if (!peer->running || peer->paused || is_cut(sim->network, question->node, question->peer) ||
-        sim->network->firewall[question->node][question->peer] > 0) {
+        way(sim->network, question->node, question->peer)->firewall > 0) {
         return;
     }
     question->back = true;
@@ -771,18 +827,12 @@ static enum sim_fate fate_of(struct sim *sim, int from, int to,
 bool sim_network_send(struct sim *sim, int node, const struct rh_node_ref *to,
                       const struct rh_peer_message *message)
 {
-    struct link *link = NULL;
-    for (int peer = 0; peer < sim->nodes_count; peer++) {
-        struct link *other = &sim->network->links[node][peer];
-        if (other->state == LINK_UP && rh_node_ref_equal(&other->node, to)) {
-            link = other;
-        }
-    }
-    if (link == NULL) {
+    int peer = sim_place_of(sim, to->instance);
+    struct link *link = peer < 0 ? NULL : &way(sim->network, node, peer)->link;
+    if (link == NULL || link->state != LINK_UP || !rh_node_ref_equal(&link->node, to)) {
         return false;
     }
-    enum sim_fate fate =
-        fate_of(sim, node, sim->network->connections[link->connection]->to, message);
+    enum sim_fate fate = fate_of(sim, node, peer, message);
     if (fate == SIM_FATE_LOST) {
         return true;
     }
@@ -792,6 +842,8 @@ bool sim_network_send(struct sim *sim, int node, const struct rh_node_ref *to,
         sim_fail(sim, "n%d: a message cannot be encoded: %s", node, rh_error_text(rv));
         return false;
     }
+    sim_count_one(&sim->counts.messages[message->kind],
+                  rh_buffer_content(&sim->network->buffer).size);
     if (fate == SIM_FATE_HELD) {
         hold(sim, node, link, rh_buffer_content(&sim->network->buffer));
     } else {
@@ -825,7 +877,7 @@ void sim_network_probe(struct sim *sim, int node, const struct rh_node_ref *prob
     probe->node = node;
     probe->instance = sim->nodes[node]->instance;
     uint64_t delay_ms = 2 * sim_delay_ms(sim);
-    if (peer == node || !process->running || sim->network->firewall[node][peer] > 0) {
+    if (peer == node || !process->running || way(sim->network, node, peer)->firewall > 0) {
         probe->result = RH_MEMBERSHIP_PROBE_DEAD; /* only we listen there, or nobody does */
     } else if (process->paused || is_cut(sim->network, node, peer)) {
         probe->result = RH_MEMBERSHIP_PROBE_UNKNOWN;
@@ -839,13 +891,13 @@ void sim_network_probe(struct sim *sim, int node, const struct rh_node_ref *prob
 
 bool sim_network_is_up(const struct sim *sim, int node, int peer)
 {
-    const struct link *link = &sim->network->links[node][peer];
+    const struct link *link = &way(sim->network, node, peer)->link;
     return link->state == LINK_UP && link->node.instance == sim->nodes[peer]->instance;
 }
 
 bool sim_network_was_deceived(const struct sim *sim, int node, int peer, uint64_t instance)
 {
-    return sim->network->deceived[node][peer] == instance;
+    return way(sim->network, node, peer)->deceived == instance;
 }
 
 /* ---- what goes wrong ---- */
@@ -853,27 +905,27 @@ bool sim_network_was_deceived(const struct sim *sim, int node, int peer, uint64_
 /* The connection ends for a reason on their side; the dialler learns of it unless the way is cut. */
 static void end_connection(struct sim *sim, int from, int to)
 {
-    struct link *link = &sim->network->links[from][to];
+    struct link *link = &way(sim->network, from, to)->link;
     if (link->state != LINK_UP) {
         return;
     }
     struct connection *connection = sim->network->connections[link->connection];
     connection->closed = true;
     connection->lost_ms = sim->now_ms + sim_delay_ms(sim);
-    if (sim->network->cut[to][from] == 0) {
+    if (way(sim->network, to, from)->cut == 0) {
         start_timer(sim, from, to, sim_delay_ms(sim), run_lost);
     }
 }
 
 void sim_network_cut(struct sim *sim, int from, int to, bool cut)
 {
-    sim->network->cut[from][to] += cut ? 1 : -1;
-    assert(sim->network->cut[from][to] >= 0);
+    way(sim->network, from, to)->cut += cut ? 1 : -1;
+    assert(way(sim->network, from, to)->cut >= 0);
 }
 
 void sim_network_firewall(struct sim *sim, int from, int to, bool on)
 {
-    sim->network->firewall[from][to] += on ? 1 : -1;
+    way(sim->network, from, to)->firewall += on ? 1 : -1;
     if (on) {
         end_connection(sim, from, to);
     }
@@ -886,11 +938,10 @@ void sim_network_reset(struct sim *sim, int from, int to)
 
 void sim_network_reset_from(struct sim *sim, int node, const struct rh_node_ref *peer)
 {
-    for (int from = 0; from < sim->nodes_count; from++) {
-        const struct sim_node *process = sim->nodes[from];
-        if (process->running && process->instance == peer->instance && from != node) {
-            end_connection(sim, from, node);
-        }
+    int from = sim_place_of(sim, peer->instance);
+    if (from >= 0 && from != node && sim->nodes[from]->running &&
+        sim->nodes[from]->instance == peer->instance) {
+        end_connection(sim, from, node);
     }
 }
 
@@ -899,20 +950,20 @@ void sim_network_reset_from(struct sim *sim, int node, const struct rh_node_ref 
 void sim_network_attach(struct sim *sim, int node)
 {
     sim->network->epoch[node] = (struct rh_epoch){0};
-    memset(sim->network->shown[node], 0, sizeof(sim->network->shown[node]));
-    memset(sim->network->members[node], 0, sizeof(sim->network->members[node]));
-    memset(sim->network->awaited[node], 0, sizeof(sim->network->awaited[node]));
     for (int peer = 0; peer < sim->nodes_count; peer++) {
-        struct link *link = &sim->network->links[node][peer];
-        *link = (struct link){.turn = link->turn + 1};
-        sim->network->deceived[node][peer] = 0;
+        struct way *fresh = way(sim->network, node, peer);
+        *fresh = (struct way){
+            .link.turn = fresh->link.turn + 1, .cut = fresh->cut, .firewall = fresh->firewall};
+    }
+    if (sim->wide) {
+        start_timer(sim, node, node, PING_MS, run_round);
     }
 }
 
 void sim_network_detach(struct sim *sim, int node)
 {
     for (int peer = 0; peer < sim->nodes_count; peer++) {
-        struct link *link = &sim->network->links[node][peer];
+        struct link *link = &way(sim->network, node, peer)->link;
         if (link->state == LINK_UP) {
             struct connection *connection = sim->network->connections[link->connection];
             connection->closed = true;
@@ -920,17 +971,24 @@ void sim_network_detach(struct sim *sim, int node)
         }
         *link = (struct link){.turn = link->turn + 1};
         end_connection(sim, peer, node);
-        if (sim->network->links[peer][node].state == LINK_DIALLING &&
+        if (way(sim->network, peer, node)->link.state == LINK_DIALLING &&
             !is_cut(sim->network, peer, node)) {
             start_timer(sim, peer, node, sim_delay_ms(sim), run_dial_broken);
         }
     }
 }
 
-struct sim_network *sim_network_create(void)
+struct sim_network *sim_network_create(const struct sim *sim)
 {
     struct sim_network *network = calloc(1, sizeof(*network));
     if (network == NULL || rh_peer_decoder_create(RH_PEER_FRAME_SIZE_MAX, &network->decoder) != 0) {
+        abort();
+    }
+    size_t count = (size_t)sim->nodes_count;
+    network->nodes_count = sim->nodes_count;
+    network->ways = calloc(count * count, sizeof(*network->ways));
+    network->epoch = calloc(count, sizeof(*network->epoch));
+    if (network->ways == NULL || network->epoch == NULL) {
         abort();
     }
     rh_list_init(&network->held);
@@ -949,6 +1007,8 @@ void sim_network_destroy(struct sim_network *network)
         free(network->connections[i]);
     }
     free(network->connections);
+    free(network->ways);
+    free(network->epoch);
     rh_buffer_finish(&network->buffer);
     rh_peer_decoder_destroy(network->decoder);
     free(network);

@@ -17,7 +17,7 @@
 
 struct sim_network;
 
-struct sim_network *sim_network_create(void);
+struct sim_network *sim_network_create(const struct sim *sim);
 void sim_network_destroy(struct sim_network *network);
 
 /* The process of |node| has begun to listen, or is gone: its connections are closed. */

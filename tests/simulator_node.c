@@ -722,6 +722,7 @@ static void on_view(struct sim *sim, struct sim_node *node,
         return;
     }
     node->epoch = view->epoch;
+    sim_count_one(&sim->counts.views, 0);
     sim_network_set_view(sim, node->index, view);
     drop_lost_peers(sim, node, before, view);
     rh_view_give(before);
@@ -1214,6 +1215,7 @@ void sim_node_start(struct sim *sim, int index)
     node->slow_ticking = false;
     node->lingering = 0;
     node->skew_ms = (int64_t)sim_below(sim, 2000) - 1000;
+    sim_place_set(sim, node->instance, index);
     sim_trace(sim, "n%d: starts as %s, instance %016" PRIx64, node->index, node->id,
               node->instance);
     create_machines(sim, node);

@@ -7,6 +7,7 @@
 #include "tests/simulator_faults.h"
 #include "tests/simulator_network.h"
 #include "tests/simulator_rest.h"
+#include "tests/simulator_scale.h"
 #include "tests/simulator_states.h"
 #include "tests/simulator_truth.h"
 #include "tests/simulator_zookeeper.h"
@@ -65,12 +66,14 @@ void sim_create(struct sim *sim, const struct sim_options *options, int nodes_co
     *sim = (struct sim){.options = *options,
                         .random = options->seed,
                         .scripted = nodes_count > 0,
+                        .wide = options->nodes > 0,
                         .slowness = 1,
                         .nodes_count = nodes_count,
                         .replicas = replicas_of(options)};
     sim->replicated = sim->replicas > 0;
     sim_faults_create(sim);
     sim->steady = sim_faults_are_apart(sim);
+    sim->steady |= options->change != SIM_CHANGE_NONE;
     if (!sim->steady && sim_chance(sim, 250)) {
         sim->slowness = sim_between(sim, 2, 10);
     }
@@ -84,8 +87,17 @@ void sim_create(struct sim *sim, const struct sim_options *options, int nodes_co
         sim->limits.log_messages = 256;
     }
     sim->limits.channel_idle_ms = sim_chance(sim, 200) ? 2000 : 3600000;
+    if (sim->wide) {
+        sim->limits.crowd = options->channels;
+        sim->limits.padding = 0;
+        sim->limits.channel_idle_ms = 3600000;
+    }
+    sim->nodes = calloc((size_t)sim->nodes_count, sizeof(*sim->nodes));
+    if (sim->nodes == NULL) {
+        abort();
+    }
     for (int i = 0; i < sim->nodes_count; i++) {
-        bool twin = !sim->steady && i > 1 && sim_chance(sim, 60);
+        bool twin = !sim->steady && i > 1 && !sim->wide && sim_chance(sim, 60);
         int id = twin ? (int)sim_below(sim, (uint64_t)i) : i;
         sim_node_create(sim, i, id, sim_chance(sim, 200) ? 500 : 1000);
     }
@@ -94,7 +106,7 @@ void sim_create(struct sim *sim, const struct sim_options *options, int nodes_co
         sim_truth_create(sim);
     }
     sim->zookeeper = sim_zookeeper_create(sim);
-    sim->network = sim_network_create();
+    sim->network = sim_network_create(sim);
     sim_clients_create(sim);
     sim_states_create(sim);
 }
@@ -115,6 +127,8 @@ void sim_destroy(struct sim *sim)
     sim_check_destroy(sim);
     sim_truth_destroy(sim);
     sim_faults_destroy(sim);
+    free(sim->nodes);
+    free(sim->places);
 }
 
 void sim_rest(struct sim *sim, bool clients, uint64_t bound_ms, const char *phase)
@@ -169,7 +183,11 @@ void sim_run_once(const struct sim_options *options, struct sim_result *ret_resu
     sim_trace(&sim, "seed %" PRIu64 ", profile %s, %d nodes, %zu faults", options->seed,
               sim_faults_profile(&sim), sim.nodes_count, sim_faults_count(&sim));
     uint64_t rest_ms = 0;
-    run_phases(&sim, &rest_ms);
+    if (options->change != SIM_CHANGE_NONE) {
+        rest_ms = sim_scale_run(&sim);
+    } else {
+        run_phases(&sim, &rest_ms);
+    }
     if (sim.failed && sim.replicated && sim.options.trace != NULL) {
         sim_rest_trace(&sim);
     }

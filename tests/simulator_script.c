@@ -49,9 +49,9 @@ static void spell(const struct script *script, const char *text, char *out, size
 /* The order of all nodes behind the key. */
 static void order_nodes(struct script *script, int count)
 {
-    struct rh_ring_member members[SIM_NODES_MAX] = {{0}};
+    struct rh_ring_member members[SIM_NODES_USUAL] = {{0}};
     const struct rh_ring_options options = {.vnodes = SIM_VNODES};
-    uint32_t indices[SIM_NODES_MAX];
+    uint32_t indices[SIM_NODES_USUAL];
     struct rh_ring *ring = NULL;
     for (int i = 0; i < count; i++) {
         members[i] = (struct rh_ring_member){.id = script->sim->nodes[i]->id,

@@ -54,8 +54,10 @@ struct actor {
 
 struct truth_channel {
     char key[SIM_KEY_SIZE];
-    bool is_torn; /* see tear() */
-    struct seen seen[SIM_NODES_MAX];
+    bool is_torn;      /* see tear() */
+    struct seen *seen; /* per node */
+    uint64_t hash;
+    struct truth_channel *next; /* in its bucket */
     struct life *lives;
     size_t lives_count;
     struct activation *activations;
@@ -95,6 +97,12 @@ struct process {
     uint64_t failed; /* moment at which it crashed, or its registration was lost; 0: never */
 };
 
+/* Channels of which a node has a copy, as far as is seen. */
+struct held {
+    struct truth_channel **channels;
+    size_t count;
+};
+
 struct sim_truth {
     uint64_t moment;
     struct beginning *beginnings;
@@ -102,6 +110,9 @@ struct sim_truth {
     uint64_t visits;
     struct truth_channel **channels;
     size_t channels_count;
+    struct truth_channel **buckets; /* by hash of the key */
+    size_t buckets_count;           /* a power of two */
+    struct held *held;              /* per node: what it has a copy of */
     struct process *processes;
     size_t processes_count;
 };
@@ -136,21 +147,62 @@ static struct process *process_find(const struct sim_truth *truth, uint64_t inst
     return NULL;
 }
 
-static struct truth_channel *channel_of(struct sim_truth *truth, struct rh_bytes key)
+static uint64_t hash_key(struct rh_bytes key)
 {
-    for (size_t i = 0; i < truth->channels_count; i++) {
-        if (rh_bytes_equal(rh_bytes_text(truth->channels[i]->key), key)) {
-            return truth->channels[i];
+    uint64_t hash = 0xcbf29ce484222325U;
+    for (size_t i = 0; i < key.size; i++) {
+        hash = (hash ^ (unsigned char)((const char *)key.data)[i]) * 0x100000001b3U;
+    }
+    return hash ^ hash >> 32;
+}
+
+static void add_to_bucket(struct sim_truth *truth, struct truth_channel *channel)
+{
+    struct truth_channel **bucket = &truth->buckets[channel->hash & (truth->buckets_count - 1)];
+    channel->next = *bucket;
+    *bucket = channel;
+}
+
+static void add_channel(struct sim_truth *truth, struct truth_channel *channel)
+{
+    if (truth->channels_count >= truth->buckets_count) {
+        free(truth->buckets);
+        truth->buckets_count = truth->buckets_count == 0 ? 64 : 2 * truth->buckets_count;
+        truth->buckets = calloc(truth->buckets_count, sizeof(struct truth_channel *));
+        if (truth->buckets == NULL) {
+            abort();
+        }
+        for (size_t i = 0; i < truth->channels_count; i++) {
+            add_to_bucket(truth, truth->channels[i]);
         }
     }
-    struct truth_channel *channel = calloc(1, sizeof(*channel));
+    add_to_bucket(truth, channel);
     truth->channels = grown(truth->channels, truth->channels_count, sizeof(*truth->channels));
-    if (channel == NULL) {
+    truth->channels[truth->channels_count++] = channel;
+}
+
+static struct truth_channel *channel_of(const struct sim *sim, struct rh_bytes key)
+{
+    struct sim_truth *truth = sim->truth;
+    uint64_t hash = hash_key(key);
+    struct truth_channel *channel =
+        truth->buckets_count == 0 ? NULL : truth->buckets[hash & (truth->buckets_count - 1)];
+    while (channel != NULL &&
+           (channel->hash != hash || !rh_bytes_equal(rh_bytes_text(channel->key), key))) {
+        channel = channel->next;
+    }
+    if (channel != NULL) {
+        return channel;
+    }
+    channel = calloc(1, sizeof(*channel));
+    if (channel == NULL ||
+        (channel->seen = calloc((size_t)sim->nodes_count, sizeof(*channel->seen))) == NULL) {
         abort();
     }
     assert(key.size < sizeof(channel->key));
     memcpy(channel->key, key.data, key.size);
-    truth->channels[truth->channels_count++] = channel;
+    channel->hash = hash;
+    add_channel(truth, channel);
     return channel;
 }
 
@@ -205,12 +257,10 @@ static const struct activation *next_above(const struct truth_channel *channel, 
 
 static int node_of(const struct sim *sim, const struct rh_node_ref *ref)
 {
-    for (int i = 0; i < sim->nodes_count; i++) {
-        if (sim->nodes[i]->running && sim->nodes[i]->instance == ref->instance) {
-            return i;
-        }
-    }
-    return -1;
+    int place = sim_place_of(sim, ref->instance);
+    bool there =
+        place >= 0 && sim->nodes[place]->running && sim->nodes[place]->instance == ref->instance;
+    return there ? place : -1;
 }
 
 /* ---- failure ---- */
@@ -237,7 +287,7 @@ void sim_truth_fail(struct sim *sim, const char *name, const char *key, const ch
     va_start(args, format);
     (void)vsnprintf(text, sizeof(text), format, args);
     va_end(args);
-    if (channel_of(sim->truth, rh_bytes_text(key))->is_torn) {
+    if (channel_of(sim, rh_bytes_text(key))->is_torn) {
         return;
     }
     if (!sim->failed) {
@@ -791,6 +841,11 @@ static void look(struct sim *sim, int node, struct truth_channel *channel,
         seen->confirmed = sim->truth->moment;
     }
     uint64_t commit = same_term && is_acting(seen->role) ? seen->commit : 0;
+    if (!seen->there) {
+        struct held *held = &sim->truth->held[node];
+        held->channels = grown(held->channels, held->count, sizeof(*held->channels));
+        held->channels[held->count++] = channel;
+    }
     seen->there = true;
     seen->role = info->role;
     seen->incarnation = info->incarnation;
@@ -824,7 +879,7 @@ static void note_ends(struct sim *sim, int node)
         const struct rh_core_trace *trace = &actions->items[i].trace;
         if (actions->items[i].kind == RH_ACTION_TRACE && trace->kind == RH_TRACE_ROLE &&
             trace->from == RH_ROLE_CLOSING && !rh_role_holds_copy(trace->to)) {
-            sim_history_cut(&channel_of(sim->truth, trace->key)->alive, 0);
+            sim_history_cut(&channel_of(sim, trace->key)->alive, 0);
         }
     }
 }
@@ -852,15 +907,21 @@ void sim_truth_stepped(struct sim *sim, int node, const struct rh_event *event)
     struct rh_copy_info info;
     for (void *at = rh_core_copy_next(core, NULL, &info); at != NULL;
          at = rh_core_copy_next(core, at, &info)) {
-        look(sim, node, channel_of(truth, info.key), &info);
+        look(sim, node, channel_of(sim, info.key), &info);
     }
-    for (size_t i = 0; i < truth->channels_count; i++) {
-        struct seen *seen = &truth->channels[i]->seen[node];
-        if (seen->there && seen->visit != truth->visits) {
-            note_gone(sim, truth->channels[i], node);
+    struct held *held = &truth->held[node];
+    for (size_t i = held->count; i > 0; i--) {
+        struct truth_channel *channel = held->channels[i - 1];
+        if (channel->seen[node].there && channel->seen[node].visit != truth->visits) {
+            note_gone(sim, channel, node);
+        }
+        if (!channel->seen[node].there) {
+            held->channels[i - 1] = held->channels[--held->count];
         }
     }
-    check_bounds(sim, node);
+    if (!sim->wide || truth->moment % (uint64_t)sim->nodes_count == 0) {
+        check_bounds(sim, node);
+    }
 }
 
 /* ---- processes ---- */
@@ -881,12 +942,14 @@ void sim_truth_ended(struct sim *sim, int node)
         process->alive = false;
         process->failed = ++truth->moment;
     }
-    for (size_t i = 0; i < truth->channels_count; i++) {
-        struct seen *seen = &truth->channels[i]->seen[node];
+    struct held *held = &truth->held[node];
+    for (size_t i = 0; i < held->count; i++) {
+        struct seen *seen = &held->channels[i]->seen[node];
         seen->there = false;
         seen->op = 0;
         sim_history_cut(&seen->held, 0);
     }
+    held->count = 0;
 }
 
 void sim_truth_registered(struct sim *sim, uint64_t instance, const char *name)
@@ -986,7 +1049,7 @@ static const struct life *life_anywhere(const struct sim_truth *truth, uint64_t 
 void sim_truth_served(struct sim *sim, int node, const char *key, uint64_t incarnation,
                       const struct rh_entry *entry, const char *what)
 {
-    struct truth_channel *channel = channel_of(sim->truth, rh_bytes_text(key));
+    struct truth_channel *channel = channel_of(sim, rh_bytes_text(key));
     const struct seen *seen = &channel->seen[node];
     if (!seen->there || !is_acting(seen->role) || seen->incarnation != incarnation) {
         sim_truth_fail(sim, "I6", key, "n%d gives %s, and does not act", node, what);
@@ -1019,7 +1082,7 @@ void sim_truth_acknowledged(struct sim *sim, uint64_t incarnation, uint64_t seq,
 void sim_truth_moved(struct sim *sim, int node, const char *key, uint64_t incarnation)
 {
     const struct sim_node *process = sim->nodes[node];
-    const struct truth_channel *channel = channel_of(sim->truth, rh_bytes_text(key));
+    const struct truth_channel *channel = channel_of(sim, rh_bytes_text(key));
     const struct seen *seen = &channel->seen[node];
     if (sim_node_owner(sim, rh_core_view(process->core), key) == node && seen->there &&
         seen->incarnation == incarnation) {
@@ -1032,14 +1095,15 @@ void sim_truth_moved(struct sim *sim, int node, const char *key, uint64_t incarn
 void sim_truth_create(struct sim *sim)
 {
     sim->truth = calloc(1, sizeof(*sim->truth));
-    if (sim->truth == NULL) {
+    if (sim->truth == NULL ||
+        (sim->truth->held = calloc((size_t)sim->nodes_count, sizeof(*sim->truth->held))) == NULL) {
         abort();
     }
 }
 
-static void channel_destroy(struct truth_channel *channel)
+static void channel_destroy(struct truth_channel *channel, int nodes_count)
 {
-    for (int i = 0; i < SIM_NODES_MAX; i++) {
+    for (int i = 0; i < nodes_count; i++) {
         free(channel->seen[i].group);
         sim_history_finish(&channel->seen[i].held);
     }
@@ -1051,6 +1115,7 @@ static void channel_destroy(struct truth_channel *channel)
     for (size_t i = 0; i < channel->activations_count; i++) {
         sim_history_finish(&channel->activations[i].held);
     }
+    free(channel->seen);
     sim_history_finish(&channel->alive);
     free(channel->lives);
     free(channel->activations);
@@ -1065,8 +1130,13 @@ void sim_truth_destroy(struct sim *sim)
         return;
     }
     for (size_t i = 0; i < truth->channels_count; i++) {
-        channel_destroy(truth->channels[i]);
+        channel_destroy(truth->channels[i], sim->nodes_count);
     }
+    for (int i = 0; i < sim->nodes_count; i++) {
+        free(truth->held[i].channels);
+    }
+    free(truth->held);
+    free(truth->buckets);
     free(truth->channels);
     free(truth->processes);
     free(truth->beginnings);

@@ -19,6 +19,7 @@
 #define HANDLE_REPLACE_MS 1000 /* turned away for so long: another handle */
 #define WATCHES           3
 #define OPS_MAX           64
+#define FIRST_SESSION     1001
 
 /* A znode from one transaction to another: what a server shows that is between the two. */
 struct version {
@@ -33,6 +34,8 @@ struct version {
     int32_t cversion;
     int64_t from; /* zxid */
     int64_t to;   /* INT64_MAX: it is the present one */
+    uint64_t hash;
+    size_t before; /* number, from 1, of the one before in its bucket; 0: there is none */
 };
 
 struct session {
@@ -76,6 +79,9 @@ struct sim_zookeeper {
     struct version *versions;
     size_t versions_count;
     size_t versions_capacity;
+    size_t versions_kept; /* when it is time to forget some */
+    size_t *buckets;      /* versions by hash of their path: number of the latest */
+    size_t buckets_count; /* a power of two */
     int64_t zxid;
     unsigned sequence;
     unsigned era;
@@ -84,7 +90,7 @@ struct sim_zookeeper {
     size_t sessions_count;
     uint64_t connections;
     uint64_t timers;
-    struct handle handles[SIM_NODES_MAX];
+    struct handle *handles; /* per node */
     struct server servers[SIM_SERVERS];
 
     /* The transaction that is made. */
@@ -96,15 +102,54 @@ static const char *const watch_names[WATCHES] = {"config", "members", "request"}
 
 /* ---- the tree ---- */
 
+static uint64_t hash_path(const char *path)
+{
+    uint64_t hash = 0xcbf29ce484222325U;
+    for (; *path != '\0'; path++) {
+        hash = (hash ^ (unsigned char)*path) * 0x100000001b3U;
+    }
+    return hash ^ hash >> 32;
+}
+
 static struct version *find(struct sim_zookeeper *zookeeper, const char *path, int64_t zxid)
 {
-    for (size_t i = zookeeper->versions_count; i > 0; i--) {
-        struct version *version = &zookeeper->versions[i - 1];
-        if (version->from <= zxid && zxid < version->to && strcmp(version->path, path) == 0) {
+    uint64_t hash = hash_path(path);
+    size_t number = zookeeper->buckets_count == 0
+                        ? 0
+                        : zookeeper->buckets[hash & (zookeeper->buckets_count - 1)];
+    while (number > 0) {
+        struct version *version = &zookeeper->versions[number - 1];
+        if (version->hash == hash && version->from <= zxid && zxid < version->to &&
+            strcmp(version->path, path) == 0) {
             return version;
         }
+        number = version->before;
     }
     return NULL;
+}
+
+static void add_to_bucket(struct sim_zookeeper *zookeeper, size_t number)
+{
+    struct version *version = &zookeeper->versions[number - 1];
+    size_t *bucket = &zookeeper->buckets[version->hash & (zookeeper->buckets_count - 1)];
+    version->before = *bucket;
+    *bucket = number;
+}
+
+static void fill_buckets(struct sim_zookeeper *zookeeper)
+{
+    free(zookeeper->buckets);
+    zookeeper->buckets_count = 256;
+    while (zookeeper->buckets_count < zookeeper->versions_capacity) {
+        zookeeper->buckets_count *= 2;
+    }
+    zookeeper->buckets = calloc(zookeeper->buckets_count, sizeof(*zookeeper->buckets));
+    if (zookeeper->buckets == NULL) {
+        abort();
+    }
+    for (size_t i = 0; i < zookeeper->versions_count; i++) {
+        add_to_bucket(zookeeper, i + 1);
+    }
 }
 
 static struct version *present(struct sim_zookeeper *zookeeper, const char *path)
@@ -136,24 +181,30 @@ static void prune(struct sim_zookeeper *zookeeper)
         }
     }
     zookeeper->versions_count = kept;
+    zookeeper->versions_kept = 2 * kept < VERSIONS_KEPT ? VERSIONS_KEPT : 2 * kept;
+    fill_buckets(zookeeper);
 }
 
-static struct version *push(struct sim_zookeeper *zookeeper)
+static struct version *push(struct sim_zookeeper *zookeeper, const struct version *version)
 {
     if (zookeeper->versions_count == zookeeper->versions_capacity) {
-        zookeeper->versions_capacity += VERSIONS_KEPT;
+        zookeeper->versions_capacity += VERSIONS_KEPT + zookeeper->versions_capacity;
         zookeeper->versions = realloc(zookeeper->versions,
                                       zookeeper->versions_capacity * sizeof(*zookeeper->versions));
         if (zookeeper->versions == NULL) {
             abort();
         }
+        fill_buckets(zookeeper);
     }
-    return &zookeeper->versions[zookeeper->versions_count++];
+    struct version *pushed = &zookeeper->versions[zookeeper->versions_count++];
+    *pushed = *version;
+    add_to_bucket(zookeeper, zookeeper->versions_count);
+    return pushed;
 }
 
 static void begin(struct sim_zookeeper *zookeeper)
 {
-    if (zookeeper->versions_count >= VERSIONS_KEPT) {
+    if (zookeeper->versions_count >= zookeeper->versions_kept) {
         prune(zookeeper);
     }
     zookeeper->zxid++;
@@ -184,7 +235,7 @@ static void touch_parent(struct sim_zookeeper *zookeeper, const char *path, int3
     next.pzxid = zookeeper->zxid;
     next.children += more;
     next.cversion++;
-    *push(zookeeper) = next;
+    (void)push(zookeeper, &next);
 }
 
 static void note_change(struct sim_zookeeper *zookeeper, const char *path)
@@ -210,14 +261,15 @@ static void add(struct sim_zookeeper *zookeeper, const char *path, struct rh_byt
                 int64_t owner)
 {
     assert(present(zookeeper, path) == NULL);
-    struct version *version = push(zookeeper);
-    *version = (struct version){.czxid = zookeeper->zxid,
-                                .pzxid = zookeeper->zxid,
-                                .owner = owner,
-                                .from = zookeeper->zxid,
-                                .to = INT64_MAX};
-    (void)snprintf(version->path, sizeof(version->path), "%s", path);
-    set_data(version, data.data == NULL ? "" : data.data, data.size);
+    struct version version = {.czxid = zookeeper->zxid,
+                              .pzxid = zookeeper->zxid,
+                              .owner = owner,
+                              .from = zookeeper->zxid,
+                              .to = INT64_MAX,
+                              .hash = hash_path(path)};
+    (void)snprintf(version.path, sizeof(version.path), "%s", path);
+    set_data(&version, data.data == NULL ? "" : data.data, data.size);
+    (void)push(zookeeper, &version);
     note_change(zookeeper, path);
     touch_parent(zookeeper, path, 1);
 }
@@ -227,7 +279,7 @@ static void change(struct sim_zookeeper *zookeeper, const char *path, struct rh_
     struct version next = end_version(zookeeper, path);
     next.version++;
     set_data(&next, data.data, data.size);
-    *push(zookeeper) = next;
+    (void)push(zookeeper, &next);
     note_change(zookeeper, path);
 }
 
@@ -242,12 +294,10 @@ static void take(struct sim_zookeeper *zookeeper, const char *path)
 
 static struct session *session_find(struct sim_zookeeper *zookeeper, int64_t id)
 {
-    for (size_t i = 0; i < zookeeper->sessions_count; i++) {
-        if (zookeeper->sessions[i].id == id && zookeeper->sessions[i].alive) {
-            return &zookeeper->sessions[i];
-        }
-    }
-    return NULL;
+    size_t index = (size_t)(id - FIRST_SESSION);
+    bool alive = id >= FIRST_SESSION && index < zookeeper->sessions_count &&
+                 zookeeper->sessions[index].alive;
+    return alive ? &zookeeper->sessions[index] : NULL;
 }
 
 /* Whether the connection stands on both sides. */
@@ -271,8 +321,7 @@ struct answer {
     struct rh_membership_event said;
     struct rh_membership_result *result; /* of `said` */
     char name[RH_MEMBERSHIP_NAME_SIZE];
-    const char *names[RH_MEMBERSHIP_MEMBERS_MAX < 32 ? RH_MEMBERSHIP_MEMBERS_MAX : 32];
-    char memory[]; /* data, names */
+    _Alignas(const char *) char memory[]; /* data; or pointers to names, and the names */
 };
 
 static void forget_op(struct handle *handle, uint64_t number)
@@ -342,6 +391,7 @@ static void fire(struct sim *sim, int node, int watch, int64_t zxid)
     if (sim_mutates(sim, SIM_MUTATION_DEAF) && watch == RH_MEMBERSHIP_WATCH_MEMBERS) {
         return;
     }
+    sim_count_one(&sim->counts.watches, 0);
     struct answer *answer = answer_create(sim, node, 0);
     answer->zxid = zxid;
     answer->watch = watch;
@@ -353,15 +403,14 @@ static void fire(struct sim *sim, int node, int watch, int64_t zxid)
 /* Which watch of |node| a change of |path| is for; -1: none. */
 static int watch_of(const char *path, const char *id)
 {
-    char request[PATH_SIZE];
-    (void)snprintf(request, sizeof(request), REQUESTS "/%.64s", id);
     if (strcmp(path, CONFIG) == 0) {
         return RH_MEMBERSHIP_WATCH_CONFIG;
     }
     if (is_child(path, MEMBERS)) {
         return RH_MEMBERSHIP_WATCH_MEMBERS;
     }
-    return strcmp(path, request) == 0 ? RH_MEMBERSHIP_WATCH_REQUEST : -1;
+    bool own = is_child(path, REQUESTS) && strcmp(path + sizeof(REQUESTS "/") - 1, id) == 0;
+    return own ? RH_MEMBERSHIP_WATCH_REQUEST : -1;
 }
 
 /* ---- servers ---- */
@@ -502,6 +551,7 @@ static void serve_get(struct sim *sim, struct op *op, int watch)
         answer->said.result.version = version->version;
         answer->said.result.czxid = version->czxid;
         answer->said.result.ephemeral_owner = version->owner;
+        sim->counts.operations[op->kind].bytes += version->size;
     }
     if (watch >= 0) {
         zookeeper->handles[op->node].armed[watch] = true;
@@ -524,18 +574,23 @@ static void serve_list(struct sim *sim, struct op *op)
     if (sim_mutates(sim, SIM_MUTATION_STALE_LIST) && sim_chance(sim, 300)) {
         listed = parent->pzxid - 1;
     }
-    struct answer *answer = op_answer(sim, op, 32 * RH_MEMBERSHIP_NAME_SIZE);
+    size_t most = zookeeper->versions_count;
+    struct answer *answer =
+        op_answer(sim, op, most * (sizeof(const char *) + RH_MEMBERSHIP_NAME_SIZE));
+    const char **names = (const char **)(void *)answer->memory;
     size_t count = 0;
-    for (size_t i = zookeeper->versions_count; i > 0 && count < 32; i--) {
+    size_t bytes = 0;
+    for (size_t i = most; i > 0; i--) {
         const struct version *version = &zookeeper->versions[i - 1];
         if (version->from <= listed && listed < version->to && is_child(version->path, MEMBERS)) {
-            char *name = answer->memory + count * RH_MEMBERSHIP_NAME_SIZE;
-            (void)snprintf(name, RH_MEMBERSHIP_NAME_SIZE, "%s",
-                           version->path + sizeof(MEMBERS "/") - 1);
-            answer->names[count++] = name;
+            char *name = (char *)(names + most) + count * RH_MEMBERSHIP_NAME_SIZE;
+            bytes += (size_t)snprintf(name, RH_MEMBERSHIP_NAME_SIZE, "%s",
+                                      version->path + sizeof(MEMBERS "/") - 1);
+            names[count++] = name;
         }
     }
-    answer->said.result.names = answer->names;
+    sim->counts.operations[RH_MEMBERSHIP_LIST].bytes += bytes;
+    answer->said.result.names = names;
     answer->said.result.names_count = count;
     answer->said.result.pzxid = parent->pzxid;
     answer->said.result.cversion = parent->cversion;
@@ -741,6 +796,9 @@ static void run_op_at_leader(struct sim *sim, struct sim_event *event)
         return;
     }
     op->rv = write_at_leader(sim, op);
+    if (op->rv != 0) {
+        sim_count_one(&sim->counts.refused, 0);
+    }
     sim_trace(sim, "zookeeper: %s of n%d: %s, zxid %" PRId64 "%s",
               sim_node_operation_name(op->kind), op->node, rh_error_name(op->rv), zookeeper->zxid,
               broken ? ", late" : "");
@@ -804,6 +862,7 @@ void sim_zookeeper_operate(struct sim *sim, int node, const struct rh_membership
     struct handle *handle = &sim->zookeeper->handles[node];
     assert(handle->attached && handle->ops_count < OPS_MAX);
     handle->ops[handle->ops_count++] = action->number;
+    sim_count_one(&sim->counts.operations[action->kind], action->data.size);
     if (!is_open(sim->zookeeper, handle) || handle->cut) {
         return; /* ends when the process learns that the connection is broken */
     }
@@ -1093,7 +1152,7 @@ static struct session *session_create(struct sim *sim, int node)
     commit(sim);
     struct session *session = &zookeeper->sessions[zookeeper->sessions_count++];
     *session = (struct session){
-        .id = (int64_t)(1000 + zookeeper->sessions_count), .alive = true, .node = node};
+        .id = FIRST_SESSION + (int64_t)zookeeper->sessions_count - 1, .alive = true, .node = node};
     return session;
 }
 
@@ -1275,6 +1334,7 @@ void sim_zookeeper_wipe(struct sim *sim)
         free(zookeeper->versions[i].data);
     }
     zookeeper->versions_count = 0;
+    fill_buckets(zookeeper);
     for (size_t i = 0; i < zookeeper->sessions_count; i++) {
         zookeeper->sessions[i].alive = false;
     }
@@ -1351,9 +1411,11 @@ unsigned sim_zookeeper_era(const struct sim *sim)
 struct sim_zookeeper *sim_zookeeper_create(struct sim *sim)
 {
     struct sim_zookeeper *zookeeper = calloc(1, sizeof(*zookeeper));
-    if (zookeeper == NULL) {
+    if (zookeeper == NULL || (zookeeper->handles = calloc((size_t)sim->nodes_count,
+                                                          sizeof(*zookeeper->handles))) == NULL) {
         abort();
     }
+    zookeeper->versions_kept = VERSIONS_KEPT;
     zookeeper->zxid = (int64_t)sim_below(sim, 1000);
     for (int i = 0; i < SIM_SERVERS; i++) {
         zookeeper->servers[i] = (struct server){.up = true, .applied = zookeeper->zxid};
@@ -1367,6 +1429,8 @@ void sim_zookeeper_destroy(struct sim_zookeeper *zookeeper)
         free(zookeeper->versions[i].data);
     }
     free(zookeeper->versions);
+    free(zookeeper->buckets);
+    free(zookeeper->handles);
     free(zookeeper->sessions);
     free(zookeeper);
 }
