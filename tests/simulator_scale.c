@@ -17,6 +17,7 @@
 #define IDLE_MS    10000U
 #define OUTAGE_MS  12000U
 #define LOOK_MS    10U
+#define GATHER_MS  1500U /* by then all are about to register */
 
 static const struct {
     const char *name;
@@ -185,6 +186,7 @@ uint64_t sim_scale_run(struct sim *sim)
     for (int i = 0; i < sim->nodes_count; i++) {
         sim_node_start(sim, i);
     }
+    sim_zookeeper_gather(sim, GATHER_MS);
     sim_rest(sim, false, STARTED_MS, "at the start");
     if (sim->options.change == SIM_CHANGE_JOIN) { /* into a cluster that has seen others go */
         sim_node_terminate(sim, subject(sim));

@@ -20,6 +20,7 @@
 #define WATCHES           3
 #define OPS_MAX           64
 #define FIRST_SESSION     1001
+#define GATHERED_MS       200 /* the leader has ordered all of them by then */
 
 /* A znode from one transaction to another: what a server shows that is between the two. */
 struct version {
@@ -83,6 +84,7 @@ struct sim_zookeeper {
     size_t *buckets;      /* versions by hash of their path: number of the latest */
     size_t buckets_count; /* a power of two */
     int64_t zxid;
+    uint64_t gather_until_ms; /* registrations wait until then */
     unsigned sequence;
     unsigned era;
     bool down;
@@ -851,6 +853,11 @@ static void run_op(struct sim *sim, struct sim_event *event)
         if (zookeeper_strands(sim, op)) {
             return;
         }
+        if (op->kind == RH_MEMBERSHIP_REGISTER && sim->now_ms < sim->zookeeper->gather_until_ms) {
+            sim_keep(event);
+            sim_after(sim, sim->zookeeper->gather_until_ms - sim->now_ms, event);
+            return;
+        }
         op->event.run = run_op_at_leader;
         sim_keep(event);
         sim_after(sim, sim_delay_ms(sim), event);
@@ -1350,6 +1357,20 @@ void sim_zookeeper_wipe(struct sim *sim)
 void sim_zookeeper_lag(struct sim *sim, int index, uint64_t ms)
 {
     sim->zookeeper->servers[index].lag_until_ms = sim->now_ms + ms;
+}
+
+static void run_gathered(struct sim *sim, struct sim_event *event)
+{
+    (void)event;
+    for (int i = 0; i < SIM_SERVERS; i++) {
+        sim_zookeeper_lag(sim, i, GATHERED_MS);
+    }
+}
+
+void sim_zookeeper_gather(struct sim *sim, uint64_t ms)
+{
+    sim->zookeeper->gather_until_ms = sim->now_ms + ms;
+    sim_after(sim, ms, sim_event(sizeof(struct sim_event), run_gathered));
 }
 
 /* ---- the operator ---- */

@@ -43,6 +43,9 @@ bool sim_zookeeper_is_connected(const struct sim *sim, int node);
 /* Nothing is heard of the process any more (it is paused or cut off), or it is again. */
 void sim_zookeeper_silence(struct sim *sim, int node, bool silent);
 
+/* Registrations of the next |ms| are made and seen all at once: so many nodes start in one epoch. */
+void sim_zookeeper_gather(struct sim *sim, uint64_t ms);
+
 /* --- what goes wrong --- */
 
 /* The connection of |node| breaks, and cannot be made again while it is cut. */
