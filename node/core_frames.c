@@ -227,7 +227,7 @@ void rh_core_on_relay_failed(struct rh_core *core, struct rh_process *from,
  * anybody who could ask for them, so they are told again, at growing intervals. */
 void rh_core_relays_tick(struct rh_core *core)
 {
-    for (size_t i = 0; core->view != NULL && i < core->view->members_count; i++) {
+    for (size_t i = 0; core->members_down > 0 && i < core->view->members_count; i++) {
         struct rh_process *process = core->members[i];
         if (process == core->self_process || process->is_up || core->now_ms < process->greet_ms ||
             rh_core_relay_for(core, process) == NULL) {
@@ -252,7 +252,7 @@ void rh_core_relays_begin(const struct rh_core *core, struct rh_process *process
 uint64_t rh_core_relays_ms(const struct rh_core *core)
 {
     uint64_t deadline_ms = UINT64_MAX;
-    for (size_t i = 0; core->view != NULL && i < core->view->members_count; i++) {
+    for (size_t i = 0; core->members_down > 0 && i < core->view->members_count; i++) {
         const struct rh_process *process = core->members[i];
         if (process == core->self_process || process->is_up) {
             continue;

@@ -213,6 +213,9 @@ struct rh_core {
     struct rh_view *view; /* NULL before the first */
     uint32_t self;        /* index of this process in the view, or RH_RING_NONE */
     uint64_t view_since_ms;
+    uint64_t view_asked_ms; /* since when `views_asked` peers were asked for a later view */
+    unsigned views_asked;
+    size_t members_down;  /* members of the view whose link is not up, this node excepted */
     uint32_t view_number; /* of adoptions, from 1 */
     uint32_t standing;    /* times that the own registration was lost */
 

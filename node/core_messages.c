@@ -8,6 +8,10 @@
  * Messages of peers: which function takes which, and what is asked of all of them before (M1 to M4).
  */
 
+/* How many peers are asked for a later view within RH_RETRY_MS: a view is as long as the cluster is
+ * large, and all who are ahead have it. */
+#define VIEWS_ASKED_MAX 4U
+
 /* Which epochs of a frame, compared with ours, are acted on. Above: held, but for those that are
  * good in any. */
 enum epochs {
@@ -190,6 +194,14 @@ void rh_core_ask_for_view(struct rh_core *core, struct rh_process *from)
     if (core->now_ms - from->asked_view_ms < RH_RETRY_MS && from->asked_view_ms != 0) {
         return;
     }
+    if (core->now_ms - core->view_asked_ms >= RH_RETRY_MS) {
+        core->view_asked_ms = core->now_ms;
+        core->views_asked = 0;
+    }
+    if (core->views_asked == VIEWS_ASKED_MAX) {
+        return; /* of so many who are ahead one will answer; if not, later frames ask again */
+    }
+    core->views_asked++;
     from->asked_view_ms = core->now_ms;
     struct rh_peer_message *message = rh_core_send(core, from, RH_PEER_VIEW_ASK);
     if (core->view != NULL) {
@@ -216,6 +228,7 @@ void rh_core_peer_up(struct rh_core *core, const struct rh_node_ref *ref)
     if (process == NULL) {
         return; /* requests for it wait until it comes up again, or their deadline */
     }
+    core->members_down -= !process->is_up && rh_process_is_registered(process);
     process->is_up = true;
     rh_core_relays_begin(core, process);
     rh_core_requests_peer_up(core, process);
@@ -228,6 +241,7 @@ void rh_core_peer_down(struct rh_core *core, const struct rh_node_ref *ref)
     if (process == NULL || !process->is_up) {
         return;
     }
+    core->members_down += rh_process_is_registered(process);
     process->is_up = false;
     process->down_ms = core->now_ms;
     rh_core_requests_peer_down(core, process);

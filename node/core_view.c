@@ -406,6 +406,7 @@ static void find_members(struct rh_core *core)
     }
     free(core->members);
     core->members = rh_core_alloc(core->view->members_count + 1, sizeof(struct rh_process *));
+    core->members_down = 0;
     for (size_t i = 0; i < core->view->members_count; i++) {
         const struct rh_node_ref ref = rh_registration_ref(&core->view->members[i]);
         struct rh_process *process = rh_groups_process(&core->groups, &ref);
@@ -419,6 +420,7 @@ static void find_members(struct rh_core *core)
         }
         rh_core_relays_begin(core, process);
         if (process != core->self_process) {
+            core->members_down += !process->is_up;
             begin_round(core, process);
         }
         core->members[i] = process;

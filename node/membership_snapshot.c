@@ -19,23 +19,27 @@ static int compare_members(const void *a, const void *b)
     return strcmp(((const struct member *)a)->name, ((const struct member *)b)->name);
 }
 
-static struct member *find(const struct snapshot *snapshot, const char *name)
+/* Index of the first member whose name is not below |name|. */
+static size_t lower_bound(const struct snapshot *snapshot, const char *name)
 {
     size_t low = 0;
     size_t high = snapshot->count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        int order = strcmp(snapshot->members[middle].name, name);
-        if (order == 0) {
-            return &snapshot->members[middle];
-        }
-        if (order < 0) {
+        if (strcmp(snapshot->members[middle].name, name) < 0) {
             low = middle + 1;
         } else {
             high = middle;
         }
     }
-    return NULL;
+    return low;
+}
+
+static struct member *find(const struct snapshot *snapshot, const char *name)
+{
+    size_t at = lower_bound(snapshot, name);
+    bool there = at < snapshot->count && strcmp(snapshot->members[at].name, name) == 0;
+    return there ? &snapshot->members[at] : NULL;
 }
 
 static void note_ignored(struct rh_membership *membership, const char *name, const char *reason)
@@ -208,11 +212,16 @@ bool snapshot_read(struct rh_membership *membership)
 
 const struct member *snapshot_newest(const struct rh_membership *membership, const char *id)
 {
+    const struct snapshot *snapshot = &membership->snapshot;
+    char prefix[RH_NODE_ID_SIZE + 1];
+    size_t size = (size_t)snprintf(prefix, sizeof(prefix), "%s.", id);
     const struct member *newest = NULL;
-    for (size_t i = 0; i < membership->snapshot.count; i++) {
-        const struct member *member = &membership->snapshot.members[i];
-        if (member->state == MEMBER_GOOD && strcmp(member->registration.id, id) == 0 &&
-            (newest == NULL || newest->czxid < member->czxid)) {
+    for (size_t i = lower_bound(snapshot, prefix); i < snapshot->count; i++) {
+        const struct member *member = &snapshot->members[i];
+        if (strncmp(member->name, prefix, size) != 0) {
+            break; /* they are sorted by name: those of one id stand together */
+        }
+        if (member->state == MEMBER_GOOD && (newest == NULL || newest->czxid < member->czxid)) {
             newest = member;
         }
     }
