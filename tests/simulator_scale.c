@@ -10,14 +10,15 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define STARTED_MS 120000U /* from nothing to a cluster at rest */
-#define WEIGHTY_MS 10000U  /* as long as a newcomer may have to wait for its weight, and more */
-#define FILLED_MS  60000U
-#define CHANGED_MS 600000U
-#define IDLE_MS    10000U
-#define OUTAGE_MS  12000U
-#define LOOK_MS    10U
-#define GATHER_MS  1500U /* by then all are about to register */
+#define VIEWS_SHOWN_MAX 6U
+#define STARTED_MS      120000U /* from nothing to a cluster at rest */
+#define WEIGHTY_MS      10000U /* as long as a newcomer may have to wait for its weight, and more */
+#define FILLED_MS       60000U
+#define CHANGED_MS      600000U
+#define IDLE_MS         10000U
+#define OUTAGE_MS       12000U
+#define LOOK_MS         10U
+#define GATHER_MS       1500U /* by then all are about to register */
 
 static const struct {
     const char *name;
@@ -181,6 +182,17 @@ static void check_filled(struct sim *sim)
     }
 }
 
+/* A view is as long as the cluster is large: a node is shown a few for each that it adopts, however
+ * many peers have adopted it before. */
+static void check_counts(struct sim *sim)
+{
+    uint64_t shown = sim->counts.messages[RH_PEER_VIEW].times;
+    if (shown > VIEWS_SHOWN_MAX * sim->counts.views.times) {
+        sim_fail(sim, "%" PRIu64 " views are shown, and %" PRIu64 " adopted", shown,
+                 sim->counts.views.times);
+    }
+}
+
 uint64_t sim_scale_run(struct sim *sim)
 {
     for (int i = 0; i < sim->nodes_count; i++) {
@@ -217,6 +229,7 @@ uint64_t sim_scale_run(struct sim *sim)
         sim_counts_print(&sim->counts, sim->nodes_count, out);
     }
     if (!sim->failed) {
+        check_counts(sim);
         check_filled(sim);
     }
     sim_clients_publish_last(sim);
