@@ -3,13 +3,14 @@
 the numbers that docs/scaling.md holds against its model."""
 import time
 
+from harness.wait import wait_for
+
 from .common import running
 
-# What ZooKeeper counts (`mntr`), and how it is called here. Requests are operations of clients, of
-# which each proof is one; `writes` went through the leader.
+# What ZooKeeper counts (`mntr`), and how it is called here. Transactions are counted by the zxid: each
+# proof is one, and so is one that was refused.
 COUNTED = {
     "requests": ("zk_packets_received",),
-    "writes": ("zk_cnt_proposal_process_time",),
     "watches": ("zk_sum_node_children_watch_count", "zk_sum_node_changed_watch_count",
                 "zk_sum_node_created_watch_count"),
     "bytes in": ("zk_bytes_received_count",),
@@ -26,6 +27,8 @@ class Counters:
         self.at = time.monotonic()
         self.seen = {name: sum(float(of.get(key, 0)) for key in keys)
                      for name, keys in COUNTED.items()}
+        zxid = zookeeper.command("srvr").partition("Zxid: ")[2].split()[0]
+        self.seen["transactions"] = int(zxid, 16)
         self.sent = {node.id: node.metrics()["ringhop_peer_messages_sent_total"]
                      for node in cluster.running()}
 
@@ -36,11 +39,21 @@ class Counters:
         return self.at - before.at, found
 
 
+def window(zookeeper, cluster, seconds):
+    before = Counters(zookeeper, cluster)
+    time.sleep(seconds)     # the measured time itself
+    return Counters(zookeeper, cluster).since(before)
+
+
+def wait_quiet(zookeeper, cluster):
+    """Until nobody says anything for a second."""
+    wait_for(lambda: window(zookeeper, cluster, 1)[1]["peer messages"] == 0, 60, "quiet links")
+
+
 def idle_rates(zookeeper, cluster):
     """What happens each second when nothing does."""
-    before = Counters(zookeeper, cluster)
-    time.sleep(IDLE_S)      # the measured time itself
-    seconds, found = Counters(zookeeper, cluster).since(before)
+    wait_quiet(zookeeper, cluster)
+    seconds, found = window(zookeeper, cluster, IDLE_S)
     return {name: value / seconds for name, value in found.items()}
 
 
@@ -51,6 +64,7 @@ def measure(zookeeper, cluster, rates, name, change):
     change()
     cluster.wait_settled(bound=60)
     cluster.wait_whole(bound=60)
+    wait_quiet(zookeeper, cluster)
     seconds, found = Counters(zookeeper, cluster).since(before)
     more = {of: value - rates[of] * seconds for of, value in found.items()}
     print(f"  {count:3} nodes, {name:6} {seconds:5.1f} s: "
