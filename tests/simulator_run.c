@@ -16,9 +16,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STARTED_MS  30000U /* from nothing to a cluster at rest */
-#define HEALED_MS   45000U /* from the last fault to a cluster at rest */
-#define LAST_MS     20000U /* until everybody has the last messages */
+#define STARTED_MS  30000U  /* from nothing to a cluster at rest */
+#define HEALED_MS   45000U  /* from the last fault to a cluster at rest */
+#define MANY_MS     120000U /* likewise with many nodes and channels, which move at their pace */
+#define LAST_MS     20000U  /* until everybody has the last messages */
 #define LOOK_MS     200U
 #define SETTLED_MS  3000U  /* clients have found their nodes */
 #define WEIGHTY_MS  10000U /* newcomers have their weight, and their channels */
@@ -164,7 +165,7 @@ static void run_phases(struct sim *sim, uint64_t *ret_rest_ms)
     sim_faults_heal(sim);
     sim_clients_finish_publishing(sim);
     sim_states_end(sim);
-    sim_rest(sim, true, HEALED_MS, "after the faults");
+    sim_rest(sim, true, sim->wide ? MANY_MS : HEALED_MS, "after the faults");
     *ret_rest_ms = sim->now_ms - end_ms;
     if (sim->failed) {
         return;
