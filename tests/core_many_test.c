@@ -188,5 +188,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_link_that_is_down_is_seen_to_until_it_comes_up, setup,
                                         teardown),
     };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
