@@ -2,6 +2,7 @@
 #include "drill/cluster.h"
 
 #include "base/units.h"
+#include "cli/url.h"
 #include "drill/local.h"
 #include "drill/process.h"
 
@@ -57,14 +58,20 @@ const struct rh_cluster_node *rh_cluster_node(const struct rh_cluster *cluster, 
     return &cluster->nodes[index];
 }
 
+/* nodes_count: there is none. */
+static size_t index_of(const struct rh_cluster *cluster, const char *id)
+{
+    size_t i = 0;
+    while (i < cluster->nodes_count && strcmp(cluster->nodes[i].id, id) != 0) {
+        i++;
+    }
+    return i;
+}
+
 static struct rh_cluster_node *find(struct rh_cluster *cluster, const char *id)
 {
-    for (size_t i = 0; i < cluster->nodes_count; i++) {
-        if (strcmp(cluster->nodes[i].id, id) == 0) {
-            return &cluster->nodes[i];
-        }
-    }
-    return NULL;
+    size_t index = index_of(cluster, id);
+    return index < cluster->nodes_count ? &cluster->nodes[index] : NULL;
 }
 
 static struct rh_cluster_node *announced(struct rh_cluster *cluster, const char *id)
@@ -76,12 +83,8 @@ static struct rh_cluster_node *announced(struct rh_cluster *cluster, const char 
 
 const struct rh_cluster_node *rh_cluster_find(const struct rh_cluster *cluster, const char *id)
 {
-    for (size_t i = 0; i < cluster->nodes_count; i++) {
-        if (strcmp(cluster->nodes[i].id, id) == 0) {
-            return &cluster->nodes[i];
-        }
-    }
-    return NULL;
+    size_t index = index_of(cluster, id);
+    return index < cluster->nodes_count ? &cluster->nodes[index] : NULL;
 }
 
 static struct rh_cluster_node *add(struct rh_cluster *cluster, const char *id)
@@ -98,16 +101,7 @@ static struct rh_cluster_node *add(struct rh_cluster *cluster, const char *id)
 
 static void set_url(char out[static RH_CLUSTER_URL_SIZE], const char *address)
 {
-    (void)snprintf(out, RH_CLUSTER_URL_SIZE, "http://%.240s", address);
-}
-
-/* The http form of an `advertise`. */
-static void set_advertised(char out[static RH_CLUSTER_URL_SIZE], const char *url)
-{
-    const char *address = strstr(url, "://");
-    (void)snprintf(out, RH_CLUSTER_URL_SIZE, "%s%.240s",
-                   strncmp(url, "wss", 3) == 0 ? "https://" : "http://",
-                   address != NULL ? address + 3 : url);
+    (void)snprintf(out, RH_CLUSTER_URL_SIZE, "http://%s", address);
 }
 
 int rh_cluster_learn(struct rh_cluster *cluster, const char *id, const char *url, bool drained)
@@ -121,8 +115,7 @@ int rh_cluster_learn(struct rh_cluster *cluster, const char *id, const char *url
     }
     node->running = true;
     node->drained = drained;
-    set_advertised(node->url, url);
-    return 0;
+    return rh_url_to_http(url, node->url, sizeof(node->url));
 }
 
 bool rh_cluster_zookeeper_stopped(const struct rh_cluster *cluster)
@@ -475,7 +468,10 @@ static int take_config(struct rh_cluster *cluster, struct rh_reason *reason)
             return rh_fail(reason, RH_ERR_FULL, "%s: a drill has at most %d nodes", config->path,
                            RH_PLOT_NODES_MAX);
         }
-        set_advertised(node->url, config->nodes[i].advertise);
+        int rv = rh_url_to_http(config->nodes[i].advertise, node->url, sizeof(node->url));
+        if (rv != 0) {
+            return rh_fail(reason, rv, "%s: the URL of %s is too long", config->path, node->id);
+        }
         set_url(node->admin, config->nodes[i].admin);
     }
     return 0;

@@ -13,12 +13,13 @@
 #include "base/error.h"
 #include "config/config.h"
 #include "drill/scenario.h"
+#include "proto/registration.h"
 
 #include <ev.h>
 #include <stdbool.h>
 #include <stddef.h>
 
-#define RH_CLUSTER_URL_SIZE 256
+#define RH_CLUSTER_URL_SIZE (RH_URL_SIZE + 2) /* as http:// is longer than ws:// */
 
 struct rh_cluster;
 
@@ -61,7 +62,8 @@ size_t rh_cluster_nodes_count(const struct rh_cluster *cluster);
 const struct rh_cluster_node *rh_cluster_node(const struct rh_cluster *cluster, size_t index);
 const struct rh_cluster_node *rh_cluster_find(const struct rh_cluster *cluster, const char *id);
 
-/* Takes note of a member that a running cluster has: its URL, and that it runs. RH_ERR_FULL. */
+/* Takes note of a member that a running cluster has: its URL, and that it runs. RH_ERR_FULL,
+ * RH_ERR_TOO_LARGE. */
 RH_MUST_CHECK int rh_cluster_learn(struct rh_cluster *cluster, const char *id, const char *url,
                                    bool drained);
 

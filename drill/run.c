@@ -379,9 +379,14 @@ static void learn_members(struct run *run, const json_t *ring)
         const struct rh_cluster_node *known = id != NULL ? rh_cluster_find(run->cluster, id) : NULL;
         bool is_news = known == NULL || run->phase == PHASE_STARTING ||
                        (known->running && known->url[0] == '\0');
-        if (id != NULL && url != NULL && is_news &&
-            rh_cluster_learn(run->cluster, id, url, drained) != 0) {
-            abandon(run, RH_ERR_FULL, "the cluster has more nodes than a drill can have");
+        int rv = 0;
+        if (id != NULL && url != NULL && is_news) {
+            rv = rh_cluster_learn(run->cluster, id, url, drained);
+        }
+        if (rv != 0) {
+            abandon(run, rv,
+                    rv == RH_ERR_FULL ? "the cluster has more nodes than a drill can have"
+                                      : "the URL of a node is too long");
         }
     }
 }
