@@ -226,13 +226,17 @@ static int read_file(const struct rh_place *file, struct rh_config *config)
     return rv != 0 ? rv : rh_nodes_check(file, config, 0);
 }
 
+static int fail_too_large(const char *name, size_t size_max, struct rh_reason *reason)
+{
+    return rh_fail(reason, RH_ERR_INVALID, "%s: larger than %zu bytes", name, size_max);
+}
+
 int rh_config_parse(const char *text, size_t text_size, const char *name,
                     struct rh_config *ret_config, struct rh_reason *reason)
 {
     struct rh_place file = {.origin = name, .reason = reason};
     if (text_size > RH_CONFIG_FILE_SIZE_MAX) {
-        return rh_fail(reason, RH_ERR_INVALID, "%s: larger than %d bytes", name,
-                       RH_CONFIG_FILE_SIZE_MAX);
+        return fail_too_large(name, RH_CONFIG_FILE_SIZE_MAX, reason);
     }
     struct rh_yaml *root;
     int rv = rh_yaml_parse(rh_bytes(text, text_size), name, &root, reason);
@@ -251,10 +255,10 @@ int rh_config_parse(const char *text, size_t text_size, const char *name,
     return 0;
 }
 
-/* Reads |fd| to its end, or one byte beyond the limit. */
-static int read_all(int fd, struct rh_buffer *buffer)
+/* Reads |fd| to its end, or to beyond the limit. */
+static int read_all(int fd, size_t size_max, struct rh_buffer *buffer)
 {
-    while (rh_buffer_size(buffer) <= RH_CONFIG_FILE_SIZE_MAX) {
+    while (rh_buffer_size(buffer) <= size_max) {
         size_t room_size = 16384;
         char *room = rh_buffer_reserve(buffer, room_size);
         if (room == NULL) {
@@ -272,24 +276,33 @@ static int read_all(int fd, struct rh_buffer *buffer)
         }
         rh_buffer_commit(buffer, (size_t)size);
     }
-    return 0;
+    return RH_ERR_TOO_LARGE;
 }
 
-int rh_config_load(const char *path, struct rh_config *ret_config, struct rh_reason *reason)
+int rh_config_read_file(const char *path, size_t size_max, struct rh_buffer *buffer,
+                        struct rh_reason *reason)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         int code = errno == ENOENT ? RH_ERR_NOT_FOUND : RH_ERR_IO;
         return rh_fail(reason, code, "%s: cannot be read: %s", path, strerror(errno));
     }
-    struct rh_buffer buffer = {0};
-    int rv = read_all(fd, &buffer);
+    int rv = read_all(fd, size_max, buffer);
     if (rv == RH_ERR_IO) {
         (void)rh_fail(reason, rv, "%s: cannot be read: %s", path, strerror(errno));
+    } else if (rv == RH_ERR_TOO_LARGE) {
+        rv = fail_too_large(path, size_max, reason);
     } else if (rv != 0) {
         (void)rh_fail(reason, rv, "%s: %s", path, rh_error_text(rv));
     }
     (void)close(fd);
+    return rv;
+}
+
+int rh_config_load(const char *path, struct rh_config *ret_config, struct rh_reason *reason)
+{
+    struct rh_buffer buffer = {0};
+    int rv = rh_config_read_file(path, RH_CONFIG_FILE_SIZE_MAX, &buffer, reason);
     if (rv == 0) {
         struct rh_bytes text = rh_buffer_content(&buffer);
         rv = rh_config_parse(text.data, text.size, path, ret_config, reason);

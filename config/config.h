@@ -8,6 +8,7 @@
  * docs/operations.md lists every field with its default and range.
  */
 
+#include "base/buffer.h"
 #include "base/error.h"
 
 #include <stdbool.h>
@@ -85,7 +86,15 @@ struct rh_config {
 RH_MUST_CHECK int rh_config_load(const char *path, struct rh_config *ret_config,
                                  struct rh_reason *reason);
 
-/* The same from memory; |name| stands for the file in messages. */
+/*
+ * Appends all of a file to |buffer|, which the caller finishes, also after a failure. RH_ERR_NOT_FOUND /
+ * RH_ERR_IO: the file cannot be read. RH_ERR_INVALID: it has more than |size_max| bytes.
+ * RH_ERR_NO_MEMORY. |reason| reads "FILE: what is wrong".
+ */
+RH_MUST_CHECK int rh_config_read_file(const char *path, size_t size_max, struct rh_buffer *buffer,
+                                      struct rh_reason *reason);
+
+/* The config from memory; |name| stands for the file in messages. */
 RH_MUST_CHECK int rh_config_parse(const char *text, size_t text_size, const char *name,
                                   struct rh_config *ret_config, struct rh_reason *reason);
 

@@ -170,13 +170,6 @@ int rh_load_set_node(struct rh_load *load, const char *name, const char *url,
     return 0;
 }
 
-void rh_load_set_node_state(struct rh_load *load, const char *name, enum rh_load_node_state state)
-{
-    const struct node *node = find_node(load, name);
-    assert(node != NULL);
-    order_node(load, node, state);
-}
-
 void rh_load_publish(struct rh_load *load, bool on)
 {
     order(load, &(struct rh_order){.kind = RH_ORDER_PUBLISH, .on = on});
@@ -263,14 +256,6 @@ static void pass_sample(struct rh_load *load)
     }
 }
 
-static void add_problems(struct rh_load_result *result, const struct rh_problems *problems)
-{
-    for (size_t i = 0; i < problems->count && result->problems_count < RH_LOAD_PROBLEMS_MAX; i++) {
-        memcpy(result->problems[result->problems_count++], problems->texts[i],
-               sizeof(problems->texts[i]));
-    }
-}
-
 static void pass_result(struct rh_load *load)
 {
     for (uint32_t i = 0; i < load->members_count; i++) {
@@ -289,7 +274,7 @@ static void pass_result(struct rh_load *load)
         const struct rh_report_result *part = load->members[i].result;
         rh_histogram_merge(&result->latency_us, &part->latency_us);
         result->settled = result->settled && part->settled;
-        add_problems(result, &part->problems);
+        rh_problems_merge(&result->problems, &part->problems);
         ev_io_stop(load->loop, &load->members[i].io);
     }
     for (unsigned i = 0; i <= load->step; i++) {

@@ -37,18 +37,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RH_LOAD_NODES_MAX    64
-#define RH_LOAD_NODE_SIZE    65  /* of a name, with terminator */
-#define RH_LOAD_URL_SIZE     256 /* of a node's URL, with terminator */
-#define RH_LOAD_STEPS_MAX    256
-#define RH_LOAD_SAMPLE_MS    250
-#define RH_LOAD_KEY_PREFIX   64 /* with terminator */
-#define RH_LOAD_KEY_SIZE     (RH_LOAD_KEY_PREFIX + 16)
-#define RH_LOAD_PAYLOAD_MIN  32U /* bytes: what the ledger writes into a payload fits */
-#define RH_LOAD_PAYLOAD_MAX  65536U
-#define RH_LOAD_CHANNELS_MAX 1000000U
-#define RH_LOAD_FAILURE_SIZE 96 /* with terminator */
-#define RH_LOAD_RATE_MAX     200000U
+#define RH_LOAD_NODES_MAX       64
+#define RH_LOAD_NODE_SIZE       65  /* of a name, with terminator */
+#define RH_LOAD_URL_SIZE        256 /* of a node's URL, with terminator */
+#define RH_LOAD_STEPS_MAX       256
+#define RH_LOAD_SAMPLE_MS       250
+#define RH_LOAD_KEY_PREFIX      64 /* with terminator */
+#define RH_LOAD_KEY_SIZE        (RH_LOAD_KEY_PREFIX + 16)
+#define RH_LOAD_PAYLOAD_MIN     32U /* bytes: what the ledger writes into a payload fits */
+#define RH_LOAD_PAYLOAD_MAX     65536U
+#define RH_LOAD_CHANNELS_MAX    1000000U
+#define RH_LOAD_CONNECTIONS_MAX 10000000U
+#define RH_LOAD_FAILURE_SIZE    96 /* with terminator */
+#define RH_LOAD_RATE_MAX        200000U
 
 struct rh_load;
 
@@ -108,8 +109,7 @@ struct rh_load_result {
     struct rh_histogram latency_us;
     struct rh_histogram gap_us;
     bool settled; /* false: settle_ms passed before all had arrived */
-    size_t problems_count;
-    char problems[RH_LOAD_PROBLEMS_MAX][RH_LOAD_PROBLEM_SIZE]; /* examples, one sentence each */
+    struct rh_problems problems;
 };
 
 struct rh_load_callbacks {
@@ -144,9 +144,6 @@ void rh_load_stop(struct rh_load *load);
  */
 RH_MUST_CHECK int rh_load_set_node(struct rh_load *load, const char *name, const char *url,
                                    enum rh_load_node_state state, struct rh_reason *reason);
-
-/* The same for a node that is known; a bug if it is not. */
-void rh_load_set_node_state(struct rh_load *load, const char *name, enum rh_load_node_state state);
 
 /* Publishers begin or pause. What is under way is still answered. */
 void rh_load_publish(struct rh_load *load, bool on);

@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 void rh_problems_add(struct rh_problems *problems, const char *format, ...)
 {
@@ -14,4 +15,11 @@ void rh_problems_add(struct rh_problems *problems, const char *format, ...)
     (void)vsnprintf(problems->texts[problems->count], RH_LOAD_PROBLEM_SIZE, format, args);
     va_end(args);
     problems->count++;
+}
+
+void rh_problems_merge(struct rh_problems *problems, const struct rh_problems *other)
+{
+    for (size_t i = 0; i < other->count && problems->count < RH_LOAD_PROBLEMS_MAX; i++) {
+        memcpy(problems->texts[problems->count++], other->texts[i], sizeof(other->texts[i]));
+    }
 }

@@ -20,4 +20,7 @@ struct rh_problems {
 /* Adds a sentence, cut to fit; nothing when there are enough. */
 void rh_problems_add(struct rh_problems *problems, const char *format, ...) RH_PRINTF(2, 3);
 
+/* Adds those of |other|, as many as there is room for. */
+void rh_problems_merge(struct rh_problems *problems, const struct rh_problems *other);
+
 #endif

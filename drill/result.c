@@ -136,8 +136,8 @@ static void judge_ledger(struct rh_result *result, const struct rh_load_result *
     } else if (result->scenario->load.rate > 0 && ledger->counts.delivered == 0) {
         rh_result_problem(result, "not one message reached a client, so nothing was checked");
     }
-    for (size_t i = 0; i < ledger->problems_count; i++) {
-        rh_result_problem(result, "%s", ledger->problems[i]);
+    for (size_t i = 0; i < ledger->problems.count; i++) {
+        rh_result_problem(result, "%s", ledger->problems.texts[i]);
     }
 }
 

@@ -2,12 +2,12 @@
 #include "drill/scenario.h"
 
 #include "base/buffer.h"
+#include "config/config.h"
 #include "config/reader.h"
 #include "drill/load.h"
 #include "ring/ring.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,7 +35,7 @@ static const struct rh_field top_fields[] = {
 
 static const struct rh_field load_fields[] = {
     AMOUNT("channels", load.channels, RH_VALUE_COUNT, 1, RH_LOAD_CHANNELS_MAX, 1000),
-    AMOUNT("connections", load.connections, RH_VALUE_COUNT, 1, 10000000, 10000),
+    AMOUNT("connections", load.connections, RH_VALUE_COUNT, 1, RH_LOAD_CONNECTIONS_MAX, 10000),
     AMOUNT("rate", load.rate, RH_VALUE_COUNT, 0, RH_LOAD_RATE_MAX, 500),
     AMOUNT("payload", load.payload_size, RH_VALUE_SIZE_32, RH_LOAD_PAYLOAD_MIN, RH_LOAD_PAYLOAD_MAX,
            128),
@@ -289,28 +289,13 @@ int rh_scenario_parse(const char *text, size_t text_size, const char *name,
 
 int rh_scenario_load(const char *path, struct rh_scenario *ret_scenario, struct rh_reason *reason)
 {
-    FILE *file = fopen(path, "re");
-    if (file == NULL) {
-        return rh_fail(reason, errno == ENOENT ? RH_ERR_NOT_FOUND : RH_ERR_IO,
-                       "%s: cannot be read: %s", path, strerror(errno));
+    struct rh_buffer buffer = {0};
+    int rv = rh_config_read_file(path, RH_SCENARIO_FILE_SIZE_MAX, &buffer, reason);
+    if (rv == 0) {
+        struct rh_bytes text = rh_buffer_content(&buffer);
+        rv = rh_scenario_parse(text.data, text.size, path, ret_scenario, reason);
     }
-    char *text = malloc(RH_SCENARIO_FILE_SIZE_MAX + 1);
-    if (text == NULL) {
-        (void)fclose(file);
-        return rh_fail(reason, RH_ERR_NO_MEMORY, "%s: %s", path, rh_error_text(RH_ERR_NO_MEMORY));
-    }
-    size_t size = fread(text, 1, RH_SCENARIO_FILE_SIZE_MAX + 1, file);
-    int rv;
-    if (ferror(file) != 0) {
-        rv = rh_fail(reason, RH_ERR_IO, "%s: cannot be read: %s", path, strerror(errno));
-    } else if (size > RH_SCENARIO_FILE_SIZE_MAX) {
-        rv = rh_fail(reason, RH_ERR_INVALID, "%s: larger than %d bytes", path,
-                     RH_SCENARIO_FILE_SIZE_MAX);
-    } else {
-        rv = rh_scenario_parse(text, size, path, ret_scenario, reason);
-    }
-    (void)fclose(file);
-    free(text);
+    rh_buffer_finish(&buffer);
     return rv;
 }
 

@@ -4,7 +4,6 @@
 #include <stdio.h>
 
 #define WORKERS_MAX            256U
-#define CONNECTIONS_MAX        10000000U
 #define TWO_WORKERS_FROM       2000U /* clients: from there on two are faster than one */
 #define DESCRIPTORS_PUBLISHERS 10U   /* one part in so many */
 #define DESCRIPTORS_OTHER      64U
@@ -45,7 +44,7 @@ int rh_settings_complete(struct rh_load_settings *settings, uint64_t random,
         uint32_t max;
     } ranges[] = {
         {"the number of channels", settings->channels_count, 1, RH_LOAD_CHANNELS_MAX},
-        {"the number of connections", settings->connections_count, 0, CONNECTIONS_MAX},
+        {"the number of connections", settings->connections_count, 0, RH_LOAD_CONNECTIONS_MAX},
         {"the rate", settings->rate, 0, RH_LOAD_RATE_MAX},
         {"the payload size", settings->payload_size, RH_LOAD_PAYLOAD_MIN, RH_LOAD_PAYLOAD_MAX},
         {"the number of workers", settings->workers_count, 0, WORKERS_MAX},

@@ -430,7 +430,7 @@ static void a_node_that_keeps_its_promises_has_a_clean_ledger(void **state RH_UN
     };
     assert_memory_equal(counts, &clean, sizeof(clean));
     assert_true(world->result.settled);
-    assert_int_equal(world->result.problems_count, 0);
+    assert_int_equal(world->result.problems.count, 0);
     end(world);
 }
 
@@ -439,7 +439,7 @@ static void a_message_that_was_forgotten_is_lost(void **state RH_UNUSED)
     struct world *world = run(FAULT_LEAVE_OUT, false);
     check_sums(world);
     assert_int_equal(world->result.counts.lost, CLIENTS);
-    assert_true(world->result.problems_count > 0);
+    assert_true(world->result.problems.count > 0);
     end(world);
 }
 
