@@ -30,8 +30,8 @@
 
 const PROTOCOL = "ringhop.v1"; // says that we understand `moved` in place of a redirect
 const TRANSPORTS = ["websocket", "events", "poll"];
-const WHERE = { websocket: "ws", events: "events", poll: "messages" }; // fields of a `where` answer
-const PATHS = { websocket: "ws", events: "events", poll: "messages" }; // last segments of a path
+// What a `where` answer calls each, and the last segment of its path.
+const NAMES = { websocket: "ws", events: "events", poll: "messages" };
 
 const STATUS_MOVES = {
   connecting: ["open", "waiting", "closed"],
@@ -437,7 +437,7 @@ class Link {
   /** The owner's URL; or any node's, which then redirects us. */
   async #locate() {
     if (this.options.locate === "redirect") {
-      const url = new URL(`${this.start}/v1/channels/${keySegment(this.key)}/${PATHS[this.transport]}`);
+      const url = new URL(`${this.start}/v1/channels/${keySegment(this.key)}/${NAMES[this.transport]}`);
       if (this.transport === "websocket") {
         url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
       }
@@ -445,7 +445,7 @@ class Link {
     }
     const { text } = await this.nodes.ask(`${this.start}/v1/where?key=${encodeURIComponent(this.key)}`,
       { signal: this.abort.signal });
-    return JSON.parse(text)[WHERE[this.transport]];
+    return JSON.parse(text)[NAMES[this.transport]];
   }
 
   /** The position travels in the URL: headers would need a preflight and may be lost on redirects. */
