@@ -106,54 +106,58 @@ void sim_run_until(struct sim *sim, uint64_t until_ms)
 
 /* ---- places ---- */
 
-struct sim_place {
-    uint64_t instance; /* 0: free */
+struct place {
+    struct rh_table_link link; /* by instance, which is its own hash */
     int node;
 };
 
-static struct sim_place *place_slot(const struct sim *sim, uint64_t instance)
+static bool is_same(const struct rh_table_link *link RH_UNUSED, const void *key RH_UNUSED)
 {
-    size_t at = (instance * 0x9e3779b97f4a7c15U >> 32) & (sim->places_capacity - 1);
-    while (sim->places[at].instance != 0 && sim->places[at].instance != instance) {
-        at = (at + 1) & (sim->places_capacity - 1);
-    }
-    return &sim->places[at];
+    return true; /* of the same hash */
+}
+
+static struct place *find_place(const struct sim *sim, uint64_t instance)
+{
+    struct rh_table_link *link = rh_table_find(&sim->places, instance, is_same, NULL);
+    return link == NULL ? NULL : rh_container_of(link, struct place, link);
 }
 
 int sim_place_of(const struct sim *sim, uint64_t instance)
 {
-    if (sim->places_capacity == 0 || instance == 0) {
-        return -1;
-    }
-    const struct sim_place *place = place_slot(sim, instance);
-    return place->instance == instance ? place->node : -1;
-}
-
-static void places_grow(struct sim *sim)
-{
-    struct sim_place *before = sim->places;
-    size_t count = sim->places_capacity;
-    sim->places_capacity = count == 0 ? 64 : 2 * count;
-    sim->places = calloc(sim->places_capacity, sizeof(*sim->places));
-    if (sim->places == NULL) {
-        abort();
-    }
-    for (size_t i = 0; i < count; i++) {
-        if (before[i].instance != 0) {
-            *place_slot(sim, before[i].instance) = before[i];
-        }
-    }
-    free(before);
+    const struct place *place = find_place(sim, instance);
+    return place == NULL ? -1 : place->node;
 }
 
 void sim_place_set(struct sim *sim, uint64_t instance, int node)
 {
-    if (2 * sim->places_count >= sim->places_capacity) {
-        places_grow(sim);
+    struct place *place = find_place(sim, instance);
+    if (place == NULL) {
+        place = calloc(1, sizeof(*place));
+        if (place == NULL) {
+            abort();
+        }
+        rh_table_insert(&sim->places, &place->link, instance);
     }
-    struct sim_place *place = place_slot(sim, instance);
-    sim->places_count += place->instance == 0;
-    *place = (struct sim_place){.instance = instance, .node = node};
+    place->node = node;
+}
+
+void sim_places_create(struct sim *sim)
+{
+    if (rh_table_init(&sim->places) != 0) {
+        abort();
+    }
+}
+
+void sim_places_destroy(struct sim *sim)
+{
+    struct rh_table_link *link = rh_table_next(&sim->places, NULL);
+    while (link != NULL) {
+        struct place *place = rh_container_of(link, struct place, link);
+        link = rh_table_next(&sim->places, link);
+        rh_table_remove(&sim->places, &place->link);
+        free(place);
+    }
+    rh_table_finish(&sim->places);
 }
 
 /* ---- random numbers ---- */

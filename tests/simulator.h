@@ -28,6 +28,7 @@
 
 #include "base/error.h"
 #include "base/list.h"
+#include "base/table.h"
 #include "tests/simulator_counts.h"
 
 #include <stdbool.h>
@@ -162,9 +163,7 @@ struct sim {
     bool wide; /* so many nodes that what happens on each of their links all the time is made short:
                   the pings of a node are one event */
     struct sim_counts counts;
-    struct sim_place *places; /* which process is where: by hash of its instance */
-    size_t places_count;
-    size_t places_capacity;
+    struct rh_table places; /* which process is where, by its instance */
     struct sim_zookeeper *zookeeper;
     struct sim_network *network;
     struct sim_clients *clients;
@@ -199,6 +198,8 @@ void sim_destroy(struct sim *sim);
 /* Which node a process is, or was, by its instance; -1: there was none. */
 int sim_place_of(const struct sim *sim, uint64_t instance);
 void sim_place_set(struct sim *sim, uint64_t instance, int node);
+void sim_places_create(struct sim *sim);
+void sim_places_destroy(struct sim *sim);
 
 /* Runs until all agree, and with |clients| all of them are served too; fails after |bound_ms|. */
 void sim_rest(struct sim *sim, bool clients, uint64_t bound_ms, const char *phase);

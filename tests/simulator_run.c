@@ -72,6 +72,7 @@ void sim_create(struct sim *sim, const struct sim_options *options, int nodes_co
                         .nodes_count = nodes_count,
                         .replicas = replicas_of(options)};
     sim->replicated = sim->replicas > 0;
+    sim_places_create(sim);
     sim_faults_create(sim);
     sim->steady = sim_faults_are_apart(sim);
     sim->steady |= options->change != SIM_CHANGE_NONE;
@@ -129,7 +130,7 @@ void sim_destroy(struct sim *sim)
     sim_truth_destroy(sim);
     sim_faults_destroy(sim);
     free(sim->nodes);
-    free(sim->places);
+    sim_places_destroy(sim);
 }
 
 void sim_rest(struct sim *sim, bool clients, uint64_t bound_ms, const char *phase)
