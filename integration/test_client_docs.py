@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from harness.events import _Reader
+from harness.reader import Reader
 from harness.node import ROOT
 from harness.wait import wait_for
 
@@ -19,12 +19,12 @@ def example(language, containing):
     return block
 
 
-class Lines(_Reader):
+class Lines(Reader):
     """A program, and the lines that it has written."""
 
     def __init__(self, *arguments):
         self.lines = []
-        super().__init__(arguments)
+        super().__init__(arguments, stderr=subprocess.DEVNULL)
 
     def _take(self, line):
         self.lines.append(line)

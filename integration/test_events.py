@@ -43,7 +43,7 @@ def test_the_pause_before_coming_back_differs_between_clients(steady, key):
     clients = [CurlEvents(events_url(owner, key)) for _ in range(8)]
     pauses = {client.wait_for("welcome")[0]["retry"] for client in clients}
     for client in clients:
-        client.close()
+        client.stop()
     assert len(pauses) > 1
 
 
@@ -175,7 +175,7 @@ def test_a_moving_channel_tells_where_it_goes_and_npm_follows_without_a_gap(clus
                 assert json.loads(client.of("welcome")[1]["data"])["recovered"] is True
     finally:
         for client in clients.values():
-            client.close()
+            client.stop()
 
 
 def test_npm_comes_back_by_itself_when_the_owner_dies(cluster, key):

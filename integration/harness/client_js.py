@@ -4,10 +4,9 @@ import itertools
 import json
 import pathlib
 import subprocess
-import threading
 
 from .npm import install
-from .process import _die_with_parent
+from .reader import Reader
 from .wait import wait_for
 
 FOLDER = pathlib.Path(__file__).resolve().parents[1] / "client_driver"
@@ -21,7 +20,7 @@ class ClientError(Exception):
         self.fields = fields
 
 
-class NodeRuntime:
+class NodeRuntime(Reader):
     """Node.js, with npm's ws. Use as a context manager."""
 
     def __init__(self):
@@ -29,27 +28,14 @@ class NodeRuntime:
         self._told = []
         self._answers = {}
         self._numbers = itertools.count(1)
-        self._popen = subprocess.Popen(
-            ["node", "node.mjs"], cwd=FOLDER, text=True, bufsize=1, stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, preexec_fn=_die_with_parent)
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
+        super().__init__(["node", "node.mjs"], cwd=FOLDER, stdin=subprocess.PIPE)
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self._popen.kill()
-        self._popen.wait(10)
-        self._reader.join(10)
-
-    def _read(self):
-        for line in self._popen.stdout:
-            object_ = json.loads(line)
-            if "answer" in object_:
-                self._answers[object_["number"]] = object_["answer"]
-            else:
-                self._told.append(object_)
+    def _take(self, line):
+        object_ = json.loads(line)
+        if "answer" in object_:
+            self._answers[object_["number"]] = object_["answer"]
+        else:
+            self._told.append(object_)
 
     def told(self):
         return list(self._told)

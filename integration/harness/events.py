@@ -3,54 +3,23 @@
 import json
 import pathlib
 import subprocess
-import threading
 
 from .npm import install
-from .process import _die_with_parent
+from .reader import Reader
 from .wait import wait_for
 
 FOLDER = pathlib.Path(__file__).resolve().parents[1] / "events_driver"
 
 
-class _Reader:
-    """A program whose lines are read as they come."""
-
-    def __init__(self, arguments, **options):
-        self._popen = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                                       text=True, bufsize=1, preexec_fn=_die_with_parent, **options)
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self._thread.start()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
-
-    def close(self):
-        self._popen.kill()
-        self._popen.wait(10)
-        self._thread.join(10)
-
-    def _read(self):
-        for line in self._popen.stdout:
-            self._take(line.rstrip("\n"))
-
-    def wait_ended(self, bound=15.0):
-        """Until the program is done, because the stream ended; its exit code."""
-        code = self._popen.wait(bound)
-        self._thread.join(bound)
-        return code
-
-
-class CurlEvents(_Reader):
+class CurlEvents(Reader):
     """`curl -N`: the bytes of the stream, as fields of events."""
 
     def __init__(self, url, *arguments):
         self.events = []        # {"event": ..., "id": ..., "retry": ..., "data": ...}, all text
         self.comments = 0
         self._fields = {}
-        super().__init__(["curl", "-sN", "--max-time", "60", *arguments, url])
+        super().__init__(["curl", "-sN", "--max-time", "60", *arguments, url],
+                         stderr=subprocess.DEVNULL)
 
     def _take(self, line):
         if line == "":
@@ -77,13 +46,13 @@ class CurlEvents(_Reader):
         return [json.loads(event["data"]) for event in self.of("message")]
 
 
-class NpmEvents(_Reader):
+class NpmEvents(Reader):
     """npm's eventsource in a process of its own (events_driver/driver.js)."""
 
     def __init__(self, url):
         install(FOLDER)
         self.told = []
-        super().__init__(["node", "driver.js", url], cwd=FOLDER)
+        super().__init__(["node", "driver.js", url], cwd=FOLDER, stderr=subprocess.DEVNULL)
 
     def _take(self, line):
         self.told.append(json.loads(line))

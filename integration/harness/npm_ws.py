@@ -3,11 +3,10 @@
 import json
 import pathlib
 import subprocess
-import threading
 from dataclasses import dataclass, field
 
 from .npm import install
-from .process import _die_with_parent
+from .reader import Reader
 from .wait import wait_for
 from .ws import PROTOCOL
 
@@ -27,43 +26,30 @@ class NpmClient:
         return [event for _, event in self.events if event["type"] == kind]
 
 
-class NpmWs:
+class NpmWs(Reader):
     """The driver process. Use as a context manager."""
 
     def __init__(self):
         install(FOLDER)
         self.clients = {}
-        self._popen = subprocess.Popen(
-            ["node", "driver.js"], cwd=FOLDER, text=True, bufsize=1,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=_die_with_parent)
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self._popen.kill()
-        self._popen.wait(10)
-        self._reader.join(10)
+        super().__init__(["node", "driver.js"], cwd=FOLDER, stdin=subprocess.PIPE)
 
     @property
     def pid(self):
         return self._popen.pid
 
-    def _read(self):
-        for line in self._popen.stdout:
-            event = json.loads(line)
-            client = self.clients[event["id"]]
-            if event["event"] == "open":
-                client.opens.append(event)
-            elif event["event"] == "text":
-                client.events.append((event["attempt"], {**json.loads(event["text"]),
-                                                         "_at": event["at"]}))
-            elif event["event"] == "close":
-                client.closes.append(event)
-            else:
-                client.errors.append(event)
+    def _take(self, line):
+        event = json.loads(line)
+        client = self.clients[event["id"]]
+        if event["event"] == "open":
+            client.opens.append(event)
+        elif event["event"] == "text":
+            client.events.append((event["attempt"], {**json.loads(event["text"]),
+                                                     "_at": event["at"]}))
+        elif event["event"] == "close":
+            client.closes.append(event)
+        else:
+            client.errors.append(event)
 
     def _tell(self, **command):
         self._popen.stdin.write(json.dumps(command) + "\n")
