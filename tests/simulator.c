@@ -104,6 +104,15 @@ void sim_run_until(struct sim *sim, uint64_t until_ms)
     }
 }
 
+uint64_t sim_hash(struct rh_bytes bytes)
+{
+    uint64_t hash = 0xcbf29ce484222325U;
+    for (size_t i = 0; i < bytes.size; i++) {
+        hash = (hash ^ (unsigned char)bytes.data[i]) * 0x100000001b3U;
+    }
+    return hash ^ hash >> 32;
+}
+
 /* ---- places ---- */
 
 struct place {

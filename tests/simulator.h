@@ -26,6 +26,7 @@
  * run, byte for byte. Nothing here reads a clock, an address or an uninitialised byte.
  */
 
+#include "base/bytes.h"
 #include "base/error.h"
 #include "base/list.h"
 #include "base/table.h"
@@ -194,6 +195,8 @@ void sim_run_once(const struct sim_options *options, struct sim_result *ret_resu
  * plan, and as many nodes as the seed says. */
 void sim_create(struct sim *sim, const struct sim_options *options, int nodes_count);
 void sim_destroy(struct sim *sim);
+
+uint64_t sim_hash(struct rh_bytes bytes); /* FNV-1a, folded */
 
 /* Which node a process is, or was, by its instance; -1: there was none. */
 int sim_place_of(const struct sim *sim, uint64_t instance);

@@ -53,11 +53,10 @@ struct actor {
 };
 
 struct truth_channel {
+    struct rh_table_link link; /* truth->by_key */
     char key[SIM_KEY_SIZE];
     bool is_torn;      /* see tear() */
     struct seen *seen; /* per node */
-    uint64_t hash;
-    struct truth_channel *next; /* in its bucket */
     struct life *lives;
     size_t lives_count;
     struct activation *activations;
@@ -110,9 +109,8 @@ struct sim_truth {
     uint64_t visits;
     struct truth_channel **channels;
     size_t channels_count;
-    struct truth_channel **buckets; /* by hash of the key */
-    size_t buckets_count;           /* a power of two */
-    struct held *held;              /* per node: what it has a copy of */
+    struct rh_table by_key; /* the channels */
+    struct held *held;      /* per node: what it has a copy of */
     struct process *processes;
     size_t processes_count;
 };
@@ -147,62 +145,35 @@ static struct process *process_find(const struct sim_truth *truth, uint64_t inst
     return NULL;
 }
 
-static uint64_t hash_key(struct rh_bytes key)
+static struct truth_channel *channel_in_table(const struct rh_table_link *link)
 {
-    uint64_t hash = 0xcbf29ce484222325U;
-    for (size_t i = 0; i < key.size; i++) {
-        hash = (hash ^ (unsigned char)((const char *)key.data)[i]) * 0x100000001b3U;
-    }
-    return hash ^ hash >> 32;
+    return (struct truth_channel *)((uintptr_t)link - offsetof(struct truth_channel, link));
 }
 
-static void add_to_bucket(struct sim_truth *truth, struct truth_channel *channel)
+static bool has_key(const struct rh_table_link *link, const void *key)
 {
-    struct truth_channel **bucket = &truth->buckets[channel->hash & (truth->buckets_count - 1)];
-    channel->next = *bucket;
-    *bucket = channel;
-}
-
-static void add_channel(struct sim_truth *truth, struct truth_channel *channel)
-{
-    if (truth->channels_count >= truth->buckets_count) {
-        free(truth->buckets);
-        truth->buckets_count = truth->buckets_count == 0 ? 64 : 2 * truth->buckets_count;
-        truth->buckets = calloc(truth->buckets_count, sizeof(struct truth_channel *));
-        if (truth->buckets == NULL) {
-            abort();
-        }
-        for (size_t i = 0; i < truth->channels_count; i++) {
-            add_to_bucket(truth, truth->channels[i]);
-        }
-    }
-    add_to_bucket(truth, channel);
-    truth->channels = grown(truth->channels, truth->channels_count, sizeof(*truth->channels));
-    truth->channels[truth->channels_count++] = channel;
+    const struct rh_bytes *wanted = key;
+    return rh_bytes_equal(rh_bytes_text(channel_in_table(link)->key), *wanted);
 }
 
 static struct truth_channel *channel_of(const struct sim *sim, struct rh_bytes key)
 {
     struct sim_truth *truth = sim->truth;
-    uint64_t hash = hash_key(key);
-    struct truth_channel *channel =
-        truth->buckets_count == 0 ? NULL : truth->buckets[hash & (truth->buckets_count - 1)];
-    while (channel != NULL &&
-           (channel->hash != hash || !rh_bytes_equal(rh_bytes_text(channel->key), key))) {
-        channel = channel->next;
+    uint64_t hash = sim_hash(key);
+    struct rh_table_link *link = rh_table_find(&truth->by_key, hash, has_key, &key);
+    if (link != NULL) {
+        return channel_in_table(link);
     }
-    if (channel != NULL) {
-        return channel;
-    }
-    channel = calloc(1, sizeof(*channel));
+    struct truth_channel *channel = calloc(1, sizeof(*channel));
     if (channel == NULL ||
         (channel->seen = calloc((size_t)sim->nodes_count, sizeof(*channel->seen))) == NULL) {
         abort();
     }
     assert(key.size < sizeof(channel->key));
     memcpy(channel->key, key.data, key.size);
-    channel->hash = hash;
-    add_channel(truth, channel);
+    rh_table_insert(&truth->by_key, &channel->link, hash);
+    truth->channels = grown(truth->channels, truth->channels_count, sizeof(*truth->channels));
+    truth->channels[truth->channels_count++] = channel;
     return channel;
 }
 
@@ -1096,7 +1067,8 @@ void sim_truth_create(struct sim *sim)
 {
     sim->truth = calloc(1, sizeof(*sim->truth));
     if (sim->truth == NULL ||
-        (sim->truth->held = calloc((size_t)sim->nodes_count, sizeof(*sim->truth->held))) == NULL) {
+        (sim->truth->held = calloc((size_t)sim->nodes_count, sizeof(*sim->truth->held))) == NULL ||
+        rh_table_init(&sim->truth->by_key) != 0) {
         abort();
     }
 }
@@ -1136,7 +1108,7 @@ void sim_truth_destroy(struct sim *sim)
         free(truth->held[i].channels);
     }
     free(truth->held);
-    free(truth->buckets);
+    rh_table_finish(&truth->by_key);
     free(truth->channels);
     free(truth->processes);
     free(truth->beginnings);

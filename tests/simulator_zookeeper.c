@@ -104,18 +104,9 @@ static const char *const watch_names[WATCHES] = {"config", "members", "request"}
 
 /* ---- the tree ---- */
 
-static uint64_t hash_path(const char *path)
-{
-    uint64_t hash = 0xcbf29ce484222325U;
-    for (; *path != '\0'; path++) {
-        hash = (hash ^ (unsigned char)*path) * 0x100000001b3U;
-    }
-    return hash ^ hash >> 32;
-}
-
 static struct version *find(struct sim_zookeeper *zookeeper, const char *path, int64_t zxid)
 {
-    uint64_t hash = hash_path(path);
+    uint64_t hash = sim_hash(rh_bytes_text(path));
     size_t number = zookeeper->buckets_count == 0
                         ? 0
                         : zookeeper->buckets[hash & (zookeeper->buckets_count - 1)];
@@ -268,7 +259,7 @@ static void add(struct sim_zookeeper *zookeeper, const char *path, struct rh_byt
                               .owner = owner,
                               .from = zookeeper->zxid,
                               .to = INT64_MAX,
-                              .hash = hash_path(path)};
+                              .hash = sim_hash(rh_bytes_text(path))};
     (void)snprintf(version.path, sizeof(version.path), "%s", path);
     set_data(&version, data.data == NULL ? "" : data.data, data.size);
     (void)push(zookeeper, &version);
