@@ -715,7 +715,7 @@ static void on_view(struct sim *sim, struct sim_node *node,
     }
     sim_check_adopted(sim, node->index, view);
     if (sim->replicated) {
-        sim_truth_adopted(sim, node->index, view->epoch.generation);
+        sim_truth_adopted(sim, node->index, view);
     }
     if (sim->failed) {
         rh_view_give(before);

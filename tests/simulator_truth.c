@@ -87,10 +87,11 @@ struct process {
     uint64_t instance;
     int node;
     bool alive;
-    bool adopted;   /* a view */
-    bool asks;      /* other nodes which epoch they are in */
-    bool told;      /* by one of them that there is a cluster */
-    enum side side; /* of its view */
+    bool adopted;         /* a view */
+    struct rh_view *view; /* the latest of them; a reference */
+    bool asks;            /* other nodes which epoch they are in */
+    bool told;            /* by one of them that there is a cluster */
+    enum side side;       /* of its view */
     bool registered;
     char chain[RH_REGISTRATION_NAME_SIZE]; /* then: its first registration since it was lost */
     uint64_t failed; /* moment at which it crashed, or its registration was lost; 0: never */
@@ -608,6 +609,19 @@ static enum side side_of(const struct sim_truth *truth, unsigned era, uint64_t g
     return SIDE_OLD;
 }
 
+/* Whether a process that lives has been in |epoch|, or in a later one. */
+static bool is_known(const struct sim_truth *truth, struct rh_epoch epoch)
+{
+    for (size_t i = 0; i < truth->processes_count; i++) {
+        const struct process *process = &truth->processes[i];
+        if (process->alive && process->view != NULL &&
+            rh_epoch_compare(process->view->epoch, epoch) >= 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Whether |node| acts beside one that did before it, and one of them could not know of the other. */
 static bool is_beside(const struct sim *sim, int node, const struct truth_channel *channel)
 {
@@ -615,7 +629,8 @@ static bool is_beside(const struct sim *sim, int node, const struct truth_channe
     struct rh_term term = channel->seen[node].term;
     unsigned era = sim_check_era(sim, node);
     enum side side = side_of(sim->truth, era, term.generation);
-    if (side == SIDE_NEW && top != NULL && top->era < era && rh_term_compare(top->term, term) > 0) {
+    if (top != NULL && top->era < era && rh_term_compare(top->term, term) >= 0 &&
+        (side == SIDE_NEW || !is_known(sim->truth, rh_term_epoch(top->term)))) {
         return true; /* nobody was left of those before: terms begin anew */
     }
     for (size_t i = 0; i < channel->activations_count; i++) {
@@ -687,7 +702,9 @@ static void check_actor(struct sim *sim, int node, struct truth_channel *channel
     for (size_t i = channel->actors_count; i > 0; i--) {
         const struct actor *actor = &channel->actors[i - 1];
         if (rh_term_equal(actor->term, seen->term)) {
-            if (actor->instance != seen->group[0].instance) {
+            if (actor->instance != seen->group[0].instance && is_beside(sim, node, channel)) {
+                tear(sim, channel);
+            } else if (actor->instance != seen->group[0].instance) {
                 sim_truth_fail(sim, "I8", channel->key, "n%d has another actor of its term", node);
             }
             return;
@@ -754,7 +771,7 @@ static int without_copy(const struct sim *sim, const struct truth_channel *chann
 }
 
 /* G3: who drops its copy has been asked to by one who knew that all who are to have one do, in the
- * view of then, or of now. |node| drops it. */
+ * view of then, or of now, or in the last that it had before it died. |node| drops it. */
 static void check_left(struct sim *sim, struct truth_channel *channel, int node)
 {
     size_t kept = 0;
@@ -773,8 +790,8 @@ static void check_left(struct sim *sim, struct truth_channel *channel, int node)
         return; /* nobody is to have one (G8), whatever view has come meanwhile */
     }
     int who = without_copy(sim, channel, rh_core_view(sim->nodes[node]->core));
-    if (who >= 0 && actor != NULL && actor->alive) {
-        who = without_copy(sim, channel, rh_core_view(sim->nodes[actor->node]->core));
+    if (who >= 0 && actor != NULL && actor->view != NULL) {
+        who = without_copy(sim, channel, actor->view);
     }
     if (who >= 0) {
         sim_truth_fail(sim, "I2", channel->key, "n%d drops its copy while n%d has none that counts",
@@ -960,11 +977,13 @@ void sim_truth_told(struct sim *sim, int node, uint64_t until_ms)
     process_at(sim, node)->told |= sim->now_ms < until_ms;
 }
 
-void sim_truth_adopted(struct sim *sim, int node, uint64_t generation)
+void sim_truth_adopted(struct sim *sim, int node, struct rh_view *view)
 {
     struct process *process = process_at(sim, node);
     process->adopted = true;
-    process->side = side_of(sim->truth, sim_check_era(sim, node), generation);
+    rh_view_give(process->view);
+    process->view = rh_view_take(view);
+    process->side = side_of(sim->truth, sim_check_era(sim, node), view->epoch.generation);
 }
 
 static bool is_another_there(const struct sim_truth *truth, const struct process *process)
@@ -1110,6 +1129,9 @@ void sim_truth_destroy(struct sim *sim)
     free(truth->held);
     rh_table_finish(&truth->by_key);
     free(truth->channels);
+    for (size_t i = 0; i < truth->processes_count; i++) {
+        rh_view_give(truth->processes[i].view);
+    }
     free(truth->processes);
     free(truth->beginnings);
     free(truth);

@@ -38,7 +38,7 @@ void sim_truth_all_lost(struct sim *sim);
  * had none. */
 void sim_truth_asks(struct sim *sim, int node);
 void sim_truth_told(struct sim *sim, int node, uint64_t until_ms);
-void sim_truth_adopted(struct sim *sim, int node, uint64_t generation);
+void sim_truth_adopted(struct sim *sim, int node, struct rh_view *view);
 void sim_truth_began(struct sim *sim, int node, uint64_t generation);
 
 /* A client is served: |what| it is, for the failure; and if it is a message, |entry|. */
