@@ -109,13 +109,13 @@ def test_wiped_data_raises_the_generation(zookeeper, make_member):
     zookeeper.start()
     begun = time.monotonic()
     for member in members:
-        wait_for(lambda: member.epoch()[0] == 2, 15, "generation 2")
+        wait_for(lambda: member.epoch()[0] > 1, 15, "a higher generation")
         assert member.ids() == ["n1", "n2", "n3"]
     check_one_view(members)
-    assert sum(len(member.matching("generation_raised from=1 to=2")) for member in members) == 1
+    assert sum(len(member.matching("generation_raised from=1 to=")) for member in members) == 1
     assert time.monotonic() - begun < 8
     # Nobody ever saw a view without one of them.
-    assert all(len(view[2]) == 3 for member in members for view in member.views() if view[0] == 2)
+    assert all(len(view[2]) == 3 for member in members for view in member.views() if view[0] > 1)
 
 
 def test_all_znodes_deleted_by_hand_are_made_again(zookeeper, make_member):
@@ -129,7 +129,7 @@ def test_all_znodes_deleted_by_hand_are_made_again(zookeeper, make_member):
             transaction.delete(f"{root}{path}")
         assert all(result is True for result in transaction.commit())
     for member in (n1, n2):
-        wait_for(lambda: member.epoch()[0] == 2 and member.ids() == ["n1", "n2"], 10, "all again")
+        wait_for(lambda: member.epoch()[0] > 1 and member.ids() == ["n1", "n2"], 10, "all again")
     check_one_view([n1, n2])
 
 

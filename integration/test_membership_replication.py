@@ -228,7 +228,7 @@ def test_the_members_of_lost_data_are_waited_for(zookeeper, make_member):
     n2.pause()
     zookeeper.wipe()
     zookeeper.start()
-    n1.wait_line("^view 2/.*n1:")
+    n1.wait_line("^view (?!1/).*n1:")
     n1.wait_line("^lost$")
     with zookeeper.client() as client:
         last = Registry(client, make_member.cluster).config()["last"]
@@ -239,5 +239,5 @@ def test_the_members_of_lost_data_are_waited_for(zookeeper, make_member):
     n2.resume()
     n2.wait_line("^lost$")
     for member in (n1, n2):
-        wait_for(lambda: member.epoch()[0] == 2 and member.ids() == ["n1", "n2"], 10, "both")
+        wait_for(lambda: member.epoch()[0] > 1 and member.ids() == ["n1", "n2"], 10, "both")
     complete(n1, n2)

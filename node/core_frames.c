@@ -2,6 +2,7 @@
 #include "node/core_internal.h"
 
 #include "base/buffer.h"
+#include "node/fault.h"
 #include "proto/peer_codec.h"
 
 #include <assert.h>
@@ -92,11 +93,21 @@ static void release(struct rh_core *core, struct rh_process *process)
     }
 }
 
+/* Whether another process has its place in the view. */
+static bool is_replaced(const struct rh_core *core, const struct rh_process *process)
+{
+    return !process->is_up && !rh_process_is_registered(process) &&
+           rh_view_find(core->view, process->ref.id) != RH_RING_NONE;
+}
+
 void rh_core_release_held(struct rh_core *core)
 {
     struct rh_table_link *link = rh_table_next(&core->groups.processes, NULL);
     while (link != NULL) {
         struct rh_process *process = rh_container_of(link, struct rh_process, link);
+        if (is_replaced(core, process) && !rh_fault(RH_FAULT_HOLD_FOREVER)) {
+            rh_core_drop_held(core, process); /* the epoch that it knew may be lost with it */
+        }
         if (!rh_list_empty(&process->held)) {
             release(core, process);
             /* What was taken may have made processes known, and the table may have grown. */

@@ -10,36 +10,38 @@
  * Name, text, and what of the simulator catches it: a schedule (program and test), or a profile with
  * replicas.
  */
-#define RH_FAULT_MAP(X)                                                           \
-    X(LOWER_TERM, "appends of a lower term are accepted")                         \
-    X(DELIVER_EARLY, "messages are delivered before they are committed")          \
-    X(CREATE_EARLY, "channels are created before all have reported")              \
-    X(PART_IS_COPY, "an unfinished sync is a copy")                               \
-    X(NO_RIGHT, "commits need neither proof nor lease")                           \
-    X(SESSION_PROOF, "a session is taken for proof, not the registration")        \
-    X(KEEP_ROLE, "a process that started again keeps its place in groups")        \
-    X(LOST_WINDOW, "the ids of a channel do not travel with it")                  \
-    X(ACT_AGAIN, "who was refused in handing over acts again")                    \
-    X(LEAVE_EARLY, "members are asked to leave before the new list is confirmed") \
-    X(LIST_ONLY, "the group of a takeover is the preference list only")           \
-    X(NO_TOMB, "nothing is remembered of a copy that was dropped")                \
-    X(NO_REGISTRATION_EPOCH, "what was sent before a loss is accepted after it")  \
-    X(NO_WAIT, "a suspect copy is taken over at once")                            \
-    X(DEAD_EXCUSED, "leases of who seems dead are not asked for")                 \
-    X(GRANT_HEARD, "leases are granted while ZooKeeper is heard")                 \
-    X(GRANT_HELD, "leases are granted while a view without the asker is put off") \
-    X(NO_PROMISE, "what a lease promised is forgotten")                           \
-    X(NO_GUARD, "an epoch is recorded whoever of the last one is missing")        \
-    X(FORGET_GUARD, "who is waited for is forgotten with the data of ZooKeeper")  \
-    X(UNRECORDED, "channels move in an epoch that is not recorded")               \
-    X(OLD_ROUND, "reports count that were overtaken by those of a later round")   \
-    X(SEEN_LOSSES, "only losses in adopted views are waited for")                 \
-    X(OLD_LEAVE, "a leave of an earlier epoch is obeyed")                         \
-    X(KEEP_INCARNATION, "any suspect copy keeps its incarnation")                 \
-    X(TRIM_UNCOMMITTED, "logs are trimmed above the last commit")                 \
-    X(NO_GATE, "a channel that is handed over goes on taking messages")           \
-    X(ONE_TURN, "all terms of an epoch are the same")                             \
-    X(NO_STRAYS, "copies outside the group are left alone")                       \
+#define RH_FAULT_MAP(X)                                                               \
+    X(LOWER_TERM, "appends of a lower term are accepted")                             \
+    X(DELIVER_EARLY, "messages are delivered before they are committed")              \
+    X(CREATE_EARLY, "channels are created before all have reported")                  \
+    X(PART_IS_COPY, "an unfinished sync is a copy")                                   \
+    X(NO_RIGHT, "commits need neither proof nor lease")                               \
+    X(SESSION_PROOF, "a session is taken for proof, not the registration")            \
+    X(KEEP_ROLE, "a process that started again keeps its place in groups")            \
+    X(LOST_WINDOW, "the ids of a channel do not travel with it")                      \
+    X(ACT_AGAIN, "who was refused in handing over acts again")                        \
+    X(LEAVE_EARLY, "members are asked to leave before the new list is confirmed")     \
+    X(LIST_ONLY, "the group of a takeover is the preference list only")               \
+    X(NO_TOMB, "nothing is remembered of a copy that was dropped")                    \
+    X(NO_REGISTRATION_EPOCH, "what was sent before a loss is accepted after it")      \
+    X(NO_WAIT, "a suspect copy is taken over at once")                                \
+    X(DEAD_EXCUSED, "leases of who seems dead are not asked for")                     \
+    X(GRANT_HEARD, "leases are granted while ZooKeeper is heard")                     \
+    X(GRANT_HELD, "leases are granted while a view without the asker is put off")     \
+    X(NO_PROMISE, "what a lease promised is forgotten")                               \
+    X(NO_GUARD, "an epoch is recorded whoever of the last one is missing")            \
+    X(FORGET_GUARD, "who is waited for is forgotten with the data of ZooKeeper")      \
+    X(NEXT_GENERATION, "after a loss of data the next generation is the next number") \
+    X(UNRECORDED, "channels move in an epoch that is not recorded")                   \
+    X(OLD_ROUND, "reports count that were overtaken by those of a later round")       \
+    X(SEEN_LOSSES, "only losses in adopted views are waited for")                     \
+    X(OLD_LEAVE, "a leave of an earlier epoch is obeyed")                             \
+    X(KEEP_INCARNATION, "any suspect copy keeps its incarnation")                     \
+    X(TRIM_UNCOMMITTED, "logs are trimmed above the last commit")                     \
+    X(NO_GATE, "a channel that is handed over goes on taking messages")               \
+    X(ONE_TURN, "all terms of an epoch are the same")                                 \
+    X(HOLD_FOREVER, "frames of a process that is gone are held for ever")             \
+    X(NO_STRAYS, "copies outside the group are left alone")                           \
     X(COMMITTED_CONDITION, "conditions on a state look at what is committed")
 
 enum rh_fault {

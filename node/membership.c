@@ -56,6 +56,15 @@ static const struct rh_machine_state view_states[] = {
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
+uint64_t membership_random(struct rh_membership *membership)
+{
+    membership->jitter += 0x9e3779b97f4a7c15;
+    uint64_t mixed = membership->jitter;
+    mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9;
+    mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111eb;
+    return mixed ^ (mixed >> 31);
+}
+
 int rh_membership_create(const struct rh_membership_options *options,
                          struct rh_membership **ret_membership)
 {

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/membership_internal.h"
 
+#include "node/fault.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
+
+#define GENERATIONS_AHEAD 65536U
 
 /* Names the first field in which |found| differs from our own file. */
 static bool differs(const struct rh_membership *membership, const struct rh_shared_config *found,
@@ -144,7 +148,10 @@ void config_on_read(struct rh_membership *membership, const struct rh_membership
     }
 }
 
-static uint64_t generation_above(const struct rh_membership *membership)
+/* The first generation is 1. Who lost the data of one takes not the next number, but one of many above:
+ * when data is lost twice, and nobody has seen both, two processes that raise the same generation
+ * must not come to the same one. */
+static uint64_t generation_above(struct rh_membership *membership)
 {
     uint64_t generation = membership->generation;
     if (generation < membership->generation_found) {
@@ -153,7 +160,10 @@ static uint64_t generation_above(const struct rh_membership *membership)
     if (membership->view != NULL && generation < membership->view->epoch.generation) {
         generation = membership->view->epoch.generation;
     }
-    return generation + 1;
+    if (generation == 0 || rh_fault(RH_FAULT_NEXT_GENERATION)) {
+        return generation + 1;
+    }
+    return generation + 1 + membership_random(membership) % GENERATIONS_AHEAD;
 }
 
 /* What is to be written, if anything. */

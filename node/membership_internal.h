@@ -253,6 +253,9 @@ struct rh_membership_action *membership_operate(struct rh_membership *membership
 /* Gives |text| to the step, which frees it; returns it. */
 char *membership_keep(struct rh_membership *membership, char *text);
 
+/* The next number of a generator (splitmix64) in which no two processes agree. */
+uint64_t membership_random(struct rh_membership *membership);
+
 /* Nothing more is started for RETRY_MS. */
 void membership_retry_later(struct rh_membership *membership);
 

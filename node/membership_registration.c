@@ -67,16 +67,6 @@ static void follow_chain(struct rh_membership *membership, const struct member *
     proof_begin(membership);
 }
 
-static uint64_t next_random(struct rh_membership *membership)
-{
-    /* splitmix64: its only use is that nodes do not all come at once. */
-    membership->jitter += 0x9e3779b97f4a7c15;
-    uint64_t mixed = membership->jitter;
-    mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9;
-    mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111eb;
-    return mixed ^ (mixed >> 31);
-}
-
 /* Deleted while our session stands: somebody holds us for dead. */
 static void on_evicted(struct rh_membership *membership)
 {
@@ -89,7 +79,7 @@ static void on_evicted(struct rh_membership *membership)
         pause_ms = PAUSE_MIN_MS << membership->evictions;
     }
     membership->evictions++;
-    pause_ms = pause_ms / 2 + next_random(membership) % (pause_ms / 2);
+    pause_ms = pause_ms / 2 + membership_random(membership) % (pause_ms / 2);
     membership->pause_until_ms = membership->now_ms + pause_ms;
     rh_machine_move(&membership->registration, RH_MEMBERSHIP_PAUSED);
     membership_note(membership, RH_NOTE_WARN, "registration_lost pause_ms=%" PRIu64, pause_ms);

@@ -737,13 +737,13 @@ static void a_newcomer_does_not_write_a_config_while_somebody_knows_of_one(void 
     assert_null(world_read(world, "/config"));
     world_connect(world, 1);
     world_run(world);
-    expect(world, "n1: create config generation=2\n");
+    expect(world, "n1: create config generation=" WORLD_RAISED_BY_N1 "\n");
     expect(world, "n3: register weight=0\n");
     world_connect(world, 2);
     world_pass(world, 15000);
     expect(world, "n3: register weight=1");
     for (int i = 1; i <= 3; i++) {
-        assert_true(world->nodes[i].recorded.generation == 2);
+        assert_true(world->nodes[i].recorded.generation == strtoull(WORLD_RAISED_BY_N1, NULL, 10));
         assert_int_equal(view_of(world, i)->members_count, 3);
     }
     world_destroy(world);
@@ -791,16 +791,16 @@ the_record_of_a_lost_generation_guards_the_first_view_of_the_next(void **state R
     world_forget(world);
     world_connect(world, 1); /* n2 and n3 stay away, and answer their peers */
     world_pass(world, 5000);
-    expect(world, "n1: create config generation=2\n");
+    expect(world, "n1: create config generation=" WORLD_RAISED_BY_N1 "\n");
     assert_non_null(strstr(world_read(world, "/config"), "\"last\":{\"generation\":1,"));
-    expect(world, "n1: adopt 2/4 n1");
+    expect(world, "n1: adopt " WORLD_RAISED_BY_N1 "/4 n1");
     expect(world, "n1: awaits n2 at h:7202, n3 at h:7203\n");
     assert_true(world->nodes[1].recorded.generation == 1);
     world_connect(world, 2);
     world_connect(world, 3);
     world_pass(world, 5000);
     for (int i = 1; i <= 3; i++) {
-        assert_true(world->nodes[i].recorded.generation == 2);
+        assert_true(world->nodes[i].recorded.generation == strtoull(WORLD_RAISED_BY_N1, NULL, 10));
     }
     world_destroy(world);
 }
@@ -836,8 +836,8 @@ static void who_was_waited_for_is_not_forgotten_with_the_data(void **state RH_UN
     world_forget(world);
     world_connect(world, 3);
     world_pass(world, 20000);
-    expect(world, "n3: create config generation=2\n");
-    expect(world, "n3: adopt 2/");
+    expect(world, "n3: create config generation=" WORLD_RAISED_BY_N3 "\n");
+    expect(world, "n3: adopt " WORLD_RAISED_BY_N3 "/");
     expect(world, "n3: record_waits");
     assert_non_null(strstr(world_read(world, "/config"), "{\"id\":\"n1\""));
     assert_non_null(strstr(world_read(world, "/config"), "{\"id\":\"n2\""));
@@ -883,7 +883,7 @@ static void nobody_knows_who_was_there_after_another_loss_either(void **state RH
     world_pass(world, 2000);
     world_connect(world, 2);
     world_pass(world, 5000);
-    expect(world, "n1: create config generation=3\n");
+    expect(world, "n1: create config generation=23748\n");
     expect(world, "n1: record_waits");
     assert_null(strstr(world_read(world, "/config"), "\"last\""));
     assert_true(world->nodes[1].recorded.generation == 0);
@@ -907,7 +907,7 @@ static void who_began_another_cluster_meanwhile_is_waited_for(void **state RH_UN
     world_forget(world);
     world_connect(world, 1);
     world_pass(world, 5000);
-    expect(world, "n1: set config generation=2\n");
+    expect(world, "n1: set config generation=" WORLD_RAISED_BY_N1 "\n");
     for (int i = 1; i <= 3; i++) {
         static const char *const names[] = {"{\"id\":\"n1\"", "{\"id\":\"n2\"", "{\"id\":\"n9\""};
         assert_non_null(strstr(world_read(world, "/config"), names[i - 1]));
@@ -926,10 +926,30 @@ static void all_are_lost_with_the_data_though_registrations_stand(void **state R
     world_pass(world, 10000);
     expect(world, "n1: lost\n");
     expect(world, "n2: lost\n");
-    expect(world, "n1: adopt 2/106 n1 n2 since=104");
-    assert_true(world->nodes[1].recorded.generation == 2);
-    assert_true(world->nodes[2].recorded.generation == 2);
+    expect(world, "n1: adopt " WORLD_RAISED_BY_N2 "/106 n1 n2 since=104");
+    assert_true(world->nodes[1].recorded.generation == strtoull(WORLD_RAISED_BY_N2, NULL, 10));
+    assert_true(world->nodes[2].recorded.generation == strtoull(WORLD_RAISED_BY_N2, NULL, 10));
     world_destroy(world);
+}
+
+/* 71. One of two sees a loss of data and raises the generation, the data is lost again, and the other
+ * has seen neither. */
+static void generations_that_are_raised_apart_are_not_the_same(void **state RH_UNUSED)
+{
+    struct rh_epoch raised[3];
+    for (int i = 1; i <= 2; i++) {
+        struct world *world = create();
+        world_settle(world, 2);
+        world_pass(world, 100);
+        world_wipe(world);
+        world_connect(world, i);
+        world_pass(world, 5000);
+        raised[i] = world->nodes[i].epoch;
+        assert_true(raised[i].generation > 1);
+        world_destroy(world);
+    }
+    assert_true(raised[1].generation != raised[2].generation);
+    assert_true(raised[1].pzxid == raised[2].pzxid);
 }
 
 /* The config. */
@@ -1494,6 +1514,7 @@ int main(void)
         RH_TEST(nobody_knows_who_was_there_after_another_loss_either),
         RH_TEST(who_began_another_cluster_meanwhile_is_waited_for),
         RH_TEST(all_are_lost_with_the_data_though_registrations_stand),
+        RH_TEST(generations_that_are_raised_apart_are_not_the_same),
         RH_TEST(another_session_timeout_is_refused),
         RH_TEST(a_config_of_an_earlier_version_is_completed),
         RH_TEST(a_view_of_a_peer_is_taken_while_zookeeper_is_away),

@@ -908,16 +908,17 @@ static void wiped_data_raises_the_generation_and_all_come_back(void **state RH_U
     world_wipe(world);
     world_connect(world, 1);
     world_run(world);
-    world_expect(world, "n1: create config generation=2\n"
-                        "n1: generation_raised from=1 to=2 reason=\"config is missing\"\n"
+    world_expect(world, "n1: create config generation=" WORLD_RAISED_BY_N1 "\n"
+                        "n1: generation_raised from=1 to=" WORLD_RAISED_BY_N1
+                        " reason=\"config is missing\"\n"
                         "n1: view_held epoch=1 missing=n1,n2 grace_ms=2000\n"
                         "n1: register weight=1\n");
     world_connect(world, 2);
     world_pass(world, 10000);
     world_expect(world, "n2: view_held epoch=4 missing=n2 grace_ms=2000\n"
                         "n2: register weight=1\n"
-                        "n1: adopt 2/5 n1 n2\n"
-                        "n2: adopt 2/5 n1 n2\n");
+                        "n1: adopt " WORLD_RAISED_BY_N1 "/5 n1 n2\n"
+                        "n2: adopt " WORLD_RAISED_BY_N1 "/5 n1 n2\n");
     world_destroy(world);
 }
 
@@ -937,12 +938,12 @@ a_newcomer_that_comes_first_after_a_wipe_does_not_fool_the_others(void **state R
     world_connect(world, 1);
     world_connect(world, 2);
     world_pass(world, 10000);
-    assert_true(
-        world_traced(world, "generation_raised from=1 to=2 reason=\"config was made anew\""));
+    assert_true(world_traced(world, "generation_raised from=1 to=" WORLD_RAISED_BY_N1
+                                    " reason=\"config was made anew\""));
     for (int i = 1; i <= 3; i++) {
         const struct rh_view *view = rh_membership_view(world->nodes[i].machine);
         assert_int_equal(view->members_count, 3);
-        assert_true(view->epoch.generation == 2);
+        assert_true(view->epoch.generation == strtoull(WORLD_RAISED_BY_N1, NULL, 10));
         assert_true(rh_epoch_compare(view->epoch, world->nodes[1].epoch) == 0);
     }
     world_destroy(world);
@@ -972,8 +973,9 @@ static void data_of_an_older_copy_raises_the_generation(void **state RH_UNUSED)
     world_forget(world);
     world_connect(world, 1);
     world_run(world);
-    world_expect(world, "n1: set config generation=2\n"
-                        "n1: generation_raised from=1 to=2 reason=\"the epoch went back\"\n"
+    world_expect(world, "n1: set config generation=" WORLD_RAISED_BY_N1 "\n"
+                        "n1: generation_raised from=1 to=" WORLD_RAISED_BY_N1
+                        " reason=\"the epoch went back\"\n"
                         "n1: view_held epoch=104 missing=n2,n3 grace_ms=2000\n");
     world_expire(world, 2);
     world_expire(world, 3);
@@ -984,9 +986,9 @@ static void data_of_an_older_copy_raises_the_generation(void **state RH_UNUSED)
                         "n2: register weight=1\n"
                         "n3: view_held epoch=104 missing=n2,n3 grace_ms=2000\n"
                         "n3: register weight=1\n"
-                        "n1: adopt 2/109 n1 n2 n3\n"
-                        "n2: adopt 2/109 n1 n2 n3\n"
-                        "n3: adopt 2/109 n1 n2 n3\n");
+                        "n1: adopt " WORLD_RAISED_BY_N1 "/109 n1 n2 n3\n"
+                        "n2: adopt " WORLD_RAISED_BY_N1 "/109 n1 n2 n3\n"
+                        "n3: adopt " WORLD_RAISED_BY_N1 "/109 n1 n2 n3\n");
     world_destroy(world);
 }
 
@@ -1056,7 +1058,7 @@ static void a_config_that_vanishes_is_written_again_with_a_higher_generation(voi
     world_pass(world, 10000);
     for (int i = 1; i <= 2; i++) {
         const struct rh_view *view = rh_membership_view(world->nodes[i].machine);
-        assert_true(view->epoch.generation == 2);
+        assert_true(view->epoch.generation == strtoull(WORLD_RAISED_BY_N1, NULL, 10));
         assert_true(view->epoch.pzxid == 105);
         assert_int_equal(view->members_count, 2);
     }
@@ -1094,9 +1096,9 @@ static void a_higher_generation_of_others_is_taken(void **state RH_UNUSED)
                 "\"seed\":\"0000000000000000\"}",
                 0);
     world_run(world);
-    assert_true(world_traced(world, "set config generation=9\n"));
-    assert_true(world_traced(world, "n1: adopt 9/105 n1 n2\n"));
-    assert_true(world_traced(world, "n2: adopt 9/105 n1 n2\n"));
+    assert_true(world_traced(world, "set config generation=22231\n"));
+    assert_true(world_traced(world, "n1: adopt 22231/105 n1 n2\n"));
+    assert_true(world_traced(world, "n2: adopt 22231/105 n1 n2\n"));
     world_destroy(world);
 }
 

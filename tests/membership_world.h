@@ -32,6 +32,11 @@
 #define WORLD_OPS      64
 #define WORLD_GRACE_MS 2000
 
+/* The generation after the first, by who raises it: each has a number of its own. */
+#define WORLD_RAISED_BY_N1 "23747"
+#define WORLD_RAISED_BY_N2 "22224"
+#define WORLD_RAISED_BY_N3 "36847"
+
 struct world_znode {
     char path[128]; /* "" is a free place */
     char data[4096];

@@ -451,9 +451,9 @@ const char *sim_check_unrest(struct sim *sim)
     if (data == NULL || rh_shared_config_decode(rh_bytes_text(data), &config, NULL, &reason) != 0) {
         return "there is no config";
     }
-    if (config.generation > 1 + sim_zookeeper_era(sim)) {
-        sim_fail(sim, "generation %" PRIu64 " though the data was lost %u times", config.generation,
-                 sim_zookeeper_era(sim));
+    if (sim_zookeeper_raised(sim) > 1 + sim_zookeeper_era(sim)) {
+        sim_fail(sim, "generation %" PRIu64 ", raised %u times though the data was lost %u times",
+                 config.generation, sim_zookeeper_raised(sim), sim_zookeeper_era(sim));
     }
     size_t most = 2 * (size_t)sim->nodes_count + 8; /* some may be left over */
     struct rh_registration *members = calloc(most, sizeof(*members));

@@ -16,6 +16,13 @@ static struct rh_copy_info copy_at(const struct script *script, int letter)
     return info;
 }
 
+static struct rh_core_inside inside_of(const struct script *script, int letter)
+{
+    struct rh_core_inside inside;
+    rh_core_inside(script->sim->nodes[script_node(script, letter)]->core, &inside);
+    return inside;
+}
+
 /* B acts, and A, which owns the key when it has its weight, is about to take it. */
 static struct script *with_a_copy_at_another(int nodes, const char *letters, uint64_t *ret_message)
 {
@@ -261,12 +268,33 @@ static void what_is_remembered_of_a_copy_that_was_dropped_is_forgotten(void **st
     script_start(script, B);
     script_until(script, "C: * replica -> absent");
     scenario_rest(script->scenario);
-    struct rh_core_inside inside;
-    rh_core_inside(script->sim->nodes[script_node(script, C)]->core, &inside);
-    assert_true(inside.tombs > 0);
+    assert_true(inside_of(script, C).tombs > 0);
     script_pass(script, 61000); /* in one view */
-    rh_core_inside(script->sim->nodes[script_node(script, C)]->core, &inside);
-    assert_true(inside.tombs == 0);
+    assert_true(inside_of(script, C).tombs == 0);
+    script_end(script);
+}
+
+/* 70 */
+static void frames_of_an_epoch_that_is_lost_are_not_held_for_ever(void **state RH_UNUSED)
+{
+    struct script *script = script_create(2, 1, "A");
+    script_lose(script, RH_PEER_VIEW, A, B, 1000000);
+    script_start(script, B);
+    script_until(script, "zookeeper: register of B: 0");
+    script_cut_zookeeper(script, B, true); /* does not hear of it */
+    script_until(script, "A > B report_end");
+    script_pass(script, 100);
+    assert_true(inside_of(script, B).held_bytes > 0);
+    script_crash(script, A);
+    script_zookeeper(script, false);
+    script_pass(script, 100);
+    script_wipe(script);
+    script_zookeeper(script, true);
+    script_let(script);
+    script_start(script, A);
+    script_until(script, "A: adopts");
+    script_cut_zookeeper(script, B, false);
+    script_until(script, "B: adopts");
     script_end(script);
 }
 
@@ -285,6 +313,7 @@ int main(void)
         RH_TEST(an_own_is_refused_by_who_was_lost_and_is_back),
         RH_TEST(an_answer_to_what_was_sent_again_meanwhile_counts),
         RH_TEST(replicas_of_a_silent_channel_hear_that_all_is_committed),
+        RH_TEST(frames_of_an_epoch_that_is_lost_are_not_held_for_ever),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     script_environment();

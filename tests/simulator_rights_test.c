@@ -157,14 +157,14 @@ static void who_is_waited_for_is_waited_for_in_the_next_generation(void **state 
     script_pass(script, 100);
     script_wipe(script);
     script_zookeeper(script, true);
-    script_until(script, "B: adopts 2/");
+    script_until(script, "B: adopts 55065/");
     (void)script_publish(script, B);
     script_never(script, 8000, "B: view_recorded", "B: * waiting -> claiming", NULL);
     (void)script_commit(script, A); /* alone in its view */
     script_cut(script, A, B, false);
     script_until(script, "A: * acting -> suspect");
     script_cut_zookeeper(script, A, false);
-    script_until(script, "A: * claiming -> acting 2/");
+    script_until(script, "A: * claiming -> acting 55065/");
     script_end(script);
 }
 
@@ -198,7 +198,7 @@ static void a_fresh_node_asks_before_it_believes_that_it_is_the_first(void **sta
     for (int letter = A; letter <= C; letter++) {
         script_cut_zookeeper(script, letter, false);
     }
-    script_until(script, "A: * claiming -> acting 2/");
+    script_until(script, "A: * claiming -> acting 62790/");
     script_publish_again(script, A, message);
     script_until(script, "seq 1, duplicate");
     script_end(script);

@@ -96,13 +96,13 @@ static void zookeeper_comes_back_empty_and_nothing_moves(void **state RH_UNUSED)
                     "zookeeper: create_config of n0: 0, zxid 6\n"
                     "zookeeper: create_config of n1: RH_ERR_EXISTS, zxid 6\n"
                     "zookeeper: create_config of n2: RH_ERR_EXISTS, zxid 6\n"
-                    "n0: generation_raised from=1 to=2 reason=\"config is missing\"\n"
+                    "n0: generation_raised from=1 to=62790 reason=\"config is missing\"\n"
                     "n0: view_held epoch=4 missing=n0,n1,n2 grace_ms=2000\n"
                     "n1: view_held epoch=7 missing=n1,n2 grace_ms=2000\n"
                     "n2: view_held epoch=7 missing=n1,n2 grace_ms=2000\n"
-                    "n0: adopts 2/9: n0 n1 n2\n"
-                    "n1: adopts 2/9: n0 n1 n2\n"
-                    "n2: adopts 2/9: n0 n1 n2\n");
+                    "n0: adopts 62790/9: n0 n1 n2\n"
+                    "n1: adopts 62790/9: n0 n1 n2\n"
+                    "n2: adopts 62790/9: n0 n1 n2\n");
     scenario_destroy(scenario);
 }
 

@@ -312,7 +312,7 @@ static void zookeeper_comes_back_empty_and_incarnations_are_kept(void **state RH
     script_wipe(script);
     script_zookeeper(script, true);
     script_until(script, "A: * acting -> suspect");
-    script_until(script, "A: * claiming -> acting 2/");
+    script_until(script, "A: * claiming -> acting 62790/");
     script_publish_again(script, A, message);
     script_until(script, "seq 1, duplicate");
     script_expect_not(script, "not recovered");

@@ -87,6 +87,8 @@ struct sim_zookeeper {
     uint64_t gather_until_ms; /* registrations wait until then */
     unsigned sequence;
     unsigned era;
+    uint64_t generation; /* the highest that was written, */
+    unsigned raised;     /* and how often a higher one was */
     bool down;
     struct session *sessions;
     size_t sessions_count;
@@ -605,12 +607,19 @@ static void open_parents(struct sim *sim)
     }
 }
 
-static void note_beginning(struct sim *sim, const struct op *op)
+static void note_config(struct sim *sim, const struct op *op)
 {
+    struct sim_zookeeper *zookeeper = sim->zookeeper;
     struct rh_shared_config config;
     struct rh_reason reason;
-    if (sim->replicated &&
-        rh_shared_config_decode(rh_bytes(op->data, op->data_size), &config, NULL, &reason) == 0) {
+    if (rh_shared_config_decode(rh_bytes(op->data, op->data_size), &config, NULL, &reason) != 0) {
+        return;
+    }
+    if (config.generation > zookeeper->generation) {
+        zookeeper->generation = config.generation;
+        zookeeper->raised++;
+    }
+    if (sim->replicated && op->kind == RH_MEMBERSHIP_CREATE_CONFIG) {
         sim_truth_began(sim, op->node, config.generation);
     }
 }
@@ -629,7 +638,6 @@ static int write_znode(struct sim *sim, struct op *op)
         begin(zookeeper);
         add(zookeeper, path, data, 0);
         op->version = 0;
-        note_beginning(sim, op);
     } else if (version == NULL) {
         return RH_ERR_NOT_FOUND;
     } else if (version->version != op->version) {
@@ -638,6 +646,9 @@ static int write_znode(struct sim *sim, struct op *op)
         begin(zookeeper);
         change(zookeeper, path, data);
         op->version++;
+    }
+    if (op->kind != RH_MEMBERSHIP_SET_REQUEST) {
+        note_config(sim, op);
     }
     commit(sim);
     return 0;
@@ -1411,6 +1422,11 @@ int64_t sim_zookeeper_pzxid(const struct sim *sim)
 {
     const struct version *version = present(sim->zookeeper, MEMBERS);
     return version == NULL ? 0 : version->pzxid;
+}
+
+unsigned sim_zookeeper_raised(const struct sim *sim)
+{
+    return sim->zookeeper->raised;
 }
 
 unsigned sim_zookeeper_era(const struct sim *sim)

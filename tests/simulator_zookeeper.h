@@ -79,4 +79,7 @@ int64_t sim_zookeeper_pzxid(const struct sim *sim);
 /* How many times the data was lost. */
 unsigned sim_zookeeper_era(const struct sim *sim);
 
+/* How often a generation was written to its config that is above all before. */
+unsigned sim_zookeeper_raised(const struct sim *sim);
+
 #endif
