@@ -446,6 +446,10 @@ const struct rh_core_stats *rh_core_stats(const struct rh_core *core);
 /* The current view, or NULL before the first. Valid until the next VIEW is stepped. */
 struct rh_view *rh_core_view(const struct rh_core *core);
 
+/* Whether this node has heard neither ZooKeeper nor any other member for so long that others may long
+ * have replaced it (R7): who is served here should look elsewhere. As of the last step. */
+bool rh_core_is_cut_off(const struct rh_core *core);
+
 /* Whether channels are left that have not been held against the current view. */
 bool rh_core_is_sweeping(const struct rh_core *core);
 

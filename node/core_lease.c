@@ -63,6 +63,25 @@ bool rh_core_has_right(struct rh_core *core, const struct rh_channel *channel)
     return false;
 }
 
+bool rh_core_is_cut_off(const struct rh_core *core)
+{
+    if (!core->options.replication || core->view == NULL || core->view->members_count < 2) {
+        return false;
+    }
+    uint64_t replaced_ms = (uint64_t)core->options.session_timeout_ms + core->options.grace_ms;
+    if (core->now_ms - core->proof_ms < replaced_ms) {
+        return false;
+    }
+    for (size_t i = 0; i < core->view->members_count; i++) {
+        const struct rh_process *process = core->members[i];
+        if (process != core->self_process &&
+            (process->is_up || core->now_ms - process->down_ms < core->options.grace_ms)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 uint32_t rh_core_proof_age(const struct rh_core *core)
 {
     if (core->proof_ms == 0 || !rh_core_is_registered(core)) {

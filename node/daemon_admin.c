@@ -82,6 +82,9 @@ const char *rh_daemon_not_ready(const struct rh_daemon *daemon)
     if (rh_ring_active_count(view->ring) == 0) {
         return "no node of the cluster has weight";
     }
+    if (rh_core_is_cut_off(daemon->core)) {
+        return RH_DAEMON_CUT_OFF_TEXT;
+    }
     return NULL;
 }
 

@@ -122,6 +122,10 @@ static void begin(struct rh_daemon *daemon, struct rh_http_connection *connectio
         refuse(daemon, connection, kind, RH_PROBLEM_SHUTTING_DOWN, STOPPING_TEXT);
         return;
     }
+    if (rh_core_is_cut_off(daemon->core)) {
+        refuse(daemon, connection, kind, RH_PROBLEM_NOT_READY, RH_DAEMON_CUT_OFF_TEXT);
+        return;
+    }
     if (passed_on_size(route) > PASSED_ON_SIZE_MAX) {
         rh_daemon_respond_problem(connection, RH_PROBLEM_TARGET_TOO_LONG,
                                   "ticket, token and client are more than 4096 bytes together");
@@ -543,8 +547,22 @@ void rh_daemon_clients_finish(struct rh_daemon *daemon)
     rh_buffer_finish(&daemon->decoded);
 }
 
+/* R7: once, when it begins; who comes then is turned away. */
+static void send_away_if_cut_off(struct rh_daemon *daemon)
+{
+    bool was_cut_off = daemon->is_cut_off;
+    daemon->is_cut_off = rh_core_is_cut_off(daemon->core);
+    if (daemon->is_cut_off && !was_cut_off) {
+        rh_log(daemon->logger, RH_LOG_WARN, "cut_off connections=%" PRIu32 " hint=\"%s\"",
+               daemon->clients_count, RH_DAEMON_CUT_OFF_TEXT);
+        rh_http_server_close_streams(daemon->client_server, RH_WEBSOCKET_CODE_TRY_AGAIN,
+                                     RH_DAEMON_CUT_OFF_TEXT);
+    }
+}
+
 void rh_daemon_clients_tick(struct rh_daemon *daemon)
 {
+    send_away_if_cut_off(daemon);
     uint64_t now_ms = rh_clock_monotonic_ms();
     for (struct rh_list *link = rh_list_first(&daemon->lingering); link != NULL;
          link = rh_list_first(&daemon->lingering)) {

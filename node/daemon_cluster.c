@@ -31,6 +31,22 @@ static void drop_lost_peers(struct rh_daemon *daemon, const struct rh_view *befo
     }
 }
 
+/* V10: who has left, and lives, may hear it from nobody else. */
+static void show_those_who_left(struct rh_daemon *daemon, const struct rh_view *before,
+                                const struct rh_view *view)
+{
+    size_t count = before == NULL || !daemon->replication ? 0 : before->members_count;
+    for (size_t i = 0; i < count; i++) {
+        const struct rh_registration *member = &before->members[i];
+        const struct rh_node_ref node = rh_registration_ref(member);
+        if (!rh_view_has(view, member->id, member->instance) &&
+            rh_view_is_next_to(view, member->id, daemon->node->id) &&
+            rh_ev_peer_is_up(daemon->peers, &node)) {
+            rh_daemon_replication_show(daemon, view, &node);
+        }
+    }
+}
+
 /* Those who come with the view and were awaited before: their links may be up by now. */
 static void add_new_peers(struct rh_daemon *daemon, const struct rh_view *before,
                           const struct rh_view *view)
@@ -94,6 +110,7 @@ static void on_view(void *context, struct rh_view *view, struct rh_epoch registr
     daemon->epoch = view->epoch;
     rh_daemon_replication_forget_shown(daemon);
     rh_ev_peer_set_epoch(daemon->peers, view->epoch);
+    show_those_who_left(daemon, before, view);
     set_links(daemon, view);
     drop_lost_peers(daemon, before, view);
     rh_daemon_requests_view(daemon);

@@ -64,6 +64,9 @@ enum rh_daemon_state {
  * hold beside `limits.send_queue`, which such a batch may take up alone. */
 #define RH_DAEMON_SEND_QUEUE_LOW (32U * 1024U)
 
+/* Why a node that reaches nobody serves nobody: in answers, in /readyz, in the log. */
+#define RH_DAEMON_CUT_OFF_TEXT "cut off from ZooKeeper and from all other nodes"
+
 /* A client of the client listener that means something to the core: see daemon_client.h. */
 struct rh_daemon_client;
 
@@ -126,6 +129,7 @@ struct rh_daemon {
     uint64_t state_since_ms;
     bool left;            /* the registration is gone */
     bool clients_stopped; /* the client listener is closed, its connections gone */
+    bool is_cut_off;      /* rh_core_is_cut_off() at the last tick */
     uint64_t started_ms;
     uint64_t alive_ms; /* when the process last looked at the clock */
     uint64_t stalls;   /* how often it had stood still */
@@ -218,6 +222,10 @@ void rh_daemon_replication_ask_peers(void *context);
 
 /* The link to |node| has come up. */
 void rh_daemon_replication_up(struct rh_daemon *daemon, const struct rh_node_ref *node);
+
+/* Shows |view|, which is or is about to be that of the core, to |peer|, whose link is up. */
+void rh_daemon_replication_show(struct rh_daemon *daemon, const struct rh_view *view,
+                                const struct rh_node_ref *peer);
 
 /* A view was adopted: shows it to those who are awaited and can be reached. */
 void rh_daemon_replication_show_awaited(struct rh_daemon *daemon);

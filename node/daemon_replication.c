@@ -25,12 +25,9 @@ void rh_daemon_replication_forget_shown(struct rh_daemon *daemon)
     daemon->view_shown = NULL;
 }
 
-static void show_view_to(struct rh_daemon *daemon, const struct rh_node_ref *peer)
+void rh_daemon_replication_show(struct rh_daemon *daemon, const struct rh_view *view,
+                                const struct rh_node_ref *peer)
 {
-    const struct rh_view *view = rh_core_view(daemon->core);
-    if (view == NULL) {
-        return;
-    }
     if (daemon->view_shown == NULL && rh_view_show(view, &daemon->view_shown) != 0) {
         rh_log(daemon->logger, RH_LOG_WARN, "peer_send_failed peer=%s message=view reason=\"%s\"",
                peer->id, rh_error_text(RH_ERR_NO_MEMORY));
@@ -42,6 +39,14 @@ static void show_view_to(struct rh_daemon *daemon, const struct rh_node_ref *pee
         .view = *rh_view_shown_message(daemon->view_shown),
     };
     rh_daemon_cluster_send(daemon, peer, &message);
+}
+
+static void show_view_to(struct rh_daemon *daemon, const struct rh_node_ref *peer)
+{
+    const struct rh_view *view = rh_core_view(daemon->core);
+    if (view != NULL) {
+        rh_daemon_replication_show(daemon, view, peer);
+    }
 }
 
 /* ---- actions of the core ---- */

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define NEXT_TO 4U
+
 static void set_member(struct rh_view *view, size_t at, const struct rh_view_source *source,
                        size_t index)
 {
@@ -128,6 +130,19 @@ void rh_view_give(struct rh_view *view)
 uint32_t rh_view_find(const struct rh_view *view, const char *id)
 {
     return rh_ring_find(view->ring, id);
+}
+
+bool rh_view_is_next_to(const struct rh_view *view, const char *id, const char *self)
+{
+    uint32_t own = rh_view_find(view, self);
+    if (own == RH_RING_NONE) {
+        return false;
+    }
+    size_t place = 0;
+    while (place < view->members_count && strcmp(view->members[place].id, id) < 0) {
+        place++;
+    }
+    return (own + view->members_count - place) % view->members_count < NEXT_TO;
 }
 
 bool rh_view_has(const struct rh_view *view, const char *id, uint64_t instance)

@@ -67,6 +67,10 @@ void rh_view_give(struct rh_view *view); /* NULL is allowed */
 /* Index of |id|, or RH_RING_NONE. */
 uint32_t rh_view_find(const struct rh_view *view, const char *id);
 
+/* Whether |self| is one of the four members that come next, by id, to the place of |id|, which has
+ * left: for what a few do for all. */
+bool rh_view_is_next_to(const struct rh_view *view, const char *id, const char *self);
+
 /* Whether exactly this process is registered in the view (with any weight). */
 bool rh_view_has(const struct rh_view *view, const char *id, uint64_t instance);
 

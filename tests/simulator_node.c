@@ -520,21 +520,26 @@ static void on_peer_view(struct sim *sim, struct sim_node *node,
     enqueue(sim, node, &event); /* which gives the view back */
 }
 
-void sim_node_show_view(struct sim *sim, int index, const struct rh_node_ref *peer)
+static void show(struct sim *sim, const struct sim_node *node, const struct rh_view *view,
+                 const struct rh_node_ref *peer)
 {
-    struct sim_node *node = sim->nodes[index];
-    const struct rh_view *view = rh_core_view(node->core);
     struct rh_view_shown *shown = NULL;
-    if (view == NULL) {
-        return;
-    }
     if (rh_view_show(view, &shown) != 0) {
         abort();
     }
     const struct rh_peer_message message = {
-        .kind = RH_PEER_VIEW, .epoch = node->epoch, .view = *rh_view_shown_message(shown)};
-    (void)sim_network_send(sim, index, peer, &message);
+        .kind = RH_PEER_VIEW, .epoch = view->epoch, .view = *rh_view_shown_message(shown)};
+    (void)sim_network_send(sim, node->index, peer, &message);
     rh_view_shown_destroy(shown);
+}
+
+void sim_node_show_view(struct sim *sim, int index, const struct rh_node_ref *peer)
+{
+    struct sim_node *node = sim->nodes[index];
+    const struct rh_view *view = rh_core_view(node->core);
+    if (view != NULL) {
+        show(sim, node, view, peer);
+    }
 }
 
 static void promise(struct sim *sim, struct sim_node *node, const struct rh_action *action)
@@ -704,6 +709,21 @@ static void drop_lost_peers(struct sim *sim, struct sim_node *node, const struct
     }
 }
 
+/* V10 */
+static void show_those_who_left(struct sim *sim, struct sim_node *node,
+                                const struct rh_view *before, const struct rh_view *view)
+{
+    size_t count = before == NULL || !sim->replicated ? 0 : before->members_count;
+    for (size_t i = 0; i < count; i++) {
+        const struct rh_registration *member = &before->members[i];
+        const struct rh_node_ref peer = rh_registration_ref(member);
+        if (!rh_view_has(view, member->id, member->instance) &&
+            rh_view_is_next_to(view, member->id, node->id)) {
+            show(sim, node, view, &peer);
+        }
+    }
+}
+
 static void on_view(struct sim *sim, struct sim_node *node,
                     const struct rh_membership_action *action)
 {
@@ -723,6 +743,7 @@ static void on_view(struct sim *sim, struct sim_node *node,
     }
     node->epoch = view->epoch;
     sim_count_one(&sim->counts.views, 0);
+    show_those_who_left(sim, node, before, view);
     sim_network_set_view(sim, node->index, view);
     drop_lost_peers(sim, node, before, view);
     rh_view_give(before);

@@ -12,6 +12,7 @@ static void a_group_without_zookeeper_stops_while_the_rest_have_it(void **state 
 {
     struct script *script = script_create(4, 2, "ABCD");
     (void)script_commit(script, A);
+    script_lose(script, RH_PEER_VIEW, SCRIPT_ANY, SCRIPT_ANY, 1000000); /* V10 */
     script_cut_zookeeper(script, A, true);
     script_cut_zookeeper(script, B, true);
     script_pass(script, 3000);
@@ -27,6 +28,21 @@ static void a_group_without_zookeeper_stops_while_the_rest_have_it(void **state 
     script_cut_zookeeper(script, A, false);
     script_cut_zookeeper(script, B, false);
     script_until(script, "A: * acting -> suspect");
+    script_end(script);
+}
+
+/* V10 */
+static void
+who_is_cut_off_from_zookeeper_hears_from_the_others_that_it_is_out(void **state RH_UNUSED)
+{
+    struct script *script = script_create(3, 1, "ABC");
+    (void)script_commit(script, A);
+    script_cut_zookeeper(script, A, true);
+    script_until(script, "B: adopts");
+    script_until(script, "A: * acting -> suspect");
+    script_until(script, "A: adopts");
+    script_until(script, "moved from A");
+    script_cut_zookeeper(script, A, false);
     script_end(script);
 }
 
@@ -304,6 +320,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         RH_TEST(a_group_without_zookeeper_stops_while_the_rest_have_it),
+        RH_TEST(who_is_cut_off_from_zookeeper_hears_from_the_others_that_it_is_out),
         RH_TEST(an_outage_of_zookeeper_stops_nobody),
         RH_TEST(a_node_that_seems_dead_is_missed_among_the_leases),
         RH_TEST(a_newcomer_waits_for_losses_before_its_time),

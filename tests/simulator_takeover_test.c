@@ -202,6 +202,7 @@ static void a_suspect_copy_saves_no_wait(void **state RH_UNUSED)
 {
     struct script *script = script_create(4, 2, "ACD");
     (void)script_commit(script, A);
+    script_lose(script, RH_PEER_VIEW, SCRIPT_ANY, C, 1000000);
     script_cut_zookeeper(script, C, true);
     script_cut(script, A, C, true);
     script_firewall(script, C, A, true);
