@@ -932,26 +932,6 @@ static void all_are_lost_with_the_data_though_registrations_stand(void **state R
     world_destroy(world);
 }
 
-/* 71. One of two sees a loss of data and raises the generation, the data is lost again, and the other
- * has seen neither. */
-static void generations_that_are_raised_apart_are_not_the_same(void **state RH_UNUSED)
-{
-    struct rh_epoch raised[3];
-    for (int i = 1; i <= 2; i++) {
-        struct world *world = create();
-        world_settle(world, 2);
-        world_pass(world, 100);
-        world_wipe(world);
-        world_connect(world, i);
-        world_pass(world, 5000);
-        raised[i] = world->nodes[i].epoch;
-        assert_true(raised[i].generation > 1);
-        world_destroy(world);
-    }
-    assert_true(raised[1].generation != raised[2].generation);
-    assert_true(raised[1].pzxid == raised[2].pzxid);
-}
-
 /* The config. */
 
 /* 40 */
@@ -1514,7 +1494,6 @@ int main(void)
         RH_TEST(nobody_knows_who_was_there_after_another_loss_either),
         RH_TEST(who_began_another_cluster_meanwhile_is_waited_for),
         RH_TEST(all_are_lost_with_the_data_though_registrations_stand),
-        RH_TEST(generations_that_are_raised_apart_are_not_the_same),
         RH_TEST(another_session_timeout_is_refused),
         RH_TEST(a_config_of_an_earlier_version_is_completed),
         RH_TEST(a_view_of_a_peer_is_taken_while_zookeeper_is_away),

@@ -184,6 +184,33 @@ static void who_is_waited_for_is_waited_for_in_the_next_generation(void **state 
     script_end(script);
 }
 
+/* ZooKeeper loses its data, and only |letter| is there to see it. */
+static uint64_t generation_raised_by(struct script *script, int letter)
+{
+    script_zookeeper(script, false);
+    script_pass(script, 100);
+    script_wipe(script);
+    script_cut_zookeeper(script, A, letter != A);
+    script_cut_zookeeper(script, B, letter != B);
+    script_zookeeper(script, true);
+    script_until(script, letter == A ? "A: adopts" : "B: adopts");
+    return script->sim->nodes[script_node(script, letter)]->epoch.generation;
+}
+
+/* 71 */
+static void generations_that_are_raised_apart_are_not_the_same(void **state RH_UNUSED)
+{
+    struct script *script = script_create(2, 1, "AB");
+    (void)script_commit(script, A);
+    script_cut(script, A, B, true);
+    uint64_t first = generation_raised_by(script, A);
+    uint64_t second = generation_raised_by(script, B);
+    assert_true(first > 1 && second > 1 && first != second);
+    script_cut(script, A, B, false);
+    script_cut_zookeeper(script, A, false);
+    script_end(script);
+}
+
 /* 25 */
 static void a_leader_that_was_deposed_proves_nothing(void **state RH_UNUSED)
 {
@@ -328,6 +355,7 @@ int main(void)
         RH_TEST(nodes_of_two_epochs_agree_without_zookeeper),
         RH_TEST(a_lone_newcomer_waits_for_those_who_are_recorded),
         RH_TEST(who_is_waited_for_is_waited_for_in_the_next_generation),
+        RH_TEST(generations_that_are_raised_apart_are_not_the_same),
         RH_TEST(a_leader_that_was_deposed_proves_nothing),
         RH_TEST(a_fresh_node_asks_before_it_believes_that_it_is_the_first),
         RH_TEST(a_member_with_another_weight_is_still_the_one_that_was_recorded),
