@@ -18,7 +18,7 @@ READY_S = 20
 
 
 def program(name):
-    for folder in ("", "node", "cli", "tests"):
+    for folder in ("", "node", "cli", "bench", "tests"):
         path = BUILD / folder / name
         if path.is_file():
             return path

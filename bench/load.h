@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef RH_TESTS_LOAD_H
-#define RH_TESTS_LOAD_H
+#ifndef RH_BENCH_LOAD_H
+#define RH_BENCH_LOAD_H
 
 /*
- * What the load programs (load_http, load_listen, load_peer) share: times, their distribution, and
+ * What the load programs (load_pubsub, load_listen, load_peer) share: times, their distribution, and
  * the list of keys. Programs for scripts/bench, not for servers: they end the process when something
  * is wrong.
  */
@@ -42,6 +42,17 @@ void load_lines_read(struct load_lines *ret_lines);
 /* The same; ends the process when there are none. */
 void load_keys_read(struct load_lines *ret_keys);
 void load_lines_free(struct load_lines *lines);
+
+/* A number that may be set by "name=value". */
+struct load_option {
+    const char *name;
+    size_t *value;
+    size_t least;
+    size_t most;
+};
+
+/* Takes words like "name=value"; ends the process when one is not known or out of range. */
+void load_options_take(const char *words, const struct load_option *known, size_t known_count);
 
 /* A non-blocking TCP connection to that port of this machine, under way; ends the process if there
  * can be none. */

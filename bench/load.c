@@ -125,6 +125,37 @@ void load_lines_free(struct load_lines *lines)
     *lines = (struct load_lines){0};
 }
 
+static const struct load_option *option_find(const char *word, const struct load_option *known,
+                                             size_t known_count)
+{
+    const size_t size = strcspn(word, "=");
+    for (size_t i = 0; i < known_count; i++) {
+        if (strlen(known[i].name) == size && strncmp(word, known[i].name, size) == 0) {
+            return &known[i];
+        }
+    }
+    return NULL;
+}
+
+void load_options_take(const char *words, const struct load_option *known, size_t known_count)
+{
+    char word[64];
+    int used = 0;
+    for (; sscanf(words, "%63s%n", word, &used) == 1; words += used) {
+        const struct load_option *option = option_find(word, known, known_count);
+        size_t value = 0;
+        if (option == NULL || sscanf(word + strlen(option->name), "=%zu", &value) != 1) {
+            errno = EINVAL;
+            load_die(word);
+        }
+        if (value < option->least || value > option->most) {
+            errno = ERANGE;
+            load_die(word);
+        }
+        *option->value = value;
+    }
+}
+
 void load_result_print(const struct load_result *result, struct load_times *times)
 {
     const double took_s = (double)result->took_us / 1e6;

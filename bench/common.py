@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Clusters to measure, the programs that put load on them, and what one run cost."""
+"""Clusters to measure, and the programs that put load on them."""
 import contextlib
 import json
 import os
@@ -14,7 +14,7 @@ NO_PACE = "{channels_per_second: 1000000, in_flight: 65536, moved_linger: 5s}"
 
 
 def machine():
-    """One line about where and with what this was measured."""
+    """One line about where and with what this is measured."""
     cpu = next((line.partition(": ")[2].strip()
                 for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines()
                 if line.startswith("model name")), platform.machine())
@@ -26,22 +26,16 @@ def machine():
 
 
 @contextlib.contextmanager
-def running(zookeeper, folder, nodes, replicas, **settings):
-    cluster = Cluster(zookeeper, folder=folder, nodes=nodes, settings={
+def cluster_of(bench, nodes, replicas, **settings):
+    """A running cluster, in a folder of its own."""
+    folder = bench.folder / f"cluster{sum(1 for _ in bench.folder.iterdir())}"
+    cluster = Cluster(bench.zookeeper, folder=folder, nodes=nodes, settings={
         "ring": f"{{vnodes: 512, replicas: {replicas}, seed: 0}}", **settings})
-    cluster.start()
     try:
+        cluster.start()
         yield cluster
     finally:
         cluster.stop()
-
-
-def can_replicate(cluster, replicas):
-    """Whether this build can do R copies; says so if not."""
-    if replicas == 1 or cluster.replicates():
-        return True
-    print(f"  R={replicas}: not measured, this build keeps one copy", flush=True)
-    return False
 
 
 def keys_of(cluster, node, count, prefix="k"):
@@ -54,27 +48,14 @@ def keys_of(cluster, node, count, prefix="k"):
     return found[:count]
 
 
-class Cpu:
-    """CPU seconds that the nodes have used since."""
-
-    def __init__(self, cluster):
-        self._processes = [node.process for node in cluster.running()]
-        self._before = self._now()
-
-    def _now(self):
-        return sum(process.cpu_seconds() for process in self._processes)
-
-    def used(self):
-        return self._now() - self._before
-
-
-def load(name, *arguments, keys):
-    """Runs a load program to its end; what it printed."""
-    done = subprocess.run([program(name), *map(str, arguments)], capture_output=True, text=True,
+def load_peer(*arguments, keys, **options):
+    """Runs that program to its end; what it printed."""
+    words = [*map(str, arguments), *(f"{name}={value}" for name, value in options.items())]
+    done = subprocess.run([program("load_peer"), *words], capture_output=True, text=True,
                           input="".join(f"{key}\n" for key in keys))
-    assert done.returncode == 0, done.stderr
-    answer = json.loads(done.stdout)
-    assert answer["errors"] == 0, done.stderr
+    answer = json.loads(done.stdout) if done.returncode == 0 else None
+    if answer is None or answer["errors"]:
+        raise RuntimeError(f"load_peer: {done.stderr}")
     return answer
 
 
@@ -101,7 +82,8 @@ class Listeners:
 
     def _answer(self):
         line = self._popen.stdout.readline()
-        assert line, "load_listen has ended"
+        if not line:
+            raise RuntimeError("load_listen has ended")
         return json.loads(line)
 
     def open(self, pairs, touch=False):
@@ -125,6 +107,7 @@ class Listeners:
         return self._answer()
 
 
-def milliseconds(times):
-    return f"p50 {times['p50_us'] / 1000:.1f} ms, p99 {times['p99_us'] / 1000:.1f} ms, " \
-           f"max {times['max_us'] / 1000:.1f} ms ({times['count']})"
+def make_channels(node, keys):
+    """Channels without messages: each is touched by a WebSocket."""
+    with Listeners() as listeners:
+        listeners.open(((node.client_port, key) for key in keys), touch=True)

@@ -5,17 +5,22 @@ import time
 
 from harness.wait import wait_for
 
-from .common import running
+from .common import cluster_of
+from .results import table
 
+SIZES = (3, 6, 12)
 # What ZooKeeper counts (`mntr`), and how it is called here. Transactions are counted by the zxid: each
 # proof is one, and so is one that was refused.
 COUNTED = {
     "requests": ("zk_packets_received",),
     "watches": ("zk_sum_node_children_watch_count", "zk_sum_node_changed_watch_count",
                 "zk_sum_node_created_watch_count"),
-    "bytes in": ("zk_bytes_received_count",),
+    "bytes_in": ("zk_bytes_received_count",),
 }
 IDLE_S = 10
+HELP = """\
+scale     what a change asks of ZooKeeper and of the peer links, with 3, 6 and 12 nodes and
+          --scale-channels channels"""
 
 
 class Counters:
@@ -34,57 +39,59 @@ class Counters:
 
     def since(self, before):
         found = {name: value - before.seen[name] for name, value in self.seen.items()}
-        found["peer messages"] = sum(value - before.sent.get(node, 0)
+        found["peer_messages"] = sum(value - before.sent.get(node, 0)
                                      for node, value in self.sent.items())
         return self.at - before.at, found
 
 
-def window(zookeeper, cluster, seconds):
+def _window(zookeeper, cluster, seconds):
     before = Counters(zookeeper, cluster)
     time.sleep(seconds)     # the measured time itself
     return Counters(zookeeper, cluster).since(before)
 
 
-def wait_quiet(zookeeper, cluster):
+def _wait_quiet(zookeeper, cluster):
     """Until nobody says anything for a second."""
-    wait_for(lambda: window(zookeeper, cluster, 1)[1]["peer messages"] == 0, 60, "quiet links")
+    wait_for(lambda: _window(zookeeper, cluster, 1)[1]["peer_messages"] == 0, 60, "quiet links")
 
 
-def idle_rates(zookeeper, cluster):
+def _idle_rates(zookeeper, cluster):
     """What happens each second when nothing does."""
-    wait_quiet(zookeeper, cluster)
-    seconds, found = window(zookeeper, cluster, IDLE_S)
+    _wait_quiet(zookeeper, cluster)
+    seconds, found = _window(zookeeper, cluster, IDLE_S)
     return {name: value / seconds for name, value in found.items()}
 
 
-def measure(zookeeper, cluster, rates, name, change):
+def _change(zookeeper, cluster, rates, change):
     """One change until all is in place, less what would have happened anyway."""
-    count = len(cluster.running())
     before = Counters(zookeeper, cluster)
     change()
     cluster.wait_settled(bound=60)
     cluster.wait_whole(bound=60)
-    wait_quiet(zookeeper, cluster)
+    _wait_quiet(zookeeper, cluster)
     seconds, found = Counters(zookeeper, cluster).since(before)
-    more = {of: value - rates[of] * seconds for of, value in found.items()}
-    print(f"  {count:3} nodes, {name:6} {seconds:5.1f} s: "
-          + ", ".join(f"{value:.0f} {of}" for of, value in more.items()), flush=True)
+    return {"seconds": seconds, **{of: value - rates[of] * seconds for of, value in found.items()}}
 
 
-def run_scale(zookeeper, folder, arguments):
-    print(f"scale: what changes cost with {arguments.channels} channels, R=2; less what an idle "
-          "cluster does in the same time")
-    for nodes in (3, 6, 12):
-        with running(zookeeper, folder / f"scale{nodes}", nodes, 2) as cluster:
-            first = cluster["n1"]
-            for number in range(arguments.channels):
+def run(bench):
+    for nodes in SIZES:
+        with cluster_of(bench, nodes, 2) as cluster:
+            first, last = cluster["n1"], cluster[f"n{nodes}"]
+            for number in range(bench.arguments.scale_channels):
                 assert first.publish(f"c{number}", "x").status == 201
             cluster.wait_whole(bound=60)
-            rates = idle_rates(zookeeper, cluster)
-            print(f"  {nodes:3} nodes, idle, each second: "
-                  + ", ".join(f"{value:.1f} {of}" for of, value in rates.items()), flush=True)
-            last = cluster[f"n{nodes}"]
-            measure(zookeeper, cluster, rates, "drain", lambda: cluster.cli("drain", "--wait", last.id))
-            measure(zookeeper, cluster, rates, "join", lambda: cluster.cli("join", last.id))
-            measure(zookeeper, cluster, rates, "kill", last.kill)
-            measure(zookeeper, cluster, rates, "start", last.start)
+            rates = _idle_rates(bench.zookeeper, cluster)
+            bench.results.add("scale", f"{nodes} nodes, idle", {"seconds": 1, **rates})
+            for name, change in (("drain", lambda: cluster.cli("drain", "--wait", last.id)),
+                                 ("join", lambda: cluster.cli("join", last.id)),
+                                 ("kill", last.kill), ("start", last.start)):
+                bench.results.add("scale", f"{nodes} nodes, {name}",
+                                  _change(bench.zookeeper, cluster, rates, change))
+
+
+def show(results):
+    table(results, "scale", [("seconds", "seconds"), ("requests", "requests"), ("watches", "watches"),
+                             ("bytes_in", "bytes in"), ("transactions", "transactions"),
+                             ("peer_messages", "peer messages")], None,
+          "a change, R = 2: what it asks of ZooKeeper and of the peer links, less what an idle cluster "
+          "does in the same time")

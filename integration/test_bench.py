@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""scripts/bench works: its clients are served, its figures are there and its goals are judged. How fast
+anything is matters to no test."""
+import json
+import subprocess
+import sys
+
+import pytest
+from harness.node import BUILD, ROOT
+
+sys.path.append(str(ROOT))
+from bench import goals, lookup  # noqa: E402
+from bench.results import Results  # noqa: E402
+
+
+def bench(*arguments, code=0):
+    done = subprocess.run([ROOT / "scripts" / "bench", *arguments], text=True, capture_output=True,
+                          env={"PATH": "/usr/bin:/bin:/usr/sbin", "RINGHOP_BUILD": str(BUILD)},
+                          timeout=300)
+    assert done.returncode == code, f"{done.returncode}: {done.stdout[-3000:]}{done.stderr[-3000:]}"
+    return done
+
+
+@pytest.fixture(scope="module")
+def short_run(tmp_path_factory):
+    """Every dialect that needs nothing installed, a second each."""
+    path = tmp_path_factory.mktemp("bench") / "figures.json"
+    done = bench("connect", "memory", "publish", "latency", "fanout", "forward", "redirect",
+                 "--only", "bare", "--rounds", "1", "--seconds", "1", "--rate", "100",
+                 "--connections", "100", "--json", str(path))
+    return done.stdout, json.loads(path.read_text())
+
+
+def test_measures_ringhop_and_the_bare_server_with_one_client(short_run):
+    _, figures = short_run
+    clients = figures["parts"]["clients"]
+    assert set(clients) == {"ringhop", "bare epoll"}
+    for row in clients.values():
+        assert row["connections"]["median"] == 90       # 10 of 100 are there before
+        for metric in ("connect_us", "publish_us", "latency_p50_us", "fanout_us"):
+            assert row[metric]["median"] > 0, metric
+            assert len(row[metric]["rounds"]) == 1
+
+
+def test_measures_the_forwarded_publish_and_both_answers(short_run):
+    _, figures = short_run
+    assert set(figures["parts"]["forward"]) == {"ringhop", "ringhop, R = 2"}
+    assert set(figures["parts"]["redirect"]) == {"ringhop 307", "ringhop where"}
+
+
+def test_prints_each_goal_of_the_parts_that_ran_with_a_verdict(short_run):
+    text, figures = short_run
+    judged = {goal["goal"]: goal["verdict"] for goal in figures["goals"]}
+    assert len(judged) == len([goal for goal in goals.GOALS if goal.part in (
+        "connect", "memory", "publish", "latency", "fanout", "forward", "redirect")])
+    assert judged["idle WebSocket with its idle channel, resident"] in ("goal met", "not met")
+    assert judged["CPU to connect and upgrade, of nchan's"] == "not measured"
+    for goal, verdict in judged.items():
+        assert any(goal in line and line.endswith(verdict) for line in text.splitlines()), goal
+
+
+def test_an_unknown_part_or_option_is_refused():
+    assert "no such part: memroy" in bench("memroy", code=2).stderr
+    assert "--roundz" in bench("memory", "--roundz", "3", code=2).stderr
+
+
+def test_a_goal_is_met_not_met_or_not_measured():
+    results = Results()
+    results.add("clients", "nginx + nchan", {"connect_us": 30, "memory_bytes": 10000})
+    results.add("clients", "ringhop", {"connect_us": 31, "memory_bytes": 900})
+    results.add("clients", "bare epoll", {"memory_bytes": 300})
+    verdicts = {goal.text: (measured, verdict)
+                for goal, measured, verdict in goals.judge(results, ("connect", "memory"))}
+    assert verdicts["idle WebSocket with its idle channel, resident"] == (900, "goal met")
+    assert verdicts["... of nchan's"] == (0.09, "goal met")
+    assert verdicts["CPU to connect and upgrade, of nchan's"] == (31 / 30, "not met")
+    assert verdicts["... aim: of the bare server's"] == (None, "not measured")
+
+
+def test_fan_out_is_held_against_the_best_of_the_others():
+    results = Results()
+    for row, cost in (("ringhop", 2.0), ("bare epoll", 3.0), ("npm ws", 9.0)):
+        results.add("clients", row, {"fanout_us": cost})
+    [(_, measured, verdict)] = goals.judge(results, ("fanout",))
+    assert (measured, verdict) == (1.5, "goal met")
+
+
+def test_the_median_of_the_rounds_counts():
+    results = Results()
+    for cost in (5, 1, 100):
+        results.add("clients", "ringhop", {"publish_us": cost})
+    assert results.get("clients", "ringhop", "publish_us") == 5
+    assert results.get("clients", "ringhop", "connect_us") is None
+
+
+def test_reads_what_the_benchmark_of_the_ring_prints():
+    found = lookup.parse("""8 nodes, 4096 points                    cold    median       min
+  lookup of a hash                      2.88      2.53      2.42 ns
+  lookup of a key                       8.34     12.11      7.57 ns
+  textbook of a key                    95.06    145.94     79.72 ns
+  build and difference                            0.11      0.09 ms
+""")
+    assert found == {"8 nodes": {"key_ns": 7.57, "textbook_ns": 79.72, "join_ms": 0.09}}
