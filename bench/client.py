@@ -8,7 +8,7 @@ import subprocess
 from harness.node import program
 from harness.process import _die_with_parent
 
-from .servers import CLIENT_CORE, on_core
+from .servers import CLIENT_CORE, on_core, undisturbed
 
 
 @contextlib.contextmanager
@@ -18,6 +18,8 @@ def profile(server, folder, name):
     if folder is None or server.dialect != "ringhop":
         yield
         return
+    number = sum(1 for _ in folder.glob(f"{name}*.txt"))
+    name = f"{name}-{number}" if number else name
     data = folder / f"{name}.data"
     pids = ",".join(map(str, server.pids()))
     with subprocess.Popen(["perf", "record", "-q", "-F", "2000", "-p", pids, "-o", data],
@@ -84,10 +86,17 @@ class Client:
         return self.command("connect", count=count, **options)
 
     def publish(self, **options):
-        return self.command("publish", **options)
+        return self._at_rate("publish", **options)
 
     def get(self, path, **options):
-        return self.command("get", path, **options)
+        return self._at_rate("get", path, **options)
+
+    def _at_rate(self, *words, **options):
+        """With a rate, the times of a server that is not busy are asked for, and not its neighbours'."""
+        if not options.get("rate"):
+            return self.command(*words, **options)
+        with undisturbed(self._popen.pid, *self.server.pids()):
+            return self.command(*words, **options)
 
     def disconnect(self):
         self.command("disconnect")

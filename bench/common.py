@@ -67,6 +67,10 @@ class Listeners:
             [program("load_listen"), *map(str, ports)], stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, text=True, preexec_fn=_die_with_parent)
 
+    @property
+    def pid(self):
+        return self._popen.pid
+
     def __enter__(self):
         return self
 

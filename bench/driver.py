@@ -124,13 +124,20 @@ def measure(zookeeper, folder, arguments, results):
     return faults
 
 
+def go_first():
+    """What else runs on this machine comes after what is measured, as far as that is allowed. In words."""
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, -20)
+    return f"priority {os.getpriority(os.PRIO_PROCESS, 0)}"
+
+
 def main(words):
     arguments = arguments_of(words)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     results = Results(arguments.only)
     Client.profiles = arguments.perf
-    where, command = machine(), " ".join(["scripts/bench", *words])
+    where, command = f"{machine()}, {go_first()}", " ".join(["scripts/bench", *words])
     print(f"{where}\n{command}", flush=True)
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)

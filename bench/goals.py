@@ -74,10 +74,12 @@ GOALS = [
     Goal("redirect", "307, likewise",
          ratio("redirect", "cpu_us", "nginx return 307", "ringhop 307"), ">=", 0.8),
     Goal("rebalance", "p99 of publishes while a node is drained, times that before",
-         value("rebalance", "n1 is drained", "p99_ratio"), "<", 1.5),
+         value("rebalance", "all channels", "p99_ratio"), "<", 1.5),
+    Goal("rebalance", "... of those to channels that stay where they are",
+         value("rebalance", "those that stay", "p99_ratio"), "<", 1.5),
     Goal("view", "longest answer while the view changes",
-         lambda results: next((results.get("view", row, "busy_max_ms")
-                               for row in results.rows("view")), None), "<=", 5, "ms"),
+         lambda results: max((results.get("view", row, "busy_max_ms")
+                              for row in results.rows("view")), default=None), "<=", 5, "ms"),
     Goal("handoff", "channels handed over by one node, R = 1",
          value("handoff", "R = 1, 0 messages", "per_s"), ">=", 20000, "a second"),
     Goal("moves", "gap of a planned move, p99, R = 2",

@@ -2,6 +2,7 @@
 """What clients feel: the gap when their channel moves as planned, and when its owner is killed."""
 from .common import NO_PACE, Listeners, cluster_of, keys_of
 from .results import table
+from .servers import Nodes, undisturbed
 
 CRASHED = 1000
 HELP = f"""\
@@ -23,7 +24,8 @@ def _move(cluster, count):
     with Listeners() as listeners:
         listeners.open((node.client_port, key) for key in keys_of(cluster, node, count))
         cluster.wait_whole(bound=60)
-        seen = listeners.wait(count, 120, lambda: cluster.cli("drain", "n1"))
+        with undisturbed(listeners.pid, *Nodes(cluster, node).pids()):
+            seen = listeners.wait(count, 120, lambda: cluster.cli("drain", "n1"))
     return {"moved": seen["moves"]["count"], "gap_p50_ms": seen["moves"]["p50_us"] / 1000,
             "gap_p99_ms": seen["moves"]["p99_us"] / 1000,
             "gap_max_ms": seen["moves"]["max_us"] / 1000, "not_recovered": seen["not_recovered"]}
@@ -43,8 +45,9 @@ def _crash(cluster, count):
         listeners.open((node.client_port, key) for key in keys_of(cluster, node, count))
         listeners.publish_when_back()
         cluster.wait_whole(bound=60)
-        listeners.kill(node.process.pid)
-        seen = listeners.wait(count, 30)
+        with undisturbed(listeners.pid, *Nodes(cluster, node).pids()):
+            listeners.kill(node.process.pid)
+            seen = listeners.wait(count, 30)
     node.process.wait()
     node.start()
     cluster.wait_settled(bound=60)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a change of the ring does to those who publish meanwhile: a node is drained at default pace, and
 one node with very many channels adopts a new view."""
+import threading
+
 from harness.wait import wait_for
 
 from .client import Client
@@ -10,6 +12,7 @@ from .servers import Nodes, pin
 
 PACE = 2000             # channels a second: what a node hands over by default
 PROBES = 1000           # a second
+WEIGHTS = ("0.002", "0.001")    # in turn: n2 has next to nothing, so next to nothing moves
 HELP = """\
 rebalance latency of publishes at --rate a second while a node is drained at default pace
 view      how long a node with --view-channels channels answers nobody when the view changes"""
@@ -17,26 +20,30 @@ view      how long a node with --view-channels channels answers nobody when the 
 
 def run(bench):
     count = 3 * PACE * (bench.arguments.seconds + 4)
+    keys = [f"k{number}" for number in range(count)]
     with cluster_of(bench, 3, 2) as cluster:
+        stay = [key for key, owner in cluster.owners(keys).items() if owner != "n1"]
         nodes = Nodes(cluster, cluster["n2"])
-        with Client(nodes) as client:
-            client.keys(f"k{number}" for number in range(count))
+        with Client(nodes) as client, Client(nodes) as client_of_stay:
+            client_of_stay.keys(stay)
+            client.keys(keys)
             client.publish(count=count)
             cluster.wait_whole(bound=60)
             for _ in range(bench.arguments.rounds):
-                bench.results.add("rebalance", "n1 is drained",
-                                  _drain(cluster, client, bench.arguments))
+                for row, one in (("all channels", client), ("those that stay", client_of_stay)):
+                    bench.results.add("rebalance", row, _drain(cluster, one, bench.arguments))
 
 
 def _drain(cluster, client, arguments):
+    """Calm, and while n1 is drained; and how many channels were still to be moved at the end."""
     options = {"seconds": arguments.seconds, "rate": arguments.rate}
-    calm = client.publish(**options)
+    calm = client.publish(**options)["answered"]
     node = cluster["n1"]
     epoch = node.ring()["epoch"]
     drain = threading.Thread(target=cluster.cli, args=("drain", "n1"))
     drain.start()
     wait_for(lambda: node.status()["epoch"] > epoch, 30, "the new epoch")
-    busy = client.publish(**options)
+    busy = client.publish(**options)["answered"]
     left = node.acting()
     drain.join()
     wait_for(lambda: node.acting() == 0, 120, "n1 is drained")
@@ -44,17 +51,21 @@ def _drain(cluster, client, arguments):
     cluster.cli("join", "n1")
     wait_for(lambda: node.acting() > 0, 60, "n1 is back")
     cluster.wait_whole(bound=120)
-    return {"calm_p50_us": calm["answered"]["p50_us"], "busy_p50_us": busy["answered"]["p50_us"],
-            "calm_p99_us": calm["answered"]["p99_us"], "busy_p99_us": busy["answered"]["p99_us"],
-            "p99_ratio": busy["answered"]["p99_us"] / calm["answered"]["p99_us"],
-            "left": left}
+    return {"calm_p50_us": calm["p50_us"], "busy_p50_us": busy["p50_us"],
+            "calm_p99_us": calm["p99_us"], "busy_p99_us": busy["p99_us"],
+            "p99_ratio": busy["p99_us"] / calm["p99_us"], "left": left}
 
 
 def run_view(bench):
-    count = bench.arguments.view_channels
-    with cluster_of(bench, 2, 1, limits=f"{{channels: {count + 100000}}}") as cluster:
+    for replicas in (1, 2):
+        _view(bench, replicas, bench.arguments.view_channels)
+
+
+def _view(bench, replicas, count):
+    limits = f"{{channels: {count + 100000}}}"
+    with cluster_of(bench, 2, replicas, limits=limits) as cluster:
         node = cluster["n1"]
-        cluster.cli("weight", "n2", "0.001")
+        cluster.cli("weight", "n2", WEIGHTS[1])
         cluster.wait_settled()
         with Client(Nodes(cluster, node)) as client:
             client.keys(f"k{number}" for number in range(count))
@@ -62,7 +73,7 @@ def run_view(bench):
             cluster.wait_whole(bound=300)
             pin(node.process.pid)
             for number in range(bench.arguments.rounds):
-                bench.results.add("view", f"{count} channels",
+                bench.results.add("view", f"R = {replicas}, {count} channels",
                                   _change(cluster, client, bench.arguments.seconds, number))
 
 
@@ -71,7 +82,7 @@ def _change(cluster, client, seconds, number):
     options = {"rate": PROBES, "seconds": seconds, "warm": 0}
     calm = client.get("/v1/where?key=k", **options)
     epoch = node.ring()["epoch"]
-    change = threading.Thread(target=cluster.cli, args=("weight", "n2", f"0.001{number + 1}"))
+    change = threading.Thread(target=cluster.cli, args=("weight", "n2", WEIGHTS[number % 2]))
     change.start()
     busy = client.get("/v1/where?key=k", **options)
     change.join()

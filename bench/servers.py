@@ -2,6 +2,7 @@
 """What is measured: ringhop, the programs that one would take instead, and the floor. Each is started
 pinned to one core with its config of configs/, and is asked for the CPU time and memory of all its
 processes."""
+import contextlib
 import os
 import pathlib
 import socket
@@ -27,6 +28,24 @@ def on_core(core):
 def pin(pid):
     """Has a process that runs already serve on the servers' core."""
     os.sched_setaffinity(pid, {SERVER_CORE} & os.sched_getaffinity(0) or os.sched_getaffinity(0))
+
+
+def _schedule(pids, policy, priority):
+    for pid in pids:
+        with contextlib.suppress(OSError):      # not allowed, or gone
+            for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+                os.sched_setscheduler(int(task.name), policy, os.sched_param(priority))
+
+
+@contextlib.contextmanager
+def undisturbed(*pids):
+    """These processes run whenever they want to, whatever else does, as far as that is allowed. For when
+    times count and they have little to do: one that never rests would keep all others from their core."""
+    _schedule(pids, os.SCHED_FIFO, 1)
+    try:
+        yield
+    finally:
+        _schedule(pids, os.SCHED_OTHER, 0)
 
 
 def tree(pid):
