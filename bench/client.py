@@ -95,7 +95,7 @@ class Client:
         """With a rate, the times of a server that is not busy are asked for, and not its neighbours'."""
         if not options.get("rate"):
             return self.command(*words, **options)
-        with undisturbed(self._popen.pid, *self.server.pids()):
+        with undisturbed(self._popen.pid, self.server.pids()):
             return self.command(*words, **options)
 
     def disconnect(self):

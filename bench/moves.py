@@ -24,7 +24,7 @@ def _move(cluster, count):
     with Listeners() as listeners:
         listeners.open((node.client_port, key) for key in keys_of(cluster, node, count))
         cluster.wait_whole(bound=60)
-        with undisturbed(listeners.pid, *Nodes(cluster, node).pids()):
+        with undisturbed(listeners.pid, Nodes(cluster, node).pids()):
             seen = listeners.wait(count, 120, lambda: cluster.cli("drain", "n1"))
     return {"moved": seen["moves"]["count"], "gap_p50_ms": seen["moves"]["p50_us"] / 1000,
             "gap_p99_ms": seen["moves"]["p99_us"] / 1000,
@@ -45,7 +45,7 @@ def _crash(cluster, count):
         listeners.open((node.client_port, key) for key in keys_of(cluster, node, count))
         listeners.publish_when_back()
         cluster.wait_whole(bound=60)
-        with undisturbed(listeners.pid, *Nodes(cluster, node).pids()):
+        with undisturbed(listeners.pid, Nodes(cluster, node).pids()):
             listeners.kill(node.process.pid)
             seen = listeners.wait(count, 30)
     node.process.wait()

@@ -25,9 +25,9 @@ def on_core(core):
     return ["taskset", "-c", str(core)] if core in os.sched_getaffinity(0) else []
 
 
-def pin(pid):
-    """Has a process that runs already serve on the servers' core."""
-    os.sched_setaffinity(pid, {SERVER_CORE} & os.sched_getaffinity(0) or os.sched_getaffinity(0))
+def pin(pid, core=SERVER_CORE):
+    """Has a process that runs already stay on that core; it has one thread."""
+    os.sched_setaffinity(pid, {core} & os.sched_getaffinity(0) or os.sched_getaffinity(0))
 
 
 def _schedule(pids, policy, priority):
@@ -38,14 +38,16 @@ def _schedule(pids, policy, priority):
 
 
 @contextlib.contextmanager
-def undisturbed(*pids):
-    """These processes run whenever they want to, whatever else does, as far as that is allowed. For when
-    times count and they have little to do: one that never rests would keep all others from their core."""
+def undisturbed(client_pid, pids):
+    """These processes run whenever they want to, whatever else does, as far as that is allowed, and the
+    client before the others. For when times count and they have little to do: one that never rests
+    would keep all others from their core."""
+    _schedule([client_pid], os.SCHED_FIFO, 2)
     _schedule(pids, os.SCHED_FIFO, 1)
     try:
         yield
     finally:
-        _schedule(pids, os.SCHED_OTHER, 0)
+        _schedule([client_pid, *pids], os.SCHED_OTHER, 0)
 
 
 def tree(pid):
