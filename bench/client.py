@@ -11,6 +11,10 @@ from harness.process import _die_with_parent
 from .servers import CLIENT_CORE, on_core, undisturbed
 
 
+class Fault(RuntimeError):
+    """Not all operations were done."""
+
+
 @contextlib.contextmanager
 def profile(server, folder, name):
     """Where perf says that ringhop's processes spend their time meanwhile, into folder/NAME.txt; nothing
@@ -76,7 +80,7 @@ class Client:
             answer["cpu_us"] = answer["cpu_s"] / answer["all"] * 1e6
         for fault in ("errors", "missing", "strays"):
             if answer.get(fault):
-                raise RuntimeError(f"{self.server.name}: '{text}': {fault} {answer[fault]}")
+                raise Fault(f"{self.server.name}: '{text}': {fault} {answer[fault]}")
         return answer
 
     def keys(self, keys):
@@ -84,6 +88,16 @@ class Client:
 
     def connect(self, count, **options):
         return self.command("connect", count=count, **options)
+
+    def warm_up(self, count):
+        """Until everything that is published arrives: a cluster may take a moment to know its subscribers."""
+        for left in (2, 1, 0):
+            try:
+                self.command("publish", count=count)
+                return
+            except Fault:
+                if not left:
+                    raise
 
     def publish(self, **options):
         return self._at_rate("publish", **options)

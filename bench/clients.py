@@ -33,7 +33,7 @@ def _to_one(server, first, client, count, parts, arguments):
     warm = min(WARM, count // 10)
     first.keys([f"w{number}" for number in range(warm)])
     first.connect(warm)
-    first.publish(count=warm)
+    first.warm_up(warm)
     before = server.rss_bytes()
     count -= warm
     found = {"connections": count}

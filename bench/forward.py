@@ -117,7 +117,7 @@ def measure(server, arguments):
     with Client(server) as client:
         client.keys(keys)
         client.connect(CHANNELS)
-        client.publish(count=CHANNELS)
+        client.warm_up(CHANNELS)
         full = client.publish(seconds=arguments.seconds)
         calm = client.publish(seconds=arguments.seconds, rate=arguments.rate)
     return {"publish_us": full["cpu_us"], "publish_per_s": full["per_second"],

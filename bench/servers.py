@@ -9,7 +9,7 @@ import socket
 import string
 import subprocess
 
-from harness import npm_ws
+from harness import npm, npm_ws
 from harness.node import Cluster, program
 from harness.ports import free_port
 from harness.process import Process
@@ -162,13 +162,13 @@ class Ws(Server):
     needs = ("node", "npm")
 
     def start(self):
-        npm_ws.install()
+        npm.install(npm_ws.FOLDER)
         self.run("node", CONFIGS.parent / "ws_server.js", self.subscribe_port,
                  port=self.subscribe_port, env={"NODE_PATH": str(npm_ws.FOLDER / "node_modules")})
 
     @staticmethod
     def version():
-        npm_ws.install()
+        npm.install(npm_ws.FOLDER)
         script = "console.log('ws ' + require('ws/package.json').version + ', node ' + process.version)"
         return subprocess.run(["node", "-e", script], capture_output=True, text=True, check=True,
                               cwd=npm_ws.FOLDER).stdout.strip()
