@@ -21,6 +21,7 @@ import os
 import pathlib
 import resource
 import shutil
+import signal
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -124,22 +125,39 @@ def measure(zookeeper, folder, arguments, results):
     return faults
 
 
-def go_first():
-    """What else runs on this machine comes after what is measured, as far as that is allowed. In words."""
+AUTOGROUP = pathlib.Path("/proc/self/autogroup")
+
+
+@contextlib.contextmanager
+def going_first():
+    """What else runs on this machine comes after what is measured, as far as that is allowed. Where the
+    scheduler shares out time among sessions, that goes for this session as well, for as long as it lasts."""
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, -20)
-    return f"priority {os.getpriority(os.PRIO_PROCESS, 0)}"
+    before = None
+    with contextlib.suppress(OSError):
+        text = AUTOGROUP.read_text()            # "/autogroup-12 nice 0"
+        AUTOGROUP.write_text("-10")
+        before = text.split()[-1]
+    try:
+        yield
+    finally:
+        if before is not None:
+            AUTOGROUP.write_text(before)
 
 
 def main(words):
     arguments = arguments_of(words)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))   # through all that has to be stopped
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     results = Results(arguments.only)
+    if arguments.perf:
+        arguments.perf.mkdir(parents=True, exist_ok=True)
     Client.profiles = arguments.perf
-    where, command = f"{machine()}, {go_first()}", " ".join(["scripts/bench", *words])
+    where, command = machine(), " ".join(["scripts/bench", *words])
     print(f"{where}\n{command}", flush=True)
-    with tempfile.TemporaryDirectory() as name:
+    with going_first(), tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         zookeeper = ZooKeeper(folder / "zookeeper")
         zookeeper.start()
