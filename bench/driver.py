@@ -2,6 +2,7 @@
 """Measures ringhop, beside what one would take instead.
 
 scripts/bench [PART...] [--seconds S] [--rounds N] [--only WORD] [--json FILE] ...
+scripts/bench --page FILE
 
 Without PART, all of them:
 
@@ -32,7 +33,7 @@ from . import (clients, forward, goals, handoff, lookup, moves, publish, rebalan
                scaling)
 from .client import Client
 from .common import machine
-from .results import Results
+from .results import Results, as_markdown
 from .servers import RingHop
 
 # In the order in which they run and are shown.
@@ -101,6 +102,8 @@ def arguments_of(words):
                         help="write there where ringhop spends its time, by perf; figures are then "
                              "not worth quoting")
     parser.add_argument("--json", metavar="FILE", help="write all figures there")
+    parser.add_argument("--page", type=pathlib.Path, metavar="FILE",
+                        help="measure nothing: print what --json wrote there, as tables in Markdown")
     arguments = parser.parse_args(words)
     every = (*clients.PARTS, *PARTS)
     unknown = set(arguments.parts) - set(every)
@@ -146,8 +149,38 @@ def going_first():
             AUTOGROUP.write_text(before)
 
 
+def show(results, parts):
+    """Prints all of it; the goals, judged."""
+    for module in MODULES:
+        module.show(results)
+    judged = goals.judge(results, parts)
+    goals.show(judged, results.lay_out)
+    print()
+    for row, version in results.versions.items():
+        print(f"{row}: {version}")
+    return judged
+
+
+def show_page(path):
+    """The same of what an earlier run wrote."""
+    try:
+        figures = json.loads(path.read_text())
+        results = Results.from_json(figures["parts"], figures["versions"])
+        head, parts = f"{figures['machine']}\n{figures['command']}", figures["measured"]
+    except (OSError, ValueError) as error:
+        sys.exit(f"scripts/bench: {path}: {error}")
+    except (AttributeError, KeyError, TypeError):
+        sys.exit(f"scripts/bench: {path}: not written by --json")
+    results.lay_out = as_markdown
+    print(head)
+    show(results, parts)
+    return 0
+
+
 def main(words):
     arguments = arguments_of(words)
+    if arguments.page:
+        return show_page(arguments.page)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))   # through all that has to be stopped
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -166,17 +199,12 @@ def main(words):
             faults = measure(zookeeper, folder, arguments, results)
         finally:
             zookeeper.stop()
-    for module in MODULES:
-        module.show(results)
-    judged = goals.judge(results, arguments.parts)
-    goals.show(judged)
-    print()
-    for row, version in results.versions.items():
-        print(f"{row}: {version}")
+    judged = show(results, arguments.parts)
     if arguments.json:
         pathlib.Path(arguments.json).write_text(json.dumps({
-            "machine": where, "command": command, "versions": results.versions,
-            "parts": results.as_json(), "goals": goals.as_json(judged)}, indent=1) + "\n")
+            "machine": where, "command": command, "measured": list(arguments.parts),
+            "versions": results.versions, "parts": results.as_json(),
+            "goals": goals.as_json(judged)}, indent=1) + "\n")
     for fault in faults:
         print(f"failed: {fault}")
     return 1 if faults else 0

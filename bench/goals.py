@@ -112,12 +112,14 @@ def judge(results, parts):
     return judged
 
 
-def show(judged):
-    print("\ngoals")
+def show(judged, lay_out):
+    lines = [["", "measured", "goal", ""]]
     for goal, measured, verdict in judged:
         shown = "-" if measured is None else f"{measured:,.2f}"
-        print(f"  {goal.part:10}{goal.text:76}{shown:>10}  goal {goal.relation:2} {goal.limit:,g} "
-              f"{goal.unit:8}  {verdict}")
+        lines.append([f"{goal.part}: {goal.text}", shown,
+                      f"{goal.relation} {goal.limit:,g} {goal.unit}", verdict])
+    print("\ngoals")
+    print("\n".join(lay_out(lines)))
 
 
 def as_json(judged):

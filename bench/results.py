@@ -10,6 +10,7 @@ class Results:
         self._only = only
         self.parts = {}
         self.versions = {}
+        self.lay_out = as_text      # how table() shows its lines
 
     def wanted(self, row):
         return not self._only or any(word in row for word in (*self._only, "ringhop"))
@@ -37,6 +38,16 @@ class Results:
                        for row, metrics in rows.items()}
                 for part, rows in self.parts.items()}
 
+    @staticmethod
+    def from_json(parts, versions):
+        """What as_json() made of other results."""
+        results = Results()
+        results.versions = versions
+        results.parts = {part: {row: {metric: values["rounds"] for metric, values in metrics.items()}
+                                for row, metrics in rows.items()}
+                         for part, rows in parts.items()}
+        return results
+
 
 def number(value, digits=1):
     if value is None:
@@ -63,7 +74,18 @@ def table(results, part, columns, base=None, title=None):
                 against = results.get(part, base, metric)
                 line.append(f"{value / against:.2f}" if value and against else "-")
         lines.append(line)
+    print("\n".join(results.lay_out(lines)))
+
+
+def as_text(lines):
+    """Columns below each other, all but the first at the right. `lines` are lists of cells, the first of them
+    the heading."""
     widths = [max(len(line[at]) for line in lines) for at in range(len(lines[0]))]
-    for line in lines:
-        print("  " + line[0].ljust(widths[0]) + "".join(
-            "  " + cell.rjust(width) for cell, width in zip(line[1:], widths[1:])))
+    return ["  " + line[0].ljust(widths[0]) + "".join(
+        "  " + cell.rjust(width) for cell, width in zip(line[1:], widths[1:])) for line in lines]
+
+
+def as_markdown(lines):
+    """The same as a table of a page."""
+    head, *rows = ["| " + " | ".join(line) + " |" for line in lines]
+    return ["", head, "|---" + "|---:" * (len(lines[0]) - 1) + "|", *rows]

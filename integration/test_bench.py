@@ -59,6 +59,26 @@ def test_prints_each_goal_of_the_parts_that_ran_with_a_verdict(short_run):
         assert any(goal in line and line.endswith(verdict) for line in text.splitlines()), goal
 
 
+def test_shows_again_what_was_written_as_tables_of_a_page(short_run, tmp_path):
+    _, figures = short_run
+    path = tmp_path / "figures.json"
+    path.write_text(json.dumps(figures))
+    page = bench("--page", str(path)).stdout
+    assert figures["command"] in page
+    memory = next(goal for goal in figures["goals"] if goal["unit"] == "bytes")
+    assert f"| {memory['part']}: {memory['goal']} | {memory['measured']:,.2f} | <= 1,024 bytes | " in page
+    assert sum(line.startswith("| ringhop") for line in page.splitlines()) >= 4
+
+
+def test_says_what_is_wrong_with_a_file_that_it_is_to_show(tmp_path):
+    other = tmp_path / "other.json"
+    assert f"{other}: No such file" in bench("--page", str(other), code=1).stderr.replace("[Errno 2] ", "")
+    other.write_text("{")
+    assert f"{other}: Expecting" in bench("--page", str(other), code=1).stderr
+    other.write_text('{"parts": []}')
+    assert f"{other}: not written by --json" in bench("--page", str(other), code=1).stderr
+
+
 def test_an_unknown_part_or_option_is_refused():
     assert "no such part: memroy" in bench("memroy", code=2).stderr
     assert "--roundz" in bench("memory", "--roundz", "3", code=2).stderr
