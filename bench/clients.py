@@ -42,10 +42,10 @@ def _to_one(server, first, client, count, parts, arguments):
     found.update({"connect_us": done["cpu_us"], "connect_per_s": done["all"] / done["seconds"],
                   "memory_bytes": (server.rss_bytes() - before) / count})
     if "publish" in parts:
-        done = client.publish(seconds=arguments.seconds)
+        done = client.publish(**arguments.span)
         found.update({"publish_us": done["cpu_us"], "publish_per_s": done["per_second"]})
     if "latency" in parts:
-        done = client.publish(seconds=arguments.seconds, rate=arguments.rate)
+        done = client.publish(**arguments.span, rate=arguments.rate)
         found.update({"latency_p50_us": done["received"]["p50_us"],
                       "latency_p99_us": done["received"]["p99_us"], "latency_us": done["cpu_us"]})
     client.disconnect()
@@ -55,8 +55,8 @@ def _to_one(server, first, client, count, parts, arguments):
 def _to_all(client, count, arguments):
     client.keys(["all"])
     client.connect(count)
-    done = client.publish(seconds=arguments.seconds, window=4)
-    calm = client.publish(seconds=arguments.seconds, rate=10)
+    done = client.publish(**arguments.span, window=4)
+    calm = client.publish(**arguments.span, rate=10)
     client.disconnect()
     return {"fanout_us": done["cpu_us"] / count, "fanout_per_s": done["per_second"] * count,
             "fanout_p50_us": calm["received"]["p50_us"], "fanout_calm_us": calm["cpu_us"] / count}

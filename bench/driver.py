@@ -21,7 +21,6 @@ import json
 import os
 import pathlib
 import resource
-import shutil
 import signal
 import sys
 import tempfile
@@ -34,7 +33,7 @@ from . import (clients, forward, goals, handoff, lookup, moves, publish, rebalan
 from .client import Client
 from .common import machine
 from .results import Results, as_markdown
-from .servers import RingHop
+from .servers import RingHop, missing
 
 # In the order in which they run and are shown.
 MODULES = (clients, forward, redirect, lookup, publish, handoff, moves, rebalance, scaling)
@@ -72,10 +71,10 @@ class Bench:
 
     def lacks(self, name, needs):
         """Whether something of that is not installed; says so."""
-        missing = [need for need in needs if not shutil.which(need) and not os.path.exists(need)]
-        if missing:
-            self._fault(f"{name}: not measured, missing: {' '.join(missing)}")
-        return bool(missing)
+        lacking = missing(needs)
+        if lacking:
+            self._fault(f"{name}: not measured, {lacking}")
+        return bool(lacking)
 
     def _fault(self, text):
         if text not in self.faults:
@@ -89,6 +88,7 @@ def arguments_of(words):
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PART")
     parser.add_argument("--seconds", type=int, default=5, help="of each measurement")
+    parser.add_argument("--warm", type=int, default=1, help="seconds before it that do not count")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rate", type=int, default=2000, help="of publishes when latency counts")
     parser.add_argument("--connections", type=int, default=10000)
@@ -110,6 +110,7 @@ def arguments_of(words):
     if unknown:
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
     arguments.parts = arguments.parts or every
+    arguments.span = {"seconds": arguments.seconds, "warm": arguments.warm}
     return arguments
 
 

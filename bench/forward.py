@@ -118,8 +118,8 @@ def measure(server, arguments):
         client.keys(keys)
         client.connect(CHANNELS)
         client.warm_up(CHANNELS)
-        full = client.publish(seconds=arguments.seconds)
-        calm = client.publish(seconds=arguments.seconds, rate=arguments.rate)
+        full = client.publish(**arguments.span)
+        calm = client.publish(**arguments.span, rate=arguments.rate)
     return {"publish_us": full["cpu_us"], "publish_per_s": full["per_second"],
             "latency_p50_us": calm["received"]["p50_us"],
             "latency_p99_us": calm["received"]["p99_us"], "latency_us": calm["cpu_us"]}

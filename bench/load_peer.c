@@ -12,7 +12,7 @@
  *     vnodes=512 replicas=2 timeout=4000 (ms): as in the config of the cluster
  *
  * The keys come on stdin, one a line, and are taken in turn; TARGET has to own them. Prints one
- * JSON object like load_http. `cpu_us` is what this end cost while it counted.
+ * JSON object; `cpu_us` in it is what this end cost while it counted.
  */
 
 #include "load.h"

@@ -33,7 +33,7 @@ def _measure(cluster, road, replicas, keys, arguments):
 
 def _publish(cluster, road, replicas, keys, rate, arguments):
     nodes = Nodes(cluster, cluster["n2" if road == "local" else "n1"])
-    options = {"seconds": arguments.seconds, "bytes": PAYLOAD, "rate": rate}
+    options = {**arguments.span, "bytes": PAYLOAD, "rate": rate}
     if road == "peer":
         before = nodes.cpu_seconds()
         done = load_peer(cluster.zookeeper.address, cluster.name, "n2", keys=keys,

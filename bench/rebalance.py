@@ -36,7 +36,7 @@ def run(bench):
 
 def _drain(cluster, client, arguments):
     """Calm, and while n1 is drained; and how many channels were still to be moved at the end."""
-    options = {"seconds": arguments.seconds, "rate": arguments.rate}
+    options = {**arguments.span, "rate": arguments.rate}
     calm = client.publish(**options)["answered"]
     node = cluster["n1"]
     epoch = node.ring()["epoch"]

@@ -54,7 +54,7 @@ def run(bench):
         with Client(server) as client:
             for row, path, status in server.asked:
                 client.get(path, status=status, count=1000)
-                done = client.get(path, status=status, seconds=bench.arguments.seconds)
+                done = client.get(path, status=status, **bench.arguments.span)
                 bench.results.add("redirect", row, {"cpu_us": done["cpu_us"],
                                                     "per_s": done["per_second"]}, server.version())
     in_turn([RingHopOther, NginxReturn, HaproxyReturn], bench, one)

@@ -5,12 +5,13 @@ processes."""
 import contextlib
 import os
 import pathlib
+import shutil
 import socket
 import string
 import subprocess
 
 from harness import npm, npm_ws
-from harness.node import Cluster, program
+from harness.node import ROOT, Cluster, program
 from harness.ports import free_port
 from harness.process import Process
 from harness.wait import wait_for
@@ -48,6 +49,21 @@ def undisturbed(client_pid, pids):
         yield
     finally:
         _schedule([client_pid, *pids], os.SCHED_OTHER, 0)
+
+
+def path_of(need):
+    """The path of a program or file, None if it is not there. Servers are where only root looks for them."""
+    return shutil.which(need, path=os.environ.get("PATH", "") + ":/usr/sbin")
+
+
+def missing(needs):
+    """What of these programs and files is not there and how to install it, in words; "" if all is."""
+    lacking = [need for need in needs if not path_of(need) and not os.path.exists(need)]
+    if not lacking:
+        return ""
+    lines = (line.split() for line in (ROOT / "scripts" / "packages").read_text().splitlines())
+    packages = " ".join(words[1] for words in lines if words[:1] == ["bench"])
+    return f"missing: {' '.join(lacking)} (on Debian: apt-get install {packages})"
 
 
 def tree(pid):
@@ -112,7 +128,7 @@ class Server:
 
     def run(self, *arguments, port, **options):
         log = self.folder / f"{len(self._processes)}.log"
-        process = Process([*on_core(SERVER_CORE), *arguments], log, **options)
+        process = Process([*on_core(SERVER_CORE), path_of(arguments[0]), *arguments[1:]], log, **options)
         self._processes.append(process)
 
         def check():
@@ -152,8 +168,8 @@ class Bare(Server):
         return "bench/bare.c"
 
 
-def first_line(*command):
-    done = subprocess.run(command, capture_output=True, text=True)
+def first_line(program_name, *arguments):
+    done = subprocess.run([path_of(program_name), *arguments], capture_output=True, text=True)
     return (done.stdout + done.stderr).strip().splitlines()[0]
 
 

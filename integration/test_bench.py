@@ -9,8 +9,11 @@ import pytest
 from harness.node import BUILD, ROOT
 
 sys.path.append(str(ROOT))
-from bench import goals, lookup  # noqa: E402
+from bench import forward, goals, lookup, redirect, servers  # noqa: E402
+from bench.client import Client, Fault  # noqa: E402
 from bench.results import Results  # noqa: E402
+
+PEERS = [kind for kind in [*servers.SINGLE, *forward.PAIRS] if not issubclass(kind, servers.RingHop)]
 
 
 def bench(*arguments, code=0):
@@ -26,7 +29,7 @@ def short_run(tmp_path_factory):
     """Every dialect that needs nothing installed, a second each."""
     path = tmp_path_factory.mktemp("bench") / "figures.json"
     done = bench("connect", "memory", "publish", "latency", "fanout", "forward", "redirect",
-                 "--only", "bare", "--rounds", "1", "--seconds", "1", "--rate", "100",
+                 "--only", "bare", "--rounds", "1", "--seconds", "1", "--warm", "0", "--rate", "100",
                  "--connections", "100", "--json", str(path))
     return done.stdout, json.loads(path.read_text())
 
@@ -57,6 +60,39 @@ def test_prints_each_goal_of_the_parts_that_ran_with_a_verdict(short_run):
     assert judged["CPU to connect and upgrade, of nchan's"] == "not measured"
     for goal, verdict in judged.items():
         assert any(goal in line and line.endswith(verdict) for line in text.splitlines()), goal
+
+
+@pytest.mark.parametrize("kind", PEERS, ids=lambda kind: kind.name)
+def test_the_client_connects_and_publishes_at(kind, tmp_path):
+    if lacking := servers.missing(kind.needs):
+        pytest.skip(lacking)
+    with kind(tmp_path / "server") as server, Client(server) as client:
+        client.keys(["a", "b"])
+        assert client.connect(5)["times"]["count"] == 5     # three of `a`, two of `b`
+        client.warm_up(2)
+        done = client.publish(count=100)
+        assert (done["done"], done["deliveries"]) == (100, 250)
+        assert done["cpu_s"] > 0 and server.rss_bytes() > 0
+        client.disconnect()
+
+
+@pytest.mark.parametrize("kind", [redirect.NginxReturn, redirect.HaproxyReturn],
+                         ids=lambda kind: kind.name)
+def test_the_client_is_redirected_by(kind, tmp_path):
+    if lacking := servers.missing(kind.needs):
+        pytest.skip(lacking)
+    with kind(tmp_path / "server") as server, Client(server) as client:
+        [(_, path, status)] = server.asked
+        assert client.get(path, status=status, count=100)["done"] == 100
+        with pytest.raises(Fault, match="errors 100"):
+            client.get(path, status=200, count=100)
+
+
+def test_says_what_is_missing_and_how_to_install_it():
+    assert servers.missing(("python3", str(ROOT))) == ""
+    text = servers.missing(("python3", "no-such-program", "/no/such/file"))
+    assert text.startswith("missing: no-such-program /no/such/file (on Debian: apt-get install ")
+    assert "libnginx-mod-nchan" in text and "chromium" not in text
 
 
 def test_shows_again_what_was_written_as_tables_of_a_page(short_run, tmp_path):
