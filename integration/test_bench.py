@@ -2,8 +2,10 @@
 """scripts/bench works: its clients are served, its figures are there and its goals are judged. How fast
 anything is matters to no test."""
 import json
+import socketserver
 import subprocess
 import sys
+import threading
 
 import pytest
 from harness.node import BUILD, ROOT
@@ -43,6 +45,25 @@ def test_measures_ringhop_and_the_bare_server_with_one_client(short_run):
         for metric in ("connect_us", "publish_us", "latency_p50_us", "fanout_us"):
             assert row[metric]["median"] > 0, metric
             assert len(row[metric]["rounds"]) == 1
+
+
+@pytest.fixture(scope="module")
+def short_cluster_run(tmp_path_factory):
+    """What happens within a cluster, with few channels."""
+    path = tmp_path_factory.mktemp("bench") / "figures.json"
+    bench("handoff", "moves", "channels", "view", "--rounds", "1", "--seconds", "1", "--connections",
+          "50", "--channels", "200", "--idle-channels", "200", "--view-channels", "500",
+          "--json", str(path))
+    return json.loads(path.read_text())["parts"]
+
+
+def test_measures_what_a_change_of_the_cluster_does(short_cluster_run):
+    parts = short_cluster_run
+    assert [row["channels"]["median"] for row in parts["handoff"].values()] == [200, 40, 200, 40]
+    for row in parts["moves"].values():
+        assert (row["moved"]["median"], row["not_recovered"]["median"]) == (50, 0)
+    assert [row["channels"]["median"] for row in parts["channels"].values()] == [200, 200]
+    assert set(parts["view"]) == {"R = 1, 500 channels", "R = 2, 500 channels"}
 
 
 def test_measures_the_forwarded_publish_and_both_answers(short_run):
@@ -86,6 +107,52 @@ def test_the_client_is_redirected_by(kind, tmp_path):
         assert client.get(path, status=status, count=100)["done"] == 100
         with pytest.raises(Fault, match="errors 100"):
             client.get(path, status=200, count=100)
+
+
+class Careless(socketserver.ThreadingTCPServer):
+    """Speaks as the bare server does, but sends each message `copies` times and answers `status`."""
+    daemon_threads = True
+    name, dialect = "careless", "plain"
+    copies, status = 1, 200
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), self._Link)
+        self.subscribers = []
+        self.subscribe_port = self.publish_port = self.server_address[1]
+
+    def cpu_seconds(self):
+        return 0
+
+    class _Link(socketserver.StreamRequestHandler):
+        def handle(self):
+            while line := self.rfile.readline():
+                head = dict(field.decode().lower().split(": ")
+                            for field in iter(self.rfile.readline, b"\r\n"))
+                body = self.rfile.read(int(head.get("content-length", 0))).strip()
+                if line.startswith(b"GET"):
+                    self.server.subscribers.append(self.wfile)
+                    self.wfile.write(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
+                    continue
+                for subscriber in self.server.subscribers * self.server.copies:
+                    subscriber.write(bytes([0x81, len(body)]) + body)
+                self.wfile.write(f"HTTP/1.1 {self.server.status} X\r\nContent-Length: 0\r\n\r\n".encode())
+
+
+@pytest.mark.parametrize(("fault", "behaviour"), [
+    (None, {}), ("missing 1", {"copies": 0}), ("strays", {"copies": 2}), ("errors 9", {"status": 503})])
+def test_the_client_notices_what_is_lost_doubled_or_refused(fault, behaviour):
+    with Careless() as server:
+        vars(server).update(behaviour)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with Client(server) as client:
+            client.keys(["a"])
+            client.connect(1)
+            if fault is None:
+                assert client.publish(count=9, window=1, bytes=100)["deliveries"] == 9
+            else:
+                with pytest.raises(Fault, match=fault):
+                    client.publish(count=9, window=1, bytes=100)
+        server.shutdown()
 
 
 def test_says_what_is_missing_and_how_to_install_it():
