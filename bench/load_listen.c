@@ -17,6 +17,7 @@
  * from `kill` to the first message that came by the new owner.
  */
 
+#include "drill/frame.h"
 #include "load.h"
 
 #include <errno.h>
@@ -256,39 +257,26 @@ static void on_text(struct client *client, const char *text)
     }
 }
 
-/* The size of the first frame in the buffer, or 0; |ret_payload| is where it begins. */
-static size_t frame_size(const struct client *client, size_t *ret_payload)
-{
-    const unsigned char *bytes = (const unsigned char *)client->buffer;
-    if (client->size < 2) {
-        return 0;
-    }
-    size_t size = bytes[1] & 0x7FU;
-    *ret_payload = 2;
-    if (size == 126) {
-        if (client->size < 4) {
-            return 0;
-        }
-        size = (size_t)bytes[2] << 8 | bytes[3];
-        *ret_payload = 4;
-    }
-    return client->size < *ret_payload + size ? 0 : *ret_payload + size;
-}
-
 static void take_frames(struct client *client)
 {
-    size_t payload = 0;
-    size_t size = 0;
-    while (client->upgraded && (size = frame_size(client, &payload)) != 0) {
+    struct rh_frame frame;
+    size_t frame_size = 0;
+    while (client->upgraded) {
+        int rv = rh_frame_read(rh_bytes(client->buffer, client->size), BUFFER_SIZE - 8, &frame,
+                               &frame_size);
+        if (rv == RH_ERR_AGAIN) {
+            return;
+        }
+        if (rv != 0) {
+            load_die(rh_error_text(rv));
+        }
         char text[BUFFER_SIZE];
-        const unsigned opcode = (unsigned char)client->buffer[0] & 0x0FU;
-        memcpy(text, client->buffer + payload, size - payload);
-        text[size - payload] = '\0';
-        client->size -= size;
-        memmove(client->buffer, client->buffer + size, client->size);
-        if (opcode == 1) {
+        (void)snprintf(text, sizeof(text), "%.*s", (int)frame.payload.size, frame.payload.data);
+        client->size -= frame_size;
+        memmove(client->buffer, client->buffer + frame_size, client->size);
+        if (frame.opcode == RH_WEBSOCKET_TEXT) {
             on_text(client, text);
-        } else if (opcode == 8) {
+        } else if (frame.opcode == RH_WEBSOCKET_CLOSE) {
             broken(client);
             return;
         }

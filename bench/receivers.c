@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "receivers.h"
 
+#include "drill/frame.h"
 #include "mark.h"
 
 #include <errno.h>
@@ -12,8 +13,6 @@
 #define BUFFER_SIZE (256U << 10)
 
 enum state { CONNECTING, UPGRADING, GREETING, READY };
-
-enum opcode { TEXT = 1, BINARY = 2, CLOSE = 8, PING = 9, PONG = 10 };
 
 struct receiver {
     ev_io io;
@@ -45,7 +44,8 @@ static void say(struct receiver *receiver, const char *bytes, size_t size)
     }
 }
 
-static void say_frame(struct receiver *receiver, enum opcode opcode, const char *bytes, size_t size)
+static void say_frame(struct receiver *receiver, enum rh_websocket_opcode opcode, const char *bytes,
+                      size_t size)
 {
     char frame[DIALECT_TEXT_MAX + 8] = {(char)(0x80U | opcode)};
     size_t head = 2;
@@ -88,7 +88,8 @@ static void greet(struct receiver *receiver, const char *heard, size_t heard_siz
     case DIALECT_WAIT:
         return;
     case DIALECT_SEND:
-        say_frame(receiver, options->dialect->binary ? BINARY : TEXT, out.bytes, out.size);
+        say_frame(receiver, options->dialect->binary ? RH_WEBSOCKET_BINARY : RH_WEBSOCKET_TEXT,
+                  out.bytes, out.size);
         return;
     case DIALECT_READY:
         ready(receiver);
@@ -110,39 +111,19 @@ static void on_marks(struct receiver *receiver, const char *bytes, size_t size)
     }
 }
 
-static void on_frame(struct receiver *receiver, enum opcode opcode, const char *bytes, size_t size)
+static void on_frame(struct receiver *receiver, const struct rh_frame *frame)
 {
-    if (opcode == PING) {
-        say_frame(receiver, PONG, bytes, size);
-    } else if (opcode == CLOSE) {
+    const struct rh_bytes payload = frame->payload;
+    if (frame->opcode == RH_WEBSOCKET_PING) {
+        say_frame(receiver, RH_WEBSOCKET_PONG, payload.data, payload.size);
+    } else if (frame->opcode == RH_WEBSOCKET_CLOSE) {
         errno = ECONNRESET;
         load_die("the server closed a receiver");
     } else if (receiver->state == GREETING) {
-        greet(receiver, bytes, size);
+        greet(receiver, payload.data, payload.size);
     } else {
-        on_marks(receiver, bytes, size);
+        on_marks(receiver, payload.data, payload.size);
     }
-}
-
-/* The size of the frame that begins there, or 0 if it is not whole; |ret_head| of its head. */
-static size_t frame_size(const unsigned char *bytes, size_t size, size_t *ret_head)
-{
-    if (size < 2) {
-        return 0;
-    }
-    uint64_t length = bytes[1] & 0x7FU;
-    size_t head = length == 126 ? 4 : length == 127 ? 10 : 2;
-    if (size < head) {
-        return 0;
-    }
-    if (head > 2) {
-        length = 0;
-        for (size_t i = 2; i < head; i++) {
-            length = length << 8 | bytes[i];
-        }
-    }
-    *ret_head = head;
-    return size - head < length ? 0 : head + length;
 }
 
 /* How many bytes of the begin were used. */
@@ -168,12 +149,18 @@ static size_t take(struct receiver *receiver, const char *bytes, size_t size)
     if (receiver->state == UPGRADING) {
         used = take_answer(receiver, bytes, size);
     }
-    size_t head = 0;
-    size_t frame = 0;
+    struct rh_frame frame;
+    size_t frame_size = 0;
+    int rv = 0;
     while (receiver->state >= GREETING &&
-           (frame = frame_size((const unsigned char *)bytes + used, size - used, &head)) != 0) {
-        on_frame(receiver, (enum opcode)(bytes[used] & 0x0F), bytes + used + head, frame - head);
-        used += frame;
+           (rv = rh_frame_read(rh_bytes(bytes + used, size - used), BUFFER_SIZE / 2, &frame,
+                               &frame_size)) == 0) {
+        on_frame(receiver, &frame);
+        used += frame_size;
+    }
+    if (rv != 0 && rv != RH_ERR_AGAIN) {
+        errno = EPROTO;
+        load_die(rh_error_text(rv));
     }
     return used;
 }
