@@ -29,6 +29,10 @@ class Results:
         values = self.parts.get(part, {}).get(row, {}).get(metric)
         return statistics.median(values) if values else None
 
+    def most(self, part, row, metric):
+        """The greatest of the rounds, for what must never be; or None."""
+        return max(self.parts.get(part, {}).get(row, {}).get(metric, ()), default=None)
+
     def rows(self, part):
         return list(self.parts.get(part, {}))
 

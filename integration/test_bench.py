@@ -11,7 +11,7 @@ import pytest
 from harness.node import BUILD, ROOT
 
 sys.path.append(str(ROOT))
-from bench import forward, goals, lookup, redirect, servers  # noqa: E402
+from bench import clients, driver, forward, goals, lookup, redirect, servers  # noqa: E402
 from bench.client import Client, Fault  # noqa: E402
 from bench.results import Results  # noqa: E402
 
@@ -38,9 +38,9 @@ def short_run(tmp_path_factory):
 
 def test_measures_ringhop_and_the_bare_server_with_one_client(short_run):
     _, figures = short_run
-    clients = figures["parts"]["clients"]
-    assert set(clients) == {"ringhop", "bare epoll"}
-    for row in clients.values():
+    rows = figures["parts"]["clients"]
+    assert set(rows) == {"ringhop", "bare epoll"}
+    for row in rows.values():
         assert row["connections"]["median"] == 90       # 10 of 100 are there before
         for metric in ("connect_us", "publish_us", "latency_p50_us", "fanout_us"):
             assert row[metric]["median"] > 0, metric
@@ -54,11 +54,12 @@ def short_cluster_run(tmp_path_factory):
     bench("handoff", "moves", "channels", "view", "--rounds", "1", "--seconds", "1", "--connections",
           "50", "--channels", "200", "--idle-channels", "200", "--view-channels", "500",
           "--json", str(path))
-    return json.loads(path.read_text())["parts"]
+    return json.loads(path.read_text())
 
 
 def test_measures_what_a_change_of_the_cluster_does(short_cluster_run):
-    parts = short_cluster_run
+    parts = short_cluster_run["parts"]
+    assert {goal["verdict"] for goal in short_cluster_run["goals"]} <= {"goal met", "not met"}
     assert [row["channels"]["median"] for row in parts["handoff"].values()] == [200, 40, 200, 40]
     for row in parts["moves"].values():
         assert (row["moved"]["median"], row["not_recovered"]["median"]) == (50, 0)
@@ -195,9 +196,23 @@ def test_a_goal_is_met_not_met_or_not_measured():
     verdicts = {goal.text: (measured, verdict)
                 for goal, measured, verdict in goals.judge(results, ("connect", "memory"))}
     assert verdicts["idle WebSocket with its idle channel, resident"] == (900, "goal met")
-    assert verdicts["... of nchan's"] == (0.09, "goal met")
+    assert verdicts["idle WebSocket, resident, of nchan's"] == (0.09, "goal met")
     assert verdicts["CPU to connect and upgrade, of nchan's"] == (31 / 30, "not met")
-    assert verdicts["... aim: of the bare server's"] == (None, "not measured")
+    assert verdicts["CPU to connect and upgrade, of the bare server's, aim"] == (None, "not measured")
+
+
+def test_each_goal_is_of_a_part_that_can_be_run_and_has_a_text_of_its_own():
+    parts = {*clients.PARTS, *driver.PARTS}
+    assert {goal.part for goal in goals.GOALS} <= parts
+    assert len({goal.text for goal in goals.GOALS}) == len(goals.GOALS)
+
+
+def test_an_answer_that_is_late_once_in_all_rounds_is_late():
+    results = Results()
+    for longest in (1, 7, 2):
+        results.add("view", "R = 1", {"busy_max_ms": longest})
+    [(_, measured, verdict)] = goals.judge(results, ("view",))
+    assert (measured, verdict) == (7, "not met")
 
 
 def test_fan_out_is_held_against_the_best_of_the_others():
