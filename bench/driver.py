@@ -8,8 +8,8 @@ Without PART, all of them:
 
 {parts}
 
-In the first six each server runs by itself on one core, and the client (bench/load_pubsub.c, the same
-for all) on the other; they take turns, and what is printed is the median of the rounds. CPU is that
+From `connect` to `redirect` each server runs by itself on one core, and the client
+(bench/load_pubsub.c, the same for all) on the other; they take turns, and what is printed is the median of the rounds. CPU is that
 of all processes of a server, from /proc. Below the tables stands each goal with what was measured.
 Needs a build in build/ (or RINGHOP_BUILD), optimised to be worth quoting (meson setup build-release
 --buildtype=release), and the `bench` packages of scripts/packages. Starts its own ZooKeeper and
