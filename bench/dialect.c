@@ -26,7 +26,7 @@ static void add_bytes(struct dialect_text *out, const void *bytes, size_t size)
 
 static bool says(const char *heard, size_t heard_size, const char *word)
 {
-    return memmem(heard, heard_size, word, strlen(word)) != NULL;
+    return heard_size > 0 && memmem(heard, heard_size, word, strlen(word)) != NULL;
 }
 
 static enum dialect_step ringhop_hear(unsigned *stage, const char *heard, size_t heard_size,
