@@ -71,6 +71,7 @@ struct rh_audience *rh_channel_audience(struct rh_channel *channel)
     rh_list_init(&audience->replaying);
     rh_list_init(&audience->live);
     rh_list_init(&audience->waiting);
+    rh_list_init(&audience->remote);
     rh_list_init(&audience->held);
     rh_list_init(&audience->requests);
     rh_list_init(&audience->committing);

@@ -27,11 +27,12 @@ struct rh_audience {
     struct rh_list replaying; /* rh_subscription::link */
     struct rh_list live;
     struct rh_list waiting;    /* reads, for a message */
+    struct rh_list remote;     /* streams of other nodes */
     struct rh_list held;       /* for the channel to be served here, or to get where they are */
     struct rh_list requests;   /* rh_pending::channel_link: likewise */
     struct rh_list committing; /* rh_pending::channel_link: for their operation, as they came */
     uint64_t incarnation;      /* in which the streams are */
-    uint32_t streams_count;    /* replaying + live */
+    uint32_t streams_count;    /* replaying + live + remote */
     uint32_t reads_count;      /* waiting */
     uint32_t held_count;
     uint32_t requests_count; /* requests + committing */

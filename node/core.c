@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "node/core_internal.h"
+#include "node/core_tunnel.h"
 
 #include "proto/peer_codec.h"
 
@@ -248,6 +248,10 @@ static void tick(struct rh_core *core)
         rh_core_channels_scan(core);
         rh_core_tombs_expire(core);
     }
+    rh_core_relayed_tick(core);
+    rh_core_remotes_tick(core);
+    rh_core_relayed_flush(core);
+    rh_core_remotes_flush(core);
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -270,14 +274,29 @@ static uint64_t replication_deadline_ms(const struct rh_core *core)
     return earlier(deadline, rh_core_fetches_ms(core));
 }
 
+/* When the first of those that are held has waited long enough. */
+static uint64_t held_ms(const struct rh_list *held)
+{
+    const struct rh_list *first = rh_list_first(held);
+    if (first == NULL) {
+        return UINT64_MAX;
+    }
+    const struct rh_subscription *waiting =
+        (const struct rh_subscription *)((uintptr_t)first -
+                                         offsetof(struct rh_subscription, timer_link));
+    return waiting->deadline_ms;
+}
+
 uint64_t rh_core_deadline_ms(const struct rh_core *core)
 {
     uint64_t deadline = UINT64_MAX;
-    if (core->sweeping || !rh_list_empty(&core->dirty)) {
+    if (core->sweeping || !rh_list_empty(&core->dirty) || rh_core_relayed_is_due(core) ||
+        rh_core_remotes_is_due(core)) {
         return 0;
     }
+    deadline = earlier(rh_core_relayed_ms(core), rh_core_remotes_ms(core));
     if (core->catch_up_due) {
-        deadline = core->catch_up_ms;
+        deadline = earlier(deadline, core->catch_up_ms);
     }
     if (core->channels.count > 0 || core->tombs.count > 0) {
         deadline = earlier(deadline, core->scan_ms + SCAN_MS);
@@ -295,13 +314,8 @@ uint64_t rh_core_deadline_ms(const struct rh_core *core)
                                              offsetof(struct rh_subscription, link));
         deadline = earlier(deadline, waiting->deadline_ms);
     }
-    first = rh_list_first(&core->held);
-    if (first != NULL) {
-        const struct rh_subscription *waiting =
-            (const struct rh_subscription *)((uintptr_t)first -
-                                             offsetof(struct rh_subscription, timer_link));
-        deadline = earlier(deadline, waiting->deadline_ms);
-    }
+    deadline = earlier(deadline, held_ms(&core->held));
+    deadline = earlier(deadline, held_ms(&core->held_welcomed));
     if (core->options.replication) {
         deadline = earlier(deadline, replication_deadline_ms(core));
     }
@@ -325,6 +339,12 @@ static int init_tables(struct rh_core *core)
     if (rv == 0) {
         rv = rh_table_init(&core->syncs);
     }
+    if (rv == 0) {
+        rv = rh_table_init(&core->relayed);
+    }
+    if (rv == 0) {
+        rv = rh_table_init(&core->remotes);
+    }
     return rv;
 }
 
@@ -335,14 +355,18 @@ static void finish_tables(struct rh_core *core)
     rh_table_finish(&core->pending_table);
     rh_table_finish(&core->tombs);
     rh_table_finish(&core->syncs);
+    rh_table_finish(&core->relayed);
+    rh_table_finish(&core->remotes);
 }
 
 static void init_lists(struct rh_core *core)
 {
-    struct rh_list *lists[] = {
-        &core->swept,    &core->unswept, &core->dropped,     &core->catching_up, &core->held,
-        &core->pending,  &core->busy,    &core->dirty,       &core->moves,       &core->claims,
-        &core->incoming, &core->fetches, &core->tombs_by_age};
+    struct rh_list *lists[] = {&core->swept,        &core->unswept,        &core->dropped,
+                               &core->catching_up,  &core->held,           &core->pending,
+                               &core->busy,         &core->dirty,          &core->moves,
+                               &core->claims,       &core->incoming,       &core->fetches,
+                               &core->tombs_by_age, &core->held_welcomed,  &core->tunnels_out,
+                               &core->tunnels_in,   &core->relayed_waiting};
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
         rh_list_init(lists[i]);
     }
@@ -434,6 +458,8 @@ void rh_core_destroy(struct rh_core *core)
     }
     let_go(core);
     abort_syncs(core);
+    rh_core_relayed_finish(core);
+    rh_core_remotes_finish(core);
     rh_core_requests_finish(core);
     destroy_channels(core, &core->swept);
     destroy_channels(core, &core->unswept);

@@ -51,6 +51,7 @@ struct rh_core_options {
                                      a read; one message is always taken */
     uint32_t forward_timeout_ms;  /* how long a forwarded request may take; below dedup_age_ms */
     uint32_t catch_up_timeout_ms; /* how long a request waits for a view its sender has already */
+    uint32_t remotes_max;         /* connections of other nodes in channels of this one */
     uint32_t pending_max;         /* requests that wait for a view, a link or an answer */
     uint64_t pending_bytes_max;   /* keys, ids and payloads they hold */
 
@@ -88,6 +89,8 @@ enum rh_subscription_state {
     RH_SUBSCRIPTION_LIVE,        /* gets every message as it is committed */
     RH_SUBSCRIPTION_WAITING,     /* a read that waits for the next message */
     RH_SUBSCRIPTION_MOVED,       /* was told; gets nothing more */
+    RH_SUBSCRIPTION_RELAYED,     /* another node serves it: docs/relay.md */
+    RH_SUBSCRIPTION_REMOTE,      /* of another node: gets messages as it has credit */
 };
 
 /* Where a request comes from in a chain of redirects. */
@@ -108,12 +111,19 @@ struct rh_subscription {
     uint64_t live_from;         /* LIVE: first message that DELIVER_ALL brings it */
     uint64_t deadline_ms;       /* of a waiting read, of HELD, or of catching up */
     struct rh_hop hop;
-    char *key; /* owned; only while catching up */
+    union {
+        char *key;                  /* owned; only while catching up */
+        struct rh_relayed *relayed; /* RELAYED */
+    };
     uint16_t key_size;
     enum rh_subscription_state state : 8;
     bool is_read : 1; /* one waiting read; otherwise a stream */
     bool has_after : 1;
     bool after_is_ours : 1; /* of a waiting read: the client gave none, it waits from there */
+    bool may_relay : 1;     /* it is served by another node in place of being sent there */
+    bool is_welcomed : 1;   /* a stream that is in its channel, wherever that is served */
+    bool is_remote : 1;     /* of another node's client: rh_remote::subscription */
+    bool wants_room : 1;    /* RELAYED: the next DRAINED is waited for */
     uint32_t limit;         /* of a read: messages at most */
     uint32_t wait_ms;       /* of a read */
 };
@@ -130,7 +140,7 @@ enum rh_event_kind {
     RH_EVENT_SUBSCRIBE,   /* a stream wants a channel */
     RH_EVENT_READ,        /* a poll, or a long poll */
     RH_EVENT_UNSUBSCRIBE, /* the connection of a subscription is gone */
-    RH_EVENT_DRAINED,     /* a replaying stream has room for more */
+    RH_EVENT_DRAINED,     /* a stream that is replaying, or `wants_room`, has room for more */
     RH_EVENT_PUBLISH,
     RH_EVENT_INSPECT, /* channel info, from whichever node owns it */
     RH_EVENT_STATE_GET,
@@ -170,8 +180,10 @@ struct rh_event {
             bool has_after;
             struct rh_position after;
             struct rh_hop hop;
-            uint32_t limit;                   /* READ: 1 or more */
-            uint32_t wait_ms;                 /* READ: 0 answers at once */
+            uint32_t limit;   /* READ: 1 or more */
+            uint32_t wait_ms; /* READ: 0 answers at once */
+            bool may_relay;   /* see struct rh_subscription, also the next one */
+            bool after_is_ours;
         } subscribe;                          /* SUBSCRIBE, READ */
         struct rh_subscription *subscription; /* UNSUBSCRIBE (in any state), DRAINED */
         struct {
@@ -223,7 +235,7 @@ const char *rh_refusal_text(enum rh_refusal refusal);
 
 enum rh_action_kind {
     RH_ACTION_WELCOME,     /* a stream is in its channel */
-    RH_ACTION_DELIVER,     /* one entry to one stream (replay) */
+    RH_ACTION_DELIVER,     /* one entry to one stream (replay, or relayed) */
     RH_ACTION_DELIVER_ALL, /* one entry to every live stream of a channel */
     RH_ACTION_MOVED,       /* a stream's channel has another owner now */
     RH_ACTION_REDIRECT,  /* a SUBSCRIBE or READ belongs to another node; the subscription is FREE */
@@ -315,7 +327,8 @@ struct rh_action {
         } welcome;
         struct {
             struct rh_subscription *subscription; /* DELIVER */
-            struct rh_channel *channel;           /* DELIVER_ALL: see rh_channel_live_next() */
+            struct rh_channel *channel;           /* DELIVER_ALL: see rh_channel_live_next(); NULL
+                                                     of a relayed stream */
             struct rh_entry *entry;               /* the action holds a reference */
             uint64_t incarnation;
         } deliver;
@@ -401,7 +414,13 @@ struct rh_core_stats {
     uint32_t channels; /* now */
     uint32_t streams;  /* now: subscriptions of streams in channels */
     uint32_t reads_waiting;
-    uint32_t pending; /* now: requests that wait for a view, a link or an answer */
+    uint32_t relayed;        /* now: connections of this node that another serves */
+    uint32_t remotes;        /* now: connections of other nodes that this one serves */
+    uint64_t relayed_begun;  /* of `relayed`, ever */
+    uint64_t relayed_again;  /* that had to be opened anew, at the same owner or the next */
+    uint64_t remotes_opened; /* of `remotes`, ever */
+    uint64_t tunnels_broken; /* to owners: something was lost */
+    uint32_t pending;        /* now: requests that wait for a view, a link or an answer */
 
     /* With replication. */
     uint64_t syncs_sent;

@@ -8,6 +8,8 @@
  *   core.c              the step, time
  *   core_channels.c     the table of channels: find, create, roles, let go
  *   core_streams.c      subscriptions: streams and waiting reads
+ *   core_relayed.c      those that another node serves (node/core_tunnel.h)
+ *   core_remote.c       those of other nodes that this one serves
  *   core_requests.c     publish and inspect: where they go, and those that wait
  *   core_serve.c        publish and inspect: done here
  *   core_state.c        the state document: asked for, written, answered
@@ -233,6 +235,7 @@ struct rh_core {
 
     struct rh_list catching_up;          /* rh_subscription::link, by deadline */
     struct rh_list held;                 /* rh_subscription::timer_link, by deadline */
+    struct rh_list held_welcomed;        /* likewise: those that are relayed, with more patience */
     struct rh_list reads[RH_READ_SLOTS]; /* rh_subscription::timer_link, by deadline */
     uint64_t reads_slot;                 /* next slot number (not index) to look at */
 
@@ -245,6 +248,15 @@ struct rh_core {
     uint64_t pending_number;
     uint64_t pending_bytes;
     uint64_t retry_ms; /* last look at pending requests that may have to be sent again */
+
+    /* Relayed connections: node/core_tunnel.h. */
+    struct rh_list tunnels_out;     /* rh_tunnel_out::link */
+    struct rh_list tunnels_in;      /* rh_tunnel_in::link */
+    struct rh_list relayed_waiting; /* rh_relayed::link */
+    struct rh_table relayed;        /* by number */
+    struct rh_table remotes;        /* by relaying process and number */
+    uint64_t stream_number;
+    uint64_t relayed_ms; /* last look at those that wait */
 
     /* With replication. */
     bool lost; /* own registration is not there, or not known to be */

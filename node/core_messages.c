@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "node/core_internal.h"
+#include "node/core_tunnel.h"
 #include "node/fault.h"
 
 #include <assert.h>
@@ -102,6 +102,15 @@ static const struct rule rules[RH_PEER_MESSAGE_KINDS] = {
     [RH_PEER_LEASE_GRANT] = {.take = rh_core_on_lease_grant, .epochs = EQUAL, .from_member = true},
     [RH_PEER_RELAY] = {.take = rh_core_on_relay, .epochs = ANY},
     [RH_PEER_RELAY_FAILED] = {.take = rh_core_on_relay_failed, .epochs = ANY},
+    [RH_PEER_STREAM_OPEN] = {.take = rh_core_on_stream_open, .epochs = ANY, .always = true},
+    [RH_PEER_STREAM_CLOSE] = {.take = rh_core_on_stream_close, .epochs = ANY, .always = true},
+    [RH_PEER_STREAM_TAKEN] = {.take = rh_core_on_stream_taken, .epochs = ANY, .always = true},
+    [RH_PEER_TUNNEL_CHECK] = {.take = rh_core_on_tunnel_check, .epochs = ANY, .always = true},
+    [RH_PEER_STREAM_OPENED] = {.take = rh_core_on_stream_opened, .epochs = ANY, .always = true},
+    [RH_PEER_STREAM_BATCH] = {.take = rh_core_on_stream_batch, .epochs = ANY, .always = true},
+    [RH_PEER_STREAM_READ] = {.take = rh_core_on_stream_read, .epochs = ANY, .always = true},
+    [RH_PEER_STREAM_ENDED] = {.take = rh_core_on_stream_ended, .epochs = ANY, .always = true},
+    [RH_PEER_TUNNEL_STATE] = {.take = rh_core_on_tunnel_state, .epochs = ANY, .always = true},
 };
 
 /* What is sent back to who is behind: which message, and of what. */
@@ -245,4 +254,5 @@ void rh_core_peer_down(struct rh_core *core, const struct rh_node_ref *ref)
     process->is_up = false;
     process->down_ms = core->now_ms;
     rh_core_requests_peer_down(core, process);
+    rh_core_relayed_peer_down(core, process);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "node/core_internal.h"
+#include "node/core_tunnel.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -44,6 +44,9 @@ static void attach(struct rh_core *core, struct rh_subscription *subscription,
 /* Takes the subscription out of all lists and counts; the channel is left to settle. */
 static void detach(struct rh_core *core, struct rh_subscription *subscription)
 {
+    if (subscription->state == RH_SUBSCRIPTION_RELAYED) {
+        rh_core_relayed_leave(core, subscription);
+    }
     rh_list_remove(&subscription->link);
     rh_list_remove(&subscription->timer_link);
     free(subscription->key);
@@ -73,6 +76,10 @@ static void refuse(struct rh_core *core, struct rh_subscription *subscription,
 {
     release(core, subscription);
     core->stats.refusals++;
+    if (subscription->is_remote) {
+        rh_core_remote_ended(core, subscription, refusal, RH_RING_NONE);
+        return;
+    }
     struct rh_action *action = rh_core_act(core, RH_ACTION_REFUSED);
     action->refused.subscription = subscription;
     action->refused.refusal = refusal;
@@ -88,22 +95,72 @@ static void redirect(struct rh_core *core, struct rh_subscription *subscription,
     action->moved.key = key;
 }
 
+/* |subscription| is in no channel any more. */
+static void tell_moved(struct rh_core *core, struct rh_subscription *subscription,
+                       struct rh_bytes key, struct rh_position position, uint32_t owner)
+{
+    struct rh_action *action = rh_core_act(core, RH_ACTION_MOVED);
+    action->moved.subscription = subscription;
+    action->moved.node = &core->view->members[owner];
+    action->moved.key = key;
+    action->moved.has_position = true;
+    action->moved.position = position;
+    subscription->state = RH_SUBSCRIPTION_MOVED;
+    core->stats.moved_connections++;
+}
+
+void rh_core_stream_send_away(struct rh_core *core, struct rh_subscription *subscription,
+                              struct rh_bytes key, uint32_t owner)
+{
+    assert(subscription->state == RH_SUBSCRIPTION_FREE);
+    if (subscription->is_welcomed) {
+        const struct rh_position position = {.incarnation = subscription->after.incarnation,
+                                             .seq = subscription->next_seq - 1};
+        tell_moved(core, subscription, key, position, owner);
+    } else {
+        redirect(core, subscription, key, owner);
+    }
+}
+
+/* Another node serves |subscription|, which is FREE, or will: it is relayed, or its client sent
+ * there. */
+static void pass_on(struct rh_core *core, struct rh_subscription *subscription, struct rh_bytes key,
+                    uint32_t owner)
+{
+    if (subscription->is_remote) {
+        rh_core_remote_ended(core, subscription, RH_REFUSAL_NONE, owner);
+    } else if (subscription->may_relay && rh_core_may_relay(core)) {
+        rh_core_relayed_begin(core, subscription, key, owner);
+    } else {
+        rh_core_stream_send_away(core, subscription, key, owner);
+    }
+}
+
 /* ---- streams ---- */
 
-/* How many messages from |seq| on make a batch: |count_max| at most. */
-static uint32_t batch(const struct rh_core *core, const struct rh_channel *channel, uint64_t seq,
-                      uint32_t count_max)
+uint32_t rh_core_stream_batch(const struct rh_channel *channel, uint64_t seq, uint32_t count_max,
+                              uint64_t size_max, uint64_t *ret_size)
 {
     uint64_t size = 0;
     uint32_t entries = 0;
     for (; entries < count_max; entries++) {
         const struct rh_entry *entry = rh_channel_message(channel, seq + entries);
-        size += entry == NULL ? 0 : rh_entry_client_size_max(entry);
-        if (entry == NULL || (entries > 0 && size > core->options.batch_size_max)) {
+        uint64_t more = entry == NULL ? 0 : rh_entry_client_size_max(entry);
+        if (entry == NULL || (entries > 0 && size + more > size_max)) {
             break;
         }
+        size += more;
     }
+    *ret_size = size;
     return entries;
+}
+
+/* How many messages from |seq| on make a batch: |count_max| at most. */
+static uint32_t batch(const struct rh_core *core, const struct rh_channel *channel, uint64_t seq,
+                      uint32_t count_max)
+{
+    uint64_t size;
+    return rh_core_stream_batch(channel, seq, count_max, core->options.batch_size_max, &size);
 }
 
 /* Sends a batch of the log; the stream is live once it has all. */
@@ -133,21 +190,43 @@ static void replay(struct rh_core *core, struct rh_subscription *subscription)
     }
 }
 
+static void welcome(struct rh_core *core, struct rh_subscription *subscription,
+                    const struct rh_channel *channel, const struct rh_resume *resume)
+{
+    subscription->is_welcomed = true;
+    struct rh_action *action = rh_core_act(core, RH_ACTION_WELCOME);
+    action->welcome.subscription = subscription;
+    action->welcome.key = rh_channel_key(channel);
+    action->welcome.incarnation = channel->incarnation;
+    action->welcome.seq = resume->next_seq - 1;
+    action->welcome.recovered = resume->recovered;
+}
+
 static void join_channel(struct rh_core *core, struct rh_subscription *subscription,
                          struct rh_channel *channel)
 {
     struct rh_resume resume =
         rh_channel_resume(channel, subscription->has_after, subscription->after);
+    if (subscription->is_welcomed && !resume.recovered) {
+        const struct rh_bytes key = rh_channel_key(channel);
+        rh_core_stream_send_away(core, subscription, key, core->self);
+        rh_core_channel_settle(core, channel);
+        return; /* it comes back, and is told */
+    }
     subscription->next_seq = resume.next_seq;
     channel->used_ms = core->now_ms;
     channel->audience->incarnation = channel->incarnation; /* streams of another were moved */
+    if (subscription->is_remote) {
+        attach(core, subscription, channel, &channel->audience->remote, RH_SUBSCRIPTION_REMOTE);
+        rh_core_remote_opened(core, subscription, channel->incarnation, resume.next_seq - 1,
+                              resume.recovered);
+        rh_core_remote_ready(subscription);
+        return;
+    }
     attach(core, subscription, channel, &channel->audience->replaying, RH_SUBSCRIPTION_REPLAYING);
-    struct rh_action *action = rh_core_act(core, RH_ACTION_WELCOME);
-    action->welcome.subscription = subscription;
-    action->welcome.key = rh_channel_key(channel);
-    action->welcome.incarnation = channel->incarnation;
-    action->welcome.seq = resume.next_seq - 1;
-    action->welcome.recovered = resume.recovered;
+    if (!subscription->is_welcomed) {
+        welcome(core, subscription, channel, &resume);
+    }
     replay(core, subscription);
 }
 
@@ -166,15 +245,36 @@ static struct rh_entry **take_entries(const struct rh_channel *channel, uint64_t
 
 static void answer_absent(struct rh_core *core, struct rh_subscription *subscription)
 {
-    struct rh_action *action = rh_core_act(core, RH_ACTION_READ_DONE);
-    action->read.subscription = subscription;
-    action->read.recovered = !subscription->has_after || subscription->after.incarnation == 0;
+    bool recovered = !subscription->has_after || subscription->after.incarnation == 0;
+    if (subscription->is_remote) {
+        rh_core_remote_read(core, subscription, NULL, 0, 0, recovered, false);
+    } else {
+        struct rh_action *action = rh_core_act(core, RH_ACTION_READ_DONE);
+        action->read.subscription = subscription;
+        action->read.recovered = recovered;
+    }
     release(core, subscription);
 }
 
 static bool exists(const struct rh_channel *channel)
 {
     return channel != NULL && channel->incarnation != 0;
+}
+
+/* Likewise of a read of another node, whose answer has to fit a frame. */
+static void answer_remote_read(struct rh_core *core, struct rh_subscription *subscription,
+                               const struct rh_channel *channel, struct rh_resume resume,
+                               uint64_t left)
+{
+    uint64_t size_max = core->options.batch_size_max < RH_PEER_BATCH_SIZE
+                            ? core->options.batch_size_max
+                            : RH_PEER_BATCH_SIZE;
+    uint64_t size;
+    uint32_t count =
+        rh_core_stream_batch(channel, resume.next_seq, subscription->limit, size_max, &size);
+    rh_core_remote_read(core, subscription, channel, resume.next_seq, count, resume.recovered,
+                        left > count);
+    release(core, subscription);
 }
 
 /* Ends a read with what |channel|, which may be NULL (no such channel), has for it. The answer
@@ -190,6 +290,10 @@ static void answer_read(struct rh_core *core, struct rh_subscription *subscripti
         rh_channel_resume(channel, subscription->has_after, subscription->after);
     uint64_t left = rh_channel_commit_seq(channel) + 1 - resume.next_seq;
     uint32_t entries_count = batch(core, channel, resume.next_seq, subscription->limit);
+    if (subscription->is_remote) {
+        answer_remote_read(core, subscription, channel, resume, left);
+        return;
+    }
     struct rh_entry **entries =
         entries_count == 0 ? NULL : take_entries(channel, resume.next_seq, entries_count);
     if (entries_count > 0 && entries == NULL) {
@@ -247,6 +351,10 @@ static void wait_for_message(struct rh_core *core, struct rh_subscription *subsc
     uint64_t slot = subscription->deadline_ms / RH_READ_SLOT_MS + 1;
     rh_list_push_back(&core->reads[slot % RH_READ_SLOTS], &subscription->timer_link);
     attach(core, subscription, channel, &channel->audience->waiting, RH_SUBSCRIPTION_WAITING);
+    if (subscription->is_remote) {
+        rh_core_remote_opened(core, subscription, subscription->after.incarnation,
+                              subscription->after.seq, true);
+    }
     if (channel->role == RH_ROLE_ABSENT) {
         rh_core_role_set(core, channel, RH_ROLE_WAITING);
     }
@@ -274,7 +382,15 @@ static struct rh_channel *get(struct rh_core *core, struct rh_subscription *subs
 static void begin_read(struct rh_core *core, struct rh_subscription *subscription,
                        struct rh_bytes key, const struct rh_core_route *route)
 {
+    if (subscription->after_is_ours && subscription->after.incarnation != 0 &&
+        exists(route->channel) && route->channel->incarnation != subscription->after.incarnation) {
+        anchor(subscription, route->channel); /* it gave no position, so it has missed nothing */
+    }
     if (subscription->wait_ms == 0 || read_has_answer(subscription, route->channel)) {
+        if (subscription->is_remote && !rh_core_remote_has_window(subscription)) {
+            refuse(core, subscription, RH_REFUSAL_OVERLOADED);
+            return;
+        }
         answer_read(core, subscription, route->channel);
         return;
     }
@@ -306,8 +422,10 @@ static void hold(struct rh_core *core, struct rh_subscription *subscription, str
         return;
     }
     if (rh_list_empty(&subscription->timer_link)) {
-        subscription->deadline_ms = core->now_ms + core->options.catch_up_timeout_ms;
-        rh_list_push_back(&core->held, &subscription->timer_link);
+        bool patient = subscription->is_welcomed;
+        subscription->deadline_ms =
+            core->now_ms + (patient ? RH_RELAYED_PATIENCE_MS : core->options.catch_up_timeout_ms);
+        rh_list_push_back(patient ? &core->held_welcomed : &core->held, &subscription->timer_link);
     }
     attach(core, subscription, channel, &channel->audience->held, RH_SUBSCRIPTION_HELD);
     if (channel->role == RH_ROLE_ABSENT) {
@@ -336,10 +454,12 @@ static void begin(struct rh_core *core, struct rh_subscription *subscription, st
         return;
     }
     rh_list_remove(&subscription->timer_link); /* it may have been held before */
-    if (route.place == RH_CORE_PLACE_NONE) {
+    if (route.place == RH_CORE_PLACE_NONE && subscription->is_welcomed) {
+        rh_core_relayed_begin(core, subscription, key, RH_RING_NONE);
+    } else if (route.place == RH_CORE_PLACE_NONE) {
         refuse(core, subscription, rh_core_route_refusal(core));
     } else if (route.place == RH_CORE_PLACE_REMOTE) {
-        redirect(core, subscription, key, route.owner);
+        pass_on(core, subscription, key, route.owner);
     } else if (subscription->is_read) {
         begin_read(core, subscription, key, &route);
     } else {
@@ -377,7 +497,10 @@ static void start(struct rh_core *core, const struct rh_event *event, bool is_re
     assert(subscription->state == RH_SUBSCRIPTION_FREE);
     subscription->is_read = is_read;
     subscription->has_after = event->subscribe.has_after;
-    subscription->after_is_ours = false;
+    subscription->after_is_ours = event->subscribe.after_is_ours;
+    subscription->may_relay = event->subscribe.may_relay;
+    subscription->is_welcomed = false;
+    subscription->wants_room = false;
     subscription->after = event->subscribe.after;
     subscription->hop = event->subscribe.hop;
     subscription->limit = event->subscribe.limit;
@@ -401,6 +524,19 @@ void rh_core_read(struct rh_core *core, const struct rh_event *event)
     start(core, event, true);
 }
 
+void rh_core_stream_begin(struct rh_core *core, struct rh_subscription *subscription,
+                          struct rh_bytes key)
+{
+    assert(subscription->state == RH_SUBSCRIPTION_FREE);
+    begin(core, subscription, key);
+}
+
+void rh_core_stream_refuse(struct rh_core *core, struct rh_subscription *subscription,
+                           enum rh_refusal refusal)
+{
+    refuse(core, subscription, refusal);
+}
+
 void rh_core_unsubscribe(struct rh_core *core, struct rh_subscription *subscription)
 {
     release(core, subscription);
@@ -416,14 +552,27 @@ void rh_core_drained(struct rh_core *core, struct rh_subscription *subscription)
     if (subscription->state == RH_SUBSCRIPTION_REPLAYING &&
         is_served(core, subscription->channel)) {
         replay(core, subscription);
+    } else if (subscription->state == RH_SUBSCRIPTION_RELAYED) {
+        rh_core_relayed_drained(core, subscription);
     }
 }
 
 /* ---- what happens in the channel ---- */
 
+static void wake_remotes(struct rh_channel *channel)
+{
+    rh_list_each (&channel->audience->remote, link) {
+        rh_core_remote_ready(rh_container_of(link, struct rh_subscription, link));
+    }
+}
+
 void rh_core_deliver(struct rh_core *core, struct rh_channel *channel, struct rh_entry *entry)
 {
-    if (channel->audience == NULL || rh_list_empty(&channel->audience->live)) {
+    if (channel->audience == NULL) {
+        return;
+    }
+    wake_remotes(channel);
+    if (rh_list_empty(&channel->audience->live)) {
         return;
     }
     struct rh_action *action = rh_core_act(core, RH_ACTION_DELIVER_ALL);
@@ -464,7 +613,12 @@ void rh_core_streams_committed(struct rh_core *core, struct rh_channel *channel)
     }
     rh_list_each_safe (&channel->audience->waiting, link) {
         struct rh_subscription *waiting = rh_container_of(link, struct rh_subscription, link);
-        if (read_has_answer(waiting, channel)) {
+        if (!read_has_answer(waiting, channel)) {
+            continue;
+        }
+        if (waiting->is_remote && !rh_core_remote_has_window(waiting)) {
+            rh_core_remote_ready(waiting);
+        } else {
             answer_read(core, waiting, channel);
         }
     }
@@ -478,16 +632,16 @@ void rh_core_streams_committed(struct rh_core *core, struct rh_channel *channel)
 static void move_stream(struct rh_core *core, struct rh_subscription *subscription, uint32_t owner)
 {
     struct rh_channel *channel = subscription->channel;
-    struct rh_action *action = rh_core_act(core, RH_ACTION_MOVED);
-    action->moved.subscription = subscription;
-    action->moved.node = &core->view->members[owner];
-    action->moved.key = rh_channel_key(channel);
-    action->moved.has_position = true;
-    action->moved.position = (struct rh_position){.incarnation = channel->audience->incarnation,
-                                                  .seq = subscription->next_seq - 1};
+    subscription->has_after = true;
+    subscription->after = (struct rh_position){.incarnation = channel->audience->incarnation,
+                                               .seq = subscription->next_seq - 1};
     detach(core, subscription);
-    subscription->state = RH_SUBSCRIPTION_MOVED;
-    core->stats.moved_connections++;
+    subscription->state = RH_SUBSCRIPTION_FREE;
+    if (owner == core->self && !subscription->is_remote) {
+        rh_core_stream_send_away(core, subscription, rh_channel_key(channel), owner);
+    } else {
+        pass_on(core, subscription, rh_channel_key(channel), owner);
+    }
 }
 
 static void redirect_all(struct rh_core *core, struct rh_channel *channel, struct rh_list *list,
@@ -495,9 +649,14 @@ static void redirect_all(struct rh_core *core, struct rh_channel *channel, struc
 {
     rh_list_each_safe (list, link) {
         struct rh_subscription *waiting = rh_container_of(link, struct rh_subscription, link);
-        redirect(core, waiting, rh_channel_key(channel), owner);
+        if (waiting->state == RH_SUBSCRIPTION_WAITING) {
+            waiting->wait_ms = waiting->deadline_ms > core->now_ms
+                                   ? (uint32_t)(waiting->deadline_ms - core->now_ms)
+                                   : 0;
+        }
         detach(core, waiting);
         waiting->state = RH_SUBSCRIPTION_FREE;
+        pass_on(core, waiting, rh_channel_key(channel), owner);
     }
 }
 
@@ -507,6 +666,9 @@ static void move_streams(struct rh_core *core, struct rh_channel *channel, uint3
         move_stream(core, rh_container_of(link, struct rh_subscription, link), owner);
     }
     rh_list_each_safe (&channel->audience->live, link) {
+        move_stream(core, rh_container_of(link, struct rh_subscription, link), owner);
+    }
+    rh_list_each_safe (&channel->audience->remote, link) {
         move_stream(core, rh_container_of(link, struct rh_subscription, link), owner);
     }
 }
@@ -526,6 +688,7 @@ static void catch_up_streams(struct rh_core *core, struct rh_channel *channel)
 {
     struct rh_audience *audience = channel->audience;
     uint64_t next_seq = rh_channel_commit_seq(channel) + 1;
+    wake_remotes(channel);
     struct rh_list behind;
     rh_list_init(&behind);
     rh_list_splice(&behind, &audience->replaying);
@@ -603,16 +766,34 @@ void rh_core_streams_retry(struct rh_core *core)
     }
 }
 
-/* Nothing came in time, and what this node holds is not to be shown now: the client is where it
- * was. */
-static void answer_nothing(struct rh_core *core, struct rh_subscription *subscription)
+void rh_core_stream_answer_nothing(struct rh_core *core, struct rh_subscription *subscription)
 {
     struct rh_action *action = rh_core_act(core, RH_ACTION_READ_DONE);
     action->read.subscription = subscription;
     action->read.incarnation = subscription->after.incarnation;
     action->read.position = subscription->after;
     action->read.recovered = true;
+}
+
+/* Nothing came in time, and what this node holds is not to be shown now: the client is where it
+ * was. */
+static void answer_nothing(struct rh_core *core, struct rh_subscription *subscription)
+{
+    if (subscription->is_remote) {
+        rh_core_remote_read_nothing(core, subscription);
+    } else {
+        rh_core_stream_answer_nothing(core, subscription);
+    }
     release(core, subscription);
+}
+
+void rh_core_stream_answer_read(struct rh_core *core, struct rh_subscription *subscription)
+{
+    if (exists(subscription->channel) && !is_served(core, subscription->channel)) {
+        answer_nothing(core, subscription);
+    } else {
+        answer_read(core, subscription, subscription->channel);
+    }
 }
 
 static void expire_reads(struct rh_core *core)
@@ -629,19 +810,14 @@ static void expire_reads(struct rh_core *core)
             if (waiting->deadline_ms > core->now_ms) {
                 continue;
             }
-            if (exists(waiting->channel) && !is_served(core, waiting->channel)) {
-                answer_nothing(core, waiting);
-            } else {
-                answer_read(core, waiting, waiting->channel);
-            }
+            rh_core_stream_answer_read(core, waiting);
         }
     }
 }
 
-static void expire_held(struct rh_core *core)
+static void expire_held(struct rh_core *core, struct rh_list *list)
 {
-    for (struct rh_list *link = rh_list_first(&core->held); link != NULL;
-         link = rh_list_first(&core->held)) {
+    for (struct rh_list *link = rh_list_first(list); link != NULL; link = rh_list_first(list)) {
         struct rh_subscription *held = rh_container_of(link, struct rh_subscription, timer_link);
         if (held->deadline_ms > core->now_ms) {
             break;
@@ -653,7 +829,8 @@ static void expire_held(struct rh_core *core)
 void rh_core_streams_expire(struct rh_core *core)
 {
     expire_reads(core);
-    expire_held(core);
+    expire_held(core, &core->held);
+    expire_held(core, &core->held_welcomed);
     for (struct rh_list *link = rh_list_first(&core->catching_up); link != NULL;
          link = rh_list_first(&core->catching_up)) {
         struct rh_subscription *subscription = rh_container_of(link, struct rh_subscription, link);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "node/core_internal.h"
+#include "node/core_tunnel.h"
 #include "node/fault.h"
 
 #include <assert.h>
@@ -467,6 +467,8 @@ void rh_core_adopt(struct rh_core *core, const struct rh_event *event)
     begin_sweep(core);
     rh_core_sweep(core);
     rh_core_streams_retry(core);
+    rh_core_remotes_view(core);
+    rh_core_relayed_view(core);
     rh_core_requests_retry(core);
     if (core->options.replication) {
         rh_core_release_held(core);

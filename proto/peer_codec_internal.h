@@ -57,6 +57,15 @@ struct rh_wire_writer {
         Ringhop__Peer__LeaseGrant lease_grant;
         Ringhop__Peer__Relay relay;
         Ringhop__Peer__RelayFailed relay_failed;
+        Ringhop__Peer__StreamOpen stream_open;
+        Ringhop__Peer__StreamClose stream_close;
+        Ringhop__Peer__StreamTaken stream_taken;
+        Ringhop__Peer__TunnelCheck tunnel_check;
+        Ringhop__Peer__StreamOpened stream_opened;
+        Ringhop__Peer__StreamBatch stream_batch;
+        Ringhop__Peer__StreamRead stream_read;
+        Ringhop__Peer__StreamEnded stream_ended;
+        Ringhop__Peer__TunnelState tunnel_state;
     };
     Ringhop__Peer__Node nodes[2];
     Ringhop__Peer__Term terms[2];

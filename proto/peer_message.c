@@ -36,7 +36,7 @@ static bool text_valid(struct rh_bytes text, size_t size_max)
     return true;
 }
 
-static bool code_valid(struct rh_bytes code)
+bool rh_peer_code_valid(struct rh_bytes code)
 {
     for (size_t i = 0; i < code.size; i++) {
         if (code.data[i] <= 0x20 || code.data[i] > 0x7e) {
@@ -152,7 +152,7 @@ static int check_answer(enum rh_peer_result result, const char owner[RH_NODE_ID_
     if (owner[0] == '\0' ? result == RH_PEER_OK : !rh_peer_node_id_valid(owner)) {
         return rh_fail(reason, RH_ERR_INVALID, "%s.owner: not a node id", name);
     }
-    if (!code_valid(code) || (code.size == 0 && result == RH_PEER_RESULT_REFUSED)) {
+    if (!rh_peer_code_valid(code) || (code.size == 0 && result == RH_PEER_RESULT_REFUSED)) {
         return rh_fail(reason, RH_ERR_INVALID, "%s.code: not an error code of at most %d bytes",
                        name, RH_PEER_CODE_SIZE_MAX);
     }

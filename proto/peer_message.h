@@ -8,7 +8,8 @@
  *
  * A new kind of message takes: a line in RH_PEER_MESSAGE_MAP, a struct and its place in the union
  * below, a message in peer.proto, and one pair of functions in one of peer_codec_*.c. Those with
- * which nodes keep copies of channels are in proto/peer_replication.h.
+ * which nodes keep copies of channels are in proto/peer_replication.h, those by which they carry
+ * connections in proto/peer_streams.h.
  *
  * Slices point into somebody else's memory. In a message to send: the sender's, needed only during
  * the call that encodes. In a decoded message: the decoder's, see rh_peer_decoder_next().
@@ -17,6 +18,7 @@
 #include "proto/identity.h"
 #include "proto/payload.h"
 #include "proto/peer_replication.h"
+#include "proto/peer_streams.h"
 
 /* Suffix of the enum, member of the union, name in logs and metrics. The first three belong to the
  * link between two processes and never reach the core. */
@@ -53,7 +55,16 @@
     X(LEASE_ASK, lease_ask, "lease_ask")                \
     X(LEASE_GRANT, lease_grant, "lease_grant")          \
     X(RELAY, relay, "relay")                            \
-    X(RELAY_FAILED, relay_failed, "relay_failed")
+    X(RELAY_FAILED, relay_failed, "relay_failed")       \
+    X(STREAM_OPEN, stream_open, "stream_open")          \
+    X(STREAM_CLOSE, stream_close, "stream_close")       \
+    X(STREAM_TAKEN, stream_taken, "stream_taken")       \
+    X(TUNNEL_CHECK, tunnel_check, "tunnel_check")       \
+    X(STREAM_OPENED, stream_opened, "stream_opened")    \
+    X(STREAM_BATCH, stream_batch, "stream_batch")       \
+    X(STREAM_READ, stream_read, "stream_read")          \
+    X(STREAM_ENDED, stream_ended, "stream_ended")       \
+    X(TUNNEL_STATE, tunnel_state, "tunnel_state")
 
 enum rh_peer_message_kind {
 #define RH_PEER_MESSAGE_ENUM(suffix, member, name) RH_PEER_##suffix,
@@ -235,6 +246,15 @@ struct rh_peer_message {
         struct rh_peer_lease_grant lease_grant;
         struct rh_peer_relay relay;
         struct rh_peer_relay_failed relay_failed;
+        struct rh_peer_stream_open stream_open;
+        struct rh_peer_stream_close stream_close;
+        struct rh_peer_stream_taken stream_taken;
+        struct rh_peer_tunnel_check tunnel_check;
+        struct rh_peer_stream_opened stream_opened;
+        struct rh_peer_stream_batch stream_batch;
+        struct rh_peer_stream_read stream_read;
+        struct rh_peer_stream_ended stream_ended;
+        struct rh_peer_tunnel_state tunnel_state;
     };
 };
 

@@ -24,4 +24,11 @@ RH_MUST_CHECK int rh_peer_check_key(struct rh_bytes key, const char *name,
 RH_MUST_CHECK int rh_peer_check_payload(const struct rh_payload *payload, const char *name,
                                         struct rh_reason *reason);
 
+/* Whether |messages| are messages, consecutive by seq. */
+RH_MUST_CHECK int rh_peer_check_messages(const struct rh_peer_operation *messages, size_t count,
+                                         const char *name, struct rh_reason *reason);
+
+/* An error code of a peer: printable ASCII without spaces, or empty. */
+bool rh_peer_code_valid(struct rh_bytes code);
+
 #endif

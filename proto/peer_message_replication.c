@@ -203,6 +203,27 @@ static int check_operations(const struct rh_peer_operations *operations, const c
     return rv;
 }
 
+int rh_peer_check_messages(const struct rh_peer_operation *messages, size_t count, const char *name,
+                           struct rh_reason *reason)
+{
+    if (count > RH_PEER_OPERATIONS_MAX) {
+        return fail(name, "messages", "too many", reason);
+    }
+    for (size_t i = 0; i < count; i++) {
+        const struct rh_peer_operation *message = &messages[i];
+        bool in_order = message->seq >= 1 && message->seq <= INT64_MAX &&
+                        (i == 0 || message->seq == message[-1].seq + 1);
+        bool is_message = message->kind == RH_PEER_OPERATION_MESSAGE;
+        if (!is_message || check_operation(message, in_order, name, NULL) != 0) {
+            char item[ITEM_NAME_SIZE];
+            item_name(item, name, "messages", i);
+            return is_message ? check_operation(message, in_order, item, reason)
+                              : fail(item, "kind", "not a message", reason);
+        }
+    }
+    return 0;
+}
+
 /* Which number of an id is out of range: one that comes after the message |seq|. NULL: none. */
 static const char *wrong_number(const struct rh_peer_id *id, uint64_t seq)
 {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/core_world.h"
 
+#include "proto/peer_codec.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,6 +44,25 @@ static char *copy_bytes(char *out, struct rh_bytes *bytes)
         bytes->data = out;
     }
     return out + bytes->size;
+}
+
+/* Messages with lists are copied as they travel. */
+static void copy_message(struct envelope *envelope)
+{
+    struct rh_buffer frame = {0};
+    struct rh_reason reason;
+    assert_int_equal(rh_peer_encode(&envelope->message, RH_PEER_FRAME_SIZE_MAX, &frame), 0);
+    assert_int_equal(rh_peer_decoder_create(RH_PEER_FRAME_SIZE_MAX, &envelope->decoder), 0);
+    const struct rh_bytes bytes = rh_buffer_content(&frame);
+    assert_int_equal(rh_peer_decoder_feed(envelope->decoder, bytes.data, bytes.size), 0);
+    assert_int_equal(rh_peer_decoder_next(envelope->decoder, &envelope->message, &reason), 0);
+    rh_buffer_finish(&frame);
+}
+
+static void envelope_free(struct envelope *envelope)
+{
+    rh_peer_decoder_destroy(envelope->decoder);
+    free(envelope);
 }
 
 static void enqueue(struct world *world, unsigned from, const struct rh_action *action)
@@ -86,6 +107,17 @@ static void enqueue(struct world *world, unsigned from, const struct rh_action *
         out = copy_bytes(out, &envelope->message.state_answer.code);
         out = copy_bytes(out, &envelope->message.state_answer.content_type);
         (void)copy_bytes(out, &envelope->message.state_answer.state);
+        break;
+    case RH_PEER_STREAM_OPEN:
+    case RH_PEER_STREAM_CLOSE:
+    case RH_PEER_STREAM_TAKEN:
+    case RH_PEER_TUNNEL_CHECK:
+    case RH_PEER_STREAM_OPENED:
+    case RH_PEER_STREAM_BATCH:
+    case RH_PEER_STREAM_READ:
+    case RH_PEER_STREAM_ENDED:
+    case RH_PEER_TUNNEL_STATE:
+        copy_message(envelope);
         break;
     case RH_PEER_HELLO:
     case RH_PEER_PING:
@@ -374,7 +406,7 @@ int world_teardown(void **state)
     struct world *world = *state;
     rh_actions_finish(&world->actions);
     for (size_t i = 0; i < world->queue_count; i++) {
-        free(world->queue[i]);
+        envelope_free(world->queue[i]);
     }
     for (unsigned i = 0; i < WORLD_NODES; i++) {
         rh_core_destroy(world->cores[i]);
@@ -520,7 +552,7 @@ void world_deliver(struct world *world, bool lose)
         };
         world_step(world, first->to, &event);
     }
-    free(first);
+    envelope_free(first);
 }
 
 void world_pass(struct world *world, unsigned node, uint64_t ms)

@@ -21,7 +21,8 @@ struct envelope {
     unsigned from;
     unsigned to;
     struct rh_peer_message message;
-    char bytes[1024]; /* what the slices of the message point to */
+    char bytes[1024];                /* what the slices of the message point to, */
+    struct rh_peer_decoder *decoder; /* or in here */
 };
 
 struct world {

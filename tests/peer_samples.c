@@ -86,6 +86,31 @@ static const struct rh_peer_view_member members[] = {
     {.name = TEXT("n2.0000000008"), .czxid = 4712, .data = TEXT("{\"id\":\"n2\"}")},
 };
 
+static const struct rh_peer_stream_room rooms[] = {
+    {.stream = 12, .size = 4096},
+    {.stream = 300, .size = 1},
+};
+
+static const uint64_t streams[] = {12, 300, 13};
+
+static const struct rh_peer_operation messages[] = {
+    {
+        .kind = RH_PEER_OPERATION_MESSAGE,
+        .seq = 7,
+        .time_ms = 1700000000000,
+        .in_window = true,
+        .id = TEXT("id-7"),
+        .payload = {.kind = RH_PAYLOAD_JSON, .bytes = TEXT("{\"a\":1}")},
+    },
+    {
+        .kind = RH_PEER_OPERATION_MESSAGE,
+        .seq = 8,
+        .time_ms = 1700000000003,
+        .id = TEXT("id-9"),
+        .payload = {.kind = RH_PAYLOAD_TEXT, .bytes = TEXT("hi")},
+    },
+};
+
 static struct rh_bytes text(const char *value)
 {
     return rh_bytes_text(value);
@@ -347,6 +372,76 @@ struct rh_peer_message peer_sample(enum rh_peer_message_kind kind)
     case RH_PEER_RELAY_FAILED:
         message.relay_failed.to = nodes[2];
         break;
+    case RH_PEER_STREAM_OPEN:
+        message.stream_open = (struct rh_peer_stream_open){
+            .tunnel = 0x1234567890,
+            .number = 2,
+            .stream = 12,
+            .key = text("user:42"),
+            .has_after = true,
+            .after = {.incarnation = 0x0102030405060708U, .seq = 6},
+            .is_read = true,
+            .is_anchored = true,
+            .limit = 100,
+            .wait_ms = 25000,
+        };
+        break;
+    case RH_PEER_STREAM_CLOSE:
+        message.stream_close =
+            (struct rh_peer_stream_close){.tunnel = 0x1234567890, .number = 3, .stream = 12};
+        break;
+    case RH_PEER_STREAM_TAKEN:
+        message.stream_taken = (struct rh_peer_stream_taken){.tunnel = 0x1234567890,
+                                                             .number = 4,
+                                                             .arrived = 70000,
+                                                             .rooms = rooms,
+                                                             .rooms_count = 2};
+        break;
+    case RH_PEER_TUNNEL_CHECK:
+        message.tunnel_check = (struct rh_peer_tunnel_check){.tunnel = 0x1234567890, .number = 4};
+        break;
+    case RH_PEER_STREAM_OPENED:
+        message.stream_opened = (struct rh_peer_stream_opened){
+            .tunnel = 0x1234567890,
+            .number = 1,
+            .stream = 12,
+            .incarnation = 0x0102030405060708U,
+            .seq = 6,
+            .recovered = true,
+        };
+        break;
+    case RH_PEER_STREAM_BATCH:
+        message.stream_batch = (struct rh_peer_stream_batch){
+            .tunnel = 0x1234567890,
+            .number = 2,
+            .streams = streams,
+            .streams_count = 3,
+            .incarnation = 0x0102030405060708U,
+            .size = 300,
+            .messages = messages,
+            .messages_count = 2,
+        };
+        break;
+    case RH_PEER_STREAM_READ:
+        message.stream_read = (struct rh_peer_stream_read){
+            .tunnel = 0x1234567890,
+            .number = 3,
+            .stream = 13,
+            .incarnation = 0x0102030405060708U,
+            .seq = 8,
+            .recovered = true,
+            .more = true,
+            .messages = messages,
+            .messages_count = 2,
+        };
+        break;
+    case RH_PEER_STREAM_ENDED:
+        message.stream_ended = (struct rh_peer_stream_ended){
+            .tunnel = 0x1234567890, .number = 4, .stream = 14, .owner = "n3"};
+        break;
+    case RH_PEER_TUNNEL_STATE:
+        message.tunnel_state = (struct rh_peer_tunnel_state){.tunnel = 0x1234567890, .number = 5};
+        break;
     case RH_PEER_MESSAGE_KINDS:
     default:
         fail();
@@ -535,6 +630,75 @@ static void assert_report_equal(const struct rh_peer_report *a, const struct rh_
     }
 }
 
+/* The three fields that all messages about a stream begin with. */
+#define assert_stream_named(a, b)              \
+    do {                                       \
+        assert_true((a).tunnel == (b).tunnel); \
+        assert_true((a).number == (b).number); \
+        assert_true((a).stream == (b).stream); \
+    } while (0)
+
+static void assert_messages(const struct rh_peer_operation *a, size_t a_count,
+                            const struct rh_peer_operation *b, size_t b_count)
+{
+    const struct rh_peer_operations left = {.items = a, .count = a_count};
+    const struct rh_peer_operations right = {.items = b, .count = b_count};
+    assert_operations(&left, &right);
+}
+
+static void assert_stream_open_equal(const struct rh_peer_stream_open *a,
+                                     const struct rh_peer_stream_open *b)
+{
+    assert_stream_named(*a, *b);
+    assert_bytes(a->key, b->key);
+    assert_int_equal(a->has_after, b->has_after);
+    assert_true(a->after.incarnation == b->after.incarnation);
+    assert_true(a->after.seq == b->after.seq);
+    assert_int_equal(a->is_read, b->is_read);
+    assert_int_equal(a->is_anchored, b->is_anchored);
+    assert_int_equal(a->limit, b->limit);
+    assert_int_equal(a->wait_ms, b->wait_ms);
+    assert_true(a->window == b->window);
+}
+
+static void assert_stream_taken_equal(const struct rh_peer_stream_taken *a,
+                                      const struct rh_peer_stream_taken *b)
+{
+    assert_true(a->tunnel == b->tunnel);
+    assert_true(a->number == b->number);
+    assert_true(a->arrived == b->arrived);
+    assert_int_equal(a->rooms_count, b->rooms_count);
+    for (size_t i = 0; i < a->rooms_count; i++) {
+        assert_true(a->rooms[i].stream == b->rooms[i].stream);
+        assert_true(a->rooms[i].size == b->rooms[i].size);
+    }
+}
+
+static void assert_stream_batch_equal(const struct rh_peer_stream_batch *a,
+                                      const struct rh_peer_stream_batch *b)
+{
+    assert_true(a->tunnel == b->tunnel);
+    assert_true(a->number == b->number);
+    assert_int_equal(a->streams_count, b->streams_count);
+    for (size_t i = 0; i < a->streams_count; i++) {
+        assert_true(a->streams[i] == b->streams[i]);
+    }
+    assert_true(a->incarnation == b->incarnation);
+    assert_true(a->size == b->size);
+    assert_messages(a->messages, a->messages_count, b->messages, b->messages_count);
+}
+
+static void assert_stream_read_equal(const struct rh_peer_stream_read *a,
+                                     const struct rh_peer_stream_read *b)
+{
+    assert_stream_named(*a, *b);
+    assert_true(a->incarnation == b->incarnation);
+    assert_true(a->seq == b->seq);
+    assert_int_equal(a->recovered, b->recovered);
+    assert_int_equal(a->more, b->more);
+    assert_messages(a->messages, a->messages_count, b->messages, b->messages_count);
+}
+
 static void assert_view_equal(const struct rh_peer_view *a, const struct rh_peer_view *b)
 {
     assert_int_equal(rh_epoch_compare(a->epoch, b->epoch), 0);
@@ -695,6 +859,41 @@ void assert_peer_message_equal(const struct rh_peer_message *a, const struct rh_
         break;
     case RH_PEER_RELAY_FAILED:
         assert_true(rh_node_ref_equal(&a->relay_failed.to, &b->relay_failed.to));
+        break;
+    case RH_PEER_STREAM_OPEN:
+        assert_stream_open_equal(&a->stream_open, &b->stream_open);
+        break;
+    case RH_PEER_STREAM_CLOSE:
+        assert_stream_named(a->stream_close, b->stream_close);
+        break;
+    case RH_PEER_STREAM_TAKEN:
+        assert_stream_taken_equal(&a->stream_taken, &b->stream_taken);
+        break;
+    case RH_PEER_TUNNEL_CHECK:
+        assert_true(a->tunnel_check.tunnel == b->tunnel_check.tunnel);
+        assert_true(a->tunnel_check.number == b->tunnel_check.number);
+        break;
+    case RH_PEER_STREAM_OPENED:
+        assert_stream_named(a->stream_opened, b->stream_opened);
+        assert_true(a->stream_opened.incarnation == b->stream_opened.incarnation);
+        assert_true(a->stream_opened.seq == b->stream_opened.seq);
+        assert_int_equal(a->stream_opened.recovered, b->stream_opened.recovered);
+        break;
+    case RH_PEER_STREAM_BATCH:
+        assert_stream_batch_equal(&a->stream_batch, &b->stream_batch);
+        break;
+    case RH_PEER_STREAM_READ:
+        assert_stream_read_equal(&a->stream_read, &b->stream_read);
+        break;
+    case RH_PEER_STREAM_ENDED:
+        assert_stream_named(a->stream_ended, b->stream_ended);
+        assert_string_equal(a->stream_ended.owner, b->stream_ended.owner);
+        assert_bytes(a->stream_ended.code, b->stream_ended.code);
+        break;
+    case RH_PEER_TUNNEL_STATE:
+        assert_true(a->tunnel_state.tunnel == b->tunnel_state.tunnel);
+        assert_true(a->tunnel_state.number == b->tunnel_state.number);
+        assert_int_equal(a->tunnel_state.is_broken, b->tunnel_state.is_broken);
         break;
     case RH_PEER_MESSAGE_KINDS:
     default:
