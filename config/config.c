@@ -40,6 +40,7 @@ static const struct rh_field top_fields[] = {
      .offset = offsetof(struct rh_config, cluster),
      .check = rh_value_check_name,
      .required = true},
+    {.name = "route", .offset = offsetof(struct rh_config, route), .check = rh_value_check_route},
 };
 
 static const struct rh_field zookeeper_fields[] = {
@@ -68,6 +69,7 @@ static const struct rh_field limits_fields[] = {
     AMOUNT("message_bytes", limits.message_bytes, RH_VALUE_SIZE, 1, MIB(16), KIB(64)),
     AMOUNT("state_bytes", limits.state_bytes, RH_VALUE_SIZE, 1, MIB(16), KIB(64)),
     AMOUNT("connections", limits.connections, RH_VALUE_COUNT, 1, 10000000, 200000),
+    AMOUNT("relayed", limits.relayed, RH_VALUE_COUNT, 1, 10000000, 0),
     AMOUNT("dedup_age", limits.dedup_age_ms, RH_VALUE_DURATION, SECONDS(60), HOURS(1000),
            MINUTES(5)),
     AMOUNT("send_queue", limits.send_queue_bytes, RH_VALUE_SIZE, KIB(4), GIB(1), MIB(1)),
@@ -121,9 +123,9 @@ static struct rh_place section_place(const struct rh_place *file, const char *na
 
 static int fail_unknown_section(const struct rh_place *file, const char *name)
 {
-    const char *known[COUNT_OF(sections) + 2] = {"cluster", "nodes"};
+    const char *known[COUNT_OF(sections) + 3] = {"cluster", "route", "nodes"};
     for (size_t i = 0; i < COUNT_OF(sections); i++) {
-        known[i + 2] = sections[i].name;
+        known[i + 3] = sections[i].name;
     }
     return rh_place_fail_unknown(file, name, known, COUNT_OF(known));
 }
@@ -164,11 +166,18 @@ static int check_required(const struct rh_place *file, struct rh_config *config)
 }
 
 /* Defaults that follow from other fields. */
-static void complete(struct rh_config *config)
+static int complete(const struct rh_place *file, struct rh_config *config)
 {
+    if (config->limits.relayed == 0) {
+        config->limits.relayed = config->limits.connections;
+    }
     if (config->limits.copies == 0) {
         config->limits.copies = config->limits.channels * config->ring.replicas;
     }
+    if (config->route == NULL) {
+        config->route = strdup("redirect");
+    }
+    return config->route == NULL ? rh_place_fail_no_memory(file) : 0;
 }
 
 /* What no single field can tell. */
@@ -220,7 +229,9 @@ static int read_file(const struct rh_place *file, struct rh_config *config)
         rv = check_required(file, config);
     }
     if (rv == 0) {
-        complete(config);
+        rv = complete(file, config);
+    }
+    if (rv == 0) {
         rv = check_together(file, config);
     }
     return rv != 0 ? rv : rh_nodes_check(file, config, 0);
@@ -333,6 +344,11 @@ const struct rh_config_node *rh_config_node_find(const struct rh_config *config,
         }
     }
     return NULL;
+}
+
+bool rh_config_relays(const struct rh_config *config)
+{
+    return strcmp(config->route, "relay") == 0;
 }
 
 uint64_t rh_config_message_size_max(const struct rh_config *config)

@@ -35,6 +35,8 @@ struct rh_config_node {
 struct rh_config {
     char *path;    /* the file it came from, for messages */
     char *cluster; /* [A-Za-z0-9_-]{1,64} */
+    char *route;   /* "redirect" or "relay": what is done with clients that reach another node than
+                      the owner; default redirect */
     struct {
         char *servers; /* host:port,host:port...; no chroot */
         uint32_t session_timeout_ms;
@@ -54,6 +56,7 @@ struct rh_config {
         uint64_t message_bytes;
         uint64_t state_bytes;
         uint32_t connections; /* per node */
+        uint32_t relayed; /* connections of other nodes in channels of one; default connections */
         uint32_t dedup_age_ms;
         uint64_t send_queue_bytes;  /* `send_queue`: unsent bytes of one connection; default 1MiB */
         uint32_t header_bytes;      /* request line and headers together; default 16KiB */
@@ -121,6 +124,9 @@ RH_MUST_CHECK int rh_config_node_add(struct rh_config *config, const struct rh_c
 RH_MUST_CHECK int rh_config_node_override(struct rh_config *config,
                                           const struct rh_config_node *flags, bool has_weight,
                                           const char *origin, struct rh_reason *reason);
+
+/* Whether `route` is relay. */
+bool rh_config_relays(const struct rh_config *config);
 
 /* Bytes that a message of `message_bytes` can take as a WebSocket or HTTP message: a text of control
  * characters grows sixfold as JSON, and the envelope comes on top. `send_queue` is at least this. */

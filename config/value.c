@@ -159,6 +159,15 @@ int rh_value_check_name(const char *text, struct rh_value_message *message)
                   RH_CONFIG_NODE_ID_SIZE_MAX);
 }
 
+int rh_value_check_route(const char *text, struct rh_value_message *message)
+{
+    if (strcmp(text, "redirect") == 0 || strcmp(text, "relay") == 0) {
+        return 0;
+    }
+    char quoted[QUOTE_SIZE];
+    return refuse(message, "`%s` is neither `redirect` nor `relay`", quote(text, quoted));
+}
+
 int rh_value_check_zone(const char *text, struct rh_value_message *message)
 {
     if (is_word(text, 0, RH_CONFIG_ZONE_SIZE_MAX, "._-")) {

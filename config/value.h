@@ -41,6 +41,7 @@ RH_MUST_CHECK int rh_value_parse(enum rh_value_kind kind, const char *text, uint
 typedef int rh_value_check(const char *text, struct rh_value_message *message);
 
 rh_value_check rh_value_check_name;      /* [A-Za-z0-9_-]{1,64} */
+rh_value_check rh_value_check_route;     /* redirect or relay */
 rh_value_check rh_value_check_zone;      /* up to 64 bytes of [A-Za-z0-9._-] */
 rh_value_check rh_value_check_address;   /* host:port or [v6]:port */
 rh_value_check rh_value_check_reachable; /* the same, and no wildcard like 0.0.0.0 */

@@ -138,28 +138,31 @@ def test_a_chain_carries_hops_and_epoch(steady, key):
 
 # --- bounds --------------------------------------------------------------------------------------
 
+# At the bound a node relays, except those that want to be redirected: integration/test_relay.py.
+
 def test_no_second_redirect_within_one_epoch(steady, key):
     wrong = steady.wrong_node(key)
-    answer = wrong.poll(key, hops=1, epoch=wrong.ring()["epoch"])
+    answer = wrong.poll(key, hops=1, epoch=wrong.ring()["epoch"], route="redirect")
     assert answer.status == 503
     assert answer.code == "redirect_limit"
 
 
 def test_no_fourth_redirect(steady, key):
     wrong = steady.wrong_node(key)
-    answer = wrong.poll(key, hops=3, epoch=wrong.ring()["epoch"])
+    answer = wrong.poll(key, hops=3, epoch=wrong.ring()["epoch"], route="redirect")
     assert answer.status == 503
     assert answer.code == "redirect_limit"
 
 
-def test_an_epoch_that_never_comes_ends_in_503(steady, key):
-    answer = steady.wrong_node(key).poll(key, hops=1, epoch=2**40)
-    assert answer.status == 503
+def test_an_epoch_that_never_comes_ends_in_503_or_a_relay(steady, key):
+    wrong = steady.wrong_node(key)
+    assert wrong.poll(key, hops=1, epoch=2**40, route="redirect").status == 503
+    assert wrong.poll(key, hops=1, epoch=2**40).status == 200
 
 
 def test_a_websocket_at_the_bound_is_refused_too(steady, key):
     wrong = steady.wrong_node(key)
-    query = f"?hops=3&epoch={wrong.ring()['epoch']}"
+    query = f"?route=redirect&hops=3&epoch={wrong.ring()['epoch']}"
     assert upgrade(wrong, key, [AGENT], query).status == 503
     with RawClient(wrong, key, query, expect=503) as client:
         assert client.response.code == "redirect_limit"

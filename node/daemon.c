@@ -133,6 +133,7 @@ void rh_daemon_step(struct rh_daemon *daemon, struct rh_event *event)
     for (size_t i = 0; i < daemon->actions.count; i++) {
         perform(daemon, &daemon->actions.items[i]);
     }
+    rh_daemon_streams_forget(daemon);
     schedule_tick(daemon, event->kind, event->now_ms);
 }
 
@@ -254,6 +255,7 @@ static int create_core(struct rh_daemon *daemon, uint64_t instance)
         .batch_size_max = config->limits.send_queue_bytes,
         .forward_timeout_ms = FORWARD_TIMEOUT_MS,
         .catch_up_timeout_ms = CATCH_UP_TIMEOUT_MS,
+        .remotes_max = config->limits.relayed,
         .pending_max = PENDING_MAX,
         .pending_bytes_max = PENDING_BYTES_MAX,
         .replication = daemon->replication,

@@ -125,9 +125,10 @@ static json_t *counts_status(const struct rh_daemon *daemon)
     const struct rh_core_stats *core = rh_core_stats(daemon->core);
     struct rh_ev_peer_stats peers;
     rh_ev_peer_stats(daemon->peers, &peers);
-    return json_pack("{s:i, s:i, s:i, s:i, s:I, s:b, s:{s:i, s:i}}", "channels",
+    return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:b, s:{s:i, s:i}}", "channels",
                      (int)core->channels, "connections", (int)daemon->clients_count, "lingering",
-                     (int)daemon->lingering_count, "pending", (int)core->pending, "log_bytes",
+                     (int)daemon->lingering_count, "relayed", (int)core->relayed, "remote",
+                     (int)core->remotes, "pending", (int)core->pending, "log_bytes",
                      (json_int_t)core->log_bytes, "sweeping", rh_core_is_sweeping(daemon->core),
                      "peers", "links", (int)peers.links, "up", (int)peers.links_up);
 }

@@ -34,9 +34,12 @@ struct rh_daemon_client {
     bool has_user_agent;
     bool has_limit;
     bool has_wait;
-    bool is_slow;  /* being closed with 4408 */
-    bool is_moved; /* was in its channel and told `moved` */
-    bool lingers;  /* so it is in rh_daemon::lingering */
+    bool is_slow;       /* being closed with 4408 */
+    bool is_moved;      /* was in its channel and told `moved` */
+    bool lingers;       /* so it is in rh_daemon::lingering */
+    bool asks_relay;    /* route=relay; goes into the URLs that it is given, as the next one */
+    bool asks_redirect; /* route=redirect */
+    bool has_to_relay;  /* redirected too often, it begins again: it is in rh_daemon::hungry */
     union {
         uint32_t requests_count; /* of a stream */
         uint32_t tags_size;      /* of a read */
@@ -165,6 +168,9 @@ RH_MUST_CHECK int rh_daemon_redirect(struct rh_daemon *daemon,
 void rh_daemon_respond_307(struct rh_daemon *daemon, struct rh_http_connection *connection,
                            const struct rh_registration *node);
 
+/* Begins again with a client that is to be relayed; its subscription is FREE. */
+void rh_daemon_client_relay(struct rh_daemon *daemon, struct rh_daemon_client *client);
+
 /* Frees a client whose connection is answered or gone; its subscription is FREE. */
 void rh_daemon_client_destroy(struct rh_daemon *daemon, struct rh_daemon_client *client);
 
@@ -194,6 +200,10 @@ void rh_daemon_events_refuse(struct rh_daemon *daemon, struct rh_http_connection
 
 /* Closes a stream: a WebSocket with |code|. */
 void rh_daemon_stream_close(struct rh_daemon_client *client, uint16_t code, const char *reason);
+
+/* Looks at the client at once, but after what is under way: a replay or relay that can go on, or one
+ * that has to begin again. */
+void rh_daemon_feed_soon(struct rh_daemon *daemon, struct rh_daemon_client *client);
 
 /* There is room again in the send queue. */
 void rh_daemon_stream_drained(struct rh_daemon *daemon, struct rh_daemon_client *client);

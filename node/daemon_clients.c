@@ -94,6 +94,8 @@ static void client_route(const struct rh_daemon_client *client, struct rh_route 
         .has_epoch = subscription->hop.has_epoch,
         .epoch = (uint64_t)subscription->hop.epoch,
         .hops = subscription->hop.hops,
+        .relay = client->asks_relay,
+        .redirect = client->asks_redirect,
         .ticket = sent.ticket,
         .token = sent.token,
         .client = sent.client,
@@ -137,6 +139,8 @@ static void begin(struct rh_daemon *daemon, struct rh_http_connection *connectio
         return;
     }
     client->kind = (uint8_t)kind;
+    client->asks_relay = route->relay;
+    client->asks_redirect = route->redirect;
     client->offers_ringhop =
         handshake != NULL && handshake->protocol == RH_HANDSHAKE_PROTOCOL_JSON_V1;
     struct rh_event event = {
@@ -150,7 +154,34 @@ static void begin(struct rh_daemon *daemon, struct rh_http_connection *connectio
                               .epoch =
                                   route->epoch > INT64_MAX ? INT64_MAX : (int64_t)route->epoch},
                       .limit = route->limit,
-                      .wait_ms = route->wait_s * 1000},
+                      .wait_ms = route->wait_s * 1000,
+                      .may_relay =
+                          rh_redirect_relays(route, request, rh_config_relays(daemon->config))},
+    };
+    rh_daemon_step(daemon, &event);
+}
+
+/* Redirected as often as may be, it is relayed. Not at once: a step is under way. */
+static void relay_soon(struct rh_daemon *daemon, struct rh_daemon_client *client)
+{
+    client->has_to_relay = true;
+    rh_daemon_feed_soon(daemon, client);
+}
+
+void rh_daemon_client_relay(struct rh_daemon *daemon, struct rh_daemon_client *client)
+{
+    const struct rh_subscription *subscription = &client->subscription;
+    client->has_to_relay = false;
+    struct rh_event event = {
+        .kind = client->kind == RH_DAEMON_READ ? RH_EVENT_READ : RH_EVENT_SUBSCRIBE,
+        .subscribe = {.subscription = &client->subscription,
+                      .key = rh_daemon_client_key(client),
+                      .has_after = subscription->has_after,
+                      .after = subscription->after,
+                      .hop = {.hops = subscription->hop.hops},
+                      .limit = subscription->limit,
+                      .wait_ms = subscription->wait_ms,
+                      .may_relay = true},
     };
     rh_daemon_step(daemon, &event);
 }
@@ -275,6 +306,10 @@ static void on_redirect(struct rh_daemon *daemon, const struct rh_action *action
         break;
     case RH_REDIRECT_LIMIT:
     case RH_REDIRECT_CATCH_UP:
+        if (!client->subscription.may_relay && !client->asks_redirect) {
+            relay_soon(daemon, client);
+            return;
+        }
         refuse(daemon, client->connection, client->kind, RH_PROBLEM_REDIRECT_LIMIT,
                "redirected too often: the nodes do not agree on the owner yet");
         break;

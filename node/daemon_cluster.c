@@ -232,9 +232,9 @@ void rh_daemon_cluster_tick(struct rh_daemon *daemon)
     if (daemon->request_kind == RH_REQUEST_DRAIN) {
         /* Drained means empty: no copy of a channel, be it our own or another's, and nobody who was in
          * one. Others come and are turned away at any time. */
-        rh_zk_membership_progress(daemon->membership,
-                                  daemon->replication ? stats->copies : stats->channels,
-                                  stats->streams + stats->reads_waiting + daemon->moved_count);
+        rh_zk_membership_progress(
+            daemon->membership, daemon->replication ? stats->copies : stats->channels,
+            stats->streams + stats->reads_waiting + stats->relayed + daemon->moved_count);
     } else if (!daemon->replication) {
         rh_zk_membership_progress(daemon->membership, sweeping ? stats->channels : 0,
                                   daemon->lingering_count);

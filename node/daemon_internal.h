@@ -71,6 +71,16 @@ enum rh_daemon_state {
 struct rh_daemon_client;
 
 struct rh_daemon_forecast; /* daemon_forecast.c */
+struct rh_shared;
+
+/* The message that was delivered last in the step whose actions are performed, encoded once for all
+ * WebSockets and once for all who get events. */
+struct rh_daemon_encoded {
+    const struct rh_entry *entry; /* an action's; NULL: none */
+    uint64_t incarnation;
+    struct rh_shared *websocket; /* NULL until somebody is sent it */
+    struct rh_shared *event;
+};
 
 struct rh_daemon {
     const struct rh_config *config;
@@ -111,6 +121,7 @@ struct rh_daemon {
     uint32_t moved_count;     /* clients that were told `moved` and are still connected */
     struct rh_table requests; /* by number: what the core has not answered yet */
     uint64_t request_number;
+    struct rh_daemon_encoded encoded;
     struct rh_buffer scratch; /* for encoding: valid within one callback */
     struct rh_buffer url;     /* likewise */
     struct rh_buffer decoded; /* for decoding a client's message */
@@ -183,6 +194,11 @@ void rh_daemon_clients_tick(struct rh_daemon *daemon);
 
 /* Replays that can go on. */
 void rh_daemon_clients_feed(struct rh_daemon *daemon);
+
+/* ---- daemon_streams.c ---- */
+
+/* The actions of the step are performed. */
+void rh_daemon_streams_forget(struct rh_daemon *daemon);
 
 /* ---- daemon_requests.c ---- */
 

@@ -77,7 +77,8 @@ static struct rh_bytes kept(const struct rh_daemon_request *request, struct rh_r
 static bool may_redirect(const struct rh_daemon *daemon, const struct rh_route *route)
 {
     bool is_new = !route->has_epoch || route->epoch < (uint64_t)daemon->epoch.pzxid;
-    return !route->relay && is_new && route->hops < RH_REDIRECT_HOPS_MAX;
+    bool relays = route->relay || (rh_config_relays(daemon->config) && !route->redirect);
+    return !relays && is_new && route->hops < RH_REDIRECT_HOPS_MAX;
 }
 
 void rh_daemon_state_get(struct rh_daemon *daemon, struct rh_http_connection *connection,

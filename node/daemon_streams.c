@@ -222,16 +222,24 @@ void rh_daemon_stream_welcome(struct rh_daemon *daemon, const struct rh_action *
     send_event(daemon, client, event, rv);
 }
 
-/* A replay goes on when its last batch is out: by drained(), or soon if there was room anyway. */
-static void feed_again(struct rh_daemon *daemon, struct rh_daemon_client *client)
+void rh_daemon_feed_soon(struct rh_daemon *daemon, struct rh_daemon_client *client)
 {
-    if (client->subscription.state == RH_SUBSCRIPTION_REPLAYING &&
-        rh_list_empty(&client->queue_link)) {
+    if (rh_list_empty(&client->queue_link)) {
         rh_list_push_back(&daemon->hungry, &client->queue_link);
         if (!ev_is_active(&daemon->hungry_timer)) {
             ev_timer_set(&daemon->hungry_timer, 0.0, 0.0);
             ev_timer_start(daemon->loop, &daemon->hungry_timer);
         }
+    }
+}
+
+/* A replay goes on when its last batch is out: by drained(), or soon if there was room anyway. So does
+ * a relay that waits for room. */
+static void feed_again(struct rh_daemon *daemon, struct rh_daemon_client *client)
+{
+    const struct rh_subscription *subscription = &client->subscription;
+    if (subscription->state == RH_SUBSCRIPTION_REPLAYING || subscription->wants_room) {
+        rh_daemon_feed_soon(daemon, client);
     }
 }
 
@@ -247,52 +255,55 @@ static struct rh_shared *encode_event(struct rh_daemon *daemon, uint64_t incarna
     return take_event(daemon, event, rv);
 }
 
-/* A message, encoded once for all WebSockets and once for all who get events, when the first of them
- * is sent it. */
-struct encoded {
-    struct rh_client_message message;
-    uint64_t incarnation;
-    struct rh_shared *websocket;
-    struct rh_shared *event;
-};
-
-static void send_message(struct rh_daemon *daemon, struct rh_daemon_client *client,
-                         struct encoded *encoded)
+void rh_daemon_streams_forget(struct rh_daemon *daemon)
 {
+    struct rh_daemon_encoded *encoded = &daemon->encoded;
+    if (encoded->entry != NULL) {
+        rh_shared_give(encoded->websocket);
+        rh_shared_give(encoded->event);
+        *encoded = (struct rh_daemon_encoded){0};
+    }
+}
+
+/* Sends what is in `encoded`, encoded when the first of its kind is sent it. */
+static void send_encoded(struct rh_daemon *daemon, struct rh_daemon_client *client)
+{
+    struct rh_daemon_encoded *encoded = &daemon->encoded;
     bool events = client->kind == RH_DAEMON_EVENTS;
     struct rh_shared **frame = events ? &encoded->event : &encoded->websocket;
     if (*frame == NULL) {
-        *frame = events ? encode_event(daemon, encoded->incarnation, &encoded->message)
-                        : rh_client_json_message_frame(&encoded->message);
+        struct rh_client_message message;
+        rh_daemon_entry_message(encoded->entry, &message);
+        *frame = events ? encode_event(daemon, encoded->incarnation, &message)
+                        : rh_client_json_message_frame(&message);
     }
     send_frame(daemon, client, *frame);
 }
 
 void rh_daemon_stream_deliver(struct rh_daemon *daemon, const struct rh_action *action)
 {
-    struct encoded encoded = {.incarnation = action->deliver.incarnation};
-    rh_daemon_entry_message(action->deliver.entry, &encoded.message);
+    const struct rh_entry *entry = action->deliver.entry;
+    if (daemon->encoded.entry != entry) {
+        rh_daemon_streams_forget(daemon);
+        daemon->encoded.entry = entry;
+        daemon->encoded.incarnation = action->deliver.incarnation;
+    }
     if (action->kind == RH_ACTION_DELIVER) {
         struct rh_daemon_client *client = rh_daemon_client_of(action->deliver.subscription);
-        send_message(daemon, client, &encoded);
+        send_encoded(daemon, client);
         feed_again(daemon, client);
-    } else {
-        const struct rh_channel *channel = action->deliver.channel;
-        const struct rh_entry *entry = action->deliver.entry;
-        for (struct rh_subscription *at = rh_channel_live_next(channel, NULL, entry); at != NULL;
-             at = rh_channel_live_next(channel, at, entry)) {
-            send_message(daemon, rh_daemon_client_of(at), &encoded);
-        }
+        return;
     }
-    rh_shared_give(encoded.websocket);
-    rh_shared_give(encoded.event);
+    const struct rh_channel *channel = action->deliver.channel;
+    for (struct rh_subscription *at = rh_channel_live_next(channel, NULL, entry); at != NULL;
+         at = rh_channel_live_next(channel, at, entry)) {
+        send_encoded(daemon, rh_daemon_client_of(at));
+    }
 }
 
 void rh_daemon_stream_drained(struct rh_daemon *daemon, struct rh_daemon_client *client)
 {
-    if (client->subscription.state == RH_SUBSCRIPTION_REPLAYING) {
-        feed_again(daemon, client);
-    }
+    feed_again(daemon, client);
 }
 
 /* Above the low mark drained() comes later; at or below it, nobody else would ask again. One that is
@@ -312,6 +323,10 @@ void rh_daemon_clients_feed(struct rh_daemon *daemon)
         struct rh_daemon_client *client =
             rh_container_of(link, struct rh_daemon_client, queue_link);
         rh_list_remove(link);
+        if (client->has_to_relay) {
+            rh_daemon_client_relay(daemon, client);
+            continue;
+        }
         if (!has_room(client)) {
             continue;
         }
@@ -334,6 +349,8 @@ static int encode_moved(struct rh_daemon *daemon, const struct rh_daemon_client 
         .has_chain = true,
         .hops = 1,
         .epoch = (uint64_t)daemon->epoch.pzxid,
+        .relay = client->asks_relay,
+        .redirect = client->asks_redirect,
         .ticket = sent.ticket,
         .token = sent.token,
         .client = sent.client,

@@ -72,6 +72,10 @@ static int append_query(const struct rh_url *url, struct rh_buffer *buffer)
     if (rv == 0 && url->has_wait) {
         rv = append_number(buffer, &separator, "wait", url->wait_s);
     }
+    if (rv == 0 && (url->relay || url->redirect)) {
+        rv = append_value(buffer, &separator, "route",
+                          rh_bytes_text(url->relay ? "relay" : "redirect"));
+    }
     if (rv == 0) {
         rv = append_value(buffer, &separator, "client", url->client);
     }
@@ -123,6 +127,17 @@ int rh_url_build(const struct rh_url *url, struct rh_buffer *buffer)
         rh_buffer_truncate(buffer, before);
     }
     return rv;
+}
+
+bool rh_redirect_relays(const struct rh_route *route, const struct rh_http_request *request,
+                        bool by_default)
+{
+    if (route->relay || route->redirect) {
+        return route->relay;
+    }
+    bool by_browser = rh_http_request_field(request, "origin").data != NULL ||
+                      rh_http_request_field(request, "sec-fetch-mode").data != NULL;
+    return by_default || (route->kind == RH_ROUTE_EVENTS && by_browser && route->client.size == 0);
 }
 
 bool rh_redirect_is_behind(const struct rh_route *route, uint64_t epoch)
@@ -212,6 +227,8 @@ int rh_redirect_decide(const struct rh_redirect_request *request,
         .limit = route->limit,
         .has_wait = route->has_wait,
         .wait_s = route->wait_s,
+        .relay = route->relay,
+        .redirect = route->redirect,
         .client = route->client,
         .ticket = route->ticket,
         .token = route->token,

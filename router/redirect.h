@@ -19,6 +19,9 @@
  * redirected last (`epoch`). There is at most one redirect per epoch and RH_REDIRECT_HOPS_MAX in
  * all. A URL of an older epoch that comes when ours is no longer new is a bookmark, not a loop: it
  * starts a chain of its own.
+ *
+ * Some clients are not sent away at all, but relayed: see rh_redirect_relays(). What becomes of them
+ * then is the node's matter (docs/relay.md).
  */
 
 #include "base/buffer.h"
@@ -30,7 +33,7 @@
 enum rh_redirect {
     RH_REDIRECT_MOVED,    /* accept, send `moved` with the URL, close with 4307 */
     RH_REDIRECT_307,      /* answer 307 with the URL as Location */
-    RH_REDIRECT_LIMIT,    /* answer RH_PROBLEM_REDIRECT_LIMIT */
+    RH_REDIRECT_LIMIT,    /* relay; or, where that cannot be, answer RH_PROBLEM_REDIRECT_LIMIT */
     RH_REDIRECT_CATCH_UP, /* the URL's epoch is ahead of ours: adopt a newer view first, then decide
                              again; answer RH_PROBLEM_REDIRECT_LIMIT when that takes too long */
 };
@@ -62,6 +65,16 @@ RH_MUST_CHECK int rh_redirect_decide(const struct rh_redirect_request *request,
                                      const struct rh_redirect_target *target,
                                      enum rh_redirect *ret_redirect, struct rh_buffer *url);
 
+/*
+ * Whether the client of a stream or poll is to be relayed in place of being sent to the owner: because
+ * it asks for that (route=relay); because all clients of the cluster are (|by_default|) and it does not
+ * ask for the other (route=redirect); or because it looks like a browser's own EventSource. Such a one,
+ * once redirected, may never ask the first address again, also when the owner is dead. A script that
+ * knows better says who it is (client=...).
+ */
+bool rh_redirect_relays(const struct rh_route *route, const struct rh_http_request *request,
+                        bool by_default);
+
 /* Whether the URL's epoch is ahead of |epoch|, so that we should catch up before we answer, also
  * as the owner. */
 bool rh_redirect_is_behind(const struct rh_route *route, uint64_t epoch);
@@ -88,6 +101,8 @@ struct rh_url {
     uint32_t wait_s;
     uint32_t hops;
     uint64_t epoch;
+    bool relay;             /* route=relay */
+    bool redirect;          /* route=redirect */
     struct rh_bytes client; /* these three are put in as they are; empty: left out */
     struct rh_bytes ticket;
     struct rh_bytes token;

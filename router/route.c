@@ -219,11 +219,12 @@ static enum rh_problem set_after(struct rh_bytes value, struct rh_route *route,
 static enum rh_problem set_way(struct rh_bytes value, struct rh_route *route,
                                struct rh_reason *reason)
 {
-    if (!rh_bytes_equal_text(value, "relay")) {
-        (void)rh_fail(reason, RH_ERR_INVALID, "route can only be relay");
+    route->relay = rh_bytes_equal_text(value, "relay");
+    route->redirect = rh_bytes_equal_text(value, "redirect");
+    if (!route->relay && !route->redirect) {
+        (void)rh_fail(reason, RH_ERR_INVALID, "route can be relay or redirect");
         return RH_PROBLEM_BAD_QUERY;
     }
-    route->relay = true;
     return RH_PROBLEM_NONE;
 }
 

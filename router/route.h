@@ -61,6 +61,7 @@ struct rh_route {
     uint32_t hops;   /* redirects so far on the way of this client */
     uint64_t epoch;  /* of the node that redirected here */
     bool relay;      /* route=relay */
+    bool redirect;   /* route=redirect */
     /* As they were sent, still percent-encoded, so that they can be passed on in a URL; they point
      * into the request's query. Empty when not given. */
     struct rh_bytes ticket;

@@ -158,6 +158,7 @@ static const struct amount amounts[] = {
     {"limits", "message_bytes", "64KiB", "1B", "16MiB", "0B", "16777217B"},
     {"limits", "state_bytes", "64KiB", "1B", "16MiB", "0B", "16777217B"},
     {"limits", "connections", "200000", "1", "10000000", "0", "10000001"},
+    {"limits", "relayed", "200000", "1", "10000000", "0", "10000001"},
     {"limits", "dedup_age", "5m", "60s", "1000h", "59999ms", "3600000001ms"},
     {"limits", "send_queue", "1MiB", "4KiB", "1GiB", "4095B", "1073741825B"},
     {"limits", "header_bytes", "16KiB", "4KiB", "1MiB", "4095B", "1048577B"},
@@ -250,11 +251,12 @@ static void the_documentation_has_every_field_with_default_and_range(void **stat
             fail();
         }
     }
-    static const char *const others[] = {
-        "cluster",        "zookeeper.servers", "nodes[].id",
-        "nodes[].listen", "nodes[].peer",      "nodes[].admin",
-        "nodes[].zone",   "nodes[].advertise", "nodes[].peer_advertise",
-        "nodes[].weight"};
+    static const char *const others[] = {"cluster",           "route",
+                                         "zookeeper.servers", "nodes[].id",
+                                         "nodes[].listen",    "nodes[].peer",
+                                         "nodes[].admin",     "nodes[].zone",
+                                         "nodes[].advertise", "nodes[].peer_advertise",
+                                         "nodes[].weight"};
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
         char row[64];
         (void)snprintf(row, sizeof(row), "| `%s` | ", others[i]);
@@ -296,6 +298,9 @@ static void what_is_wrong_is_named_with_file_line_and_field(void **state RH_UNUS
         {"? [a]\n: b\n", "c.yaml:1: a field name must be plain text"},
         {"cluster: [[[[[[[[[[]]]]]]]]]]\n", "c.yaml:1: nested too deeply"},
         {"cluster: \"a\\0b\"\n", "c.yaml:1: a text must not contain NUL"},
+        /* one of two words */
+        {HEAD "route: direct\n", "c.yaml:3: route: `direct` is neither `redirect` nor `relay`"},
+        {HEAD "route: [relay]\n", "c.yaml:3: route: a single value is expected here, not a list"},
         /* unknown and double fields */
         {HEAD "rings: {}\n", "c.yaml:3: rings: unknown field (do you mean `ring`?)"},
         {HEAD "what: 1\n", "c.yaml:3: what: unknown field"},

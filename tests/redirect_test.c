@@ -92,6 +92,55 @@ static void what_the_client_said_goes_with_it(void **state RH_UNUSED)
            "ws://h:1/v1/channels/a/ws?after=0&hops=1&epoch=57");
 }
 
+static void the_route_that_was_asked_for_goes_with_the_client(void **state RH_UNUSED)
+{
+    const struct rh_route relay = route_of(RH_HTTP_GET, "/v1/channels/a/events", "route=relay");
+    struct rh_redirect_request request = {.route = &relay};
+    expect(&request, &plain, RH_REDIRECT_307,
+           "//h:1/v1/channels/a/events?route=relay&hops=1&epoch=57");
+    const struct rh_route redirect =
+        route_of(RH_HTTP_GET, "/v1/channels/a/events", "route=redirect&client=c");
+    request = (struct rh_redirect_request){.route = &redirect};
+    expect(&request, &plain, RH_REDIRECT_307,
+           "//h:1/v1/channels/a/events?route=redirect&client=c&hops=1&epoch=57");
+}
+
+static void who_asks_for_it_and_a_browser_on_its_own_is_relayed(void **state RH_UNUSED)
+{
+    static const struct {
+        const char *path;
+        const char *query;
+        const char *field; /* that the request has, or NULL */
+        bool relays;       /* where clients are redirected by default */
+        bool by_default;   /* where they are relayed by default */
+    } rows[] = {
+        {"ws", "", NULL, false, true},
+        {"ws", "", "origin", false, true},
+        {"ws", "route=relay", NULL, true, true},
+        {"ws", "route=redirect", NULL, false, false},
+        {"messages", "route=relay", NULL, true, true},
+        {"messages", "", "sec-fetch-mode", false, true},
+        {"events", "", NULL, false, true},
+        {"events", "", "origin", true, true},
+        {"events", "", "sec-fetch-mode", true, true},
+        {"events", "client=mine", "origin", false, true},
+        {"events", "client=mine&route=relay", "origin", true, true},
+        {"events", "route=redirect", "origin", false, false},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char path[64];
+        (void)snprintf(path, sizeof(path), "/v1/channels/a/%s", rows[i].path);
+        const struct rh_route route = route_of(RH_HTTP_GET, path, rows[i].query);
+        const char *name = rows[i].field == NULL ? "" : rows[i].field;
+        const struct rh_http_field field = {.name = rh_bytes_text(name),
+                                            .value = rh_bytes_text("x")};
+        const struct rh_http_request request = {.fields = &field,
+                                                .fields_count = rows[i].field == NULL ? 0 : 1};
+        assert_int_equal(rh_redirect_relays(&route, &request, false), rows[i].relays);
+        assert_int_equal(rh_redirect_relays(&route, &request, true), rows[i].by_default);
+    }
+}
+
 static enum rh_redirect decide(const char *query, uint64_t epoch, uint64_t epoch_age_ms)
 {
     const struct rh_route route = route_of(RH_HTTP_GET, "/v1/channels/a/ws", query);
@@ -221,6 +270,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         RH_TEST(each_kind_of_client_gets_the_form_it_follows),
         RH_TEST(what_the_client_said_goes_with_it),
+        RH_TEST(the_route_that_was_asked_for_goes_with_the_client),
+        RH_TEST(who_asks_for_it_and_a_browser_on_its_own_is_relayed),
         RH_TEST(a_chain_has_one_redirect_per_epoch_and_three_in_all),
         RH_TEST(a_bookmark_of_an_old_epoch_is_not_a_loop),
         RH_TEST(an_epoch_ahead_of_ours_is_caught_up_with_first),

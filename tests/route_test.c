@@ -124,7 +124,7 @@ static void the_query_has_defaults_and_values(void **state RH_UNUSED)
     assert_int_equal(parsed.limit, 100);
     assert_int_equal(parsed.wait_s, 0);
     assert_int_equal(parsed.hops, 0);
-    assert_false(parsed.relay);
+    assert_false(parsed.relay || parsed.redirect);
     assert_int_equal(parse(RH_HTTP_GET, "/v1/channels/a/messages",
                            "after=00000000000000ab%3A7&limit=1000&wait=60&hops=2&epoch=57&&"
                            "ticket=t.%41&token=a=b&route=relay&client=lib/1.0&other=1&key=x&=&x"),
@@ -135,11 +135,13 @@ static void the_query_has_defaults_and_values(void **state RH_UNUSED)
     assert_int_equal(parsed.wait_s, 60);
     assert_int_equal(parsed.hops, 2);
     assert_true(parsed.epoch == 57);
-    assert_true(parsed.relay);
+    assert_true(parsed.relay && !parsed.redirect);
     assert_true(rh_bytes_equal_text(parsed.ticket, "t.%41"));
     assert_true(rh_bytes_equal_text(parsed.token, "a=b"));
     assert_true(rh_bytes_equal_text(parsed.client, "lib/1.0"));
     assert_true(rh_bytes_equal_text(rh_route_key(&parsed), "a"));
+    assert_int_equal(parse(RH_HTTP_GET, "/v1/channels/a/ws", "route=redirect"), RH_PROBLEM_NONE);
+    assert_true(parsed.redirect && !parsed.relay);
 }
 
 static void a_bad_value_is_refused_by_name(void **state RH_UNUSED)
