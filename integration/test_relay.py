@@ -267,3 +267,222 @@ def test_the_death_of_the_owner_is_not_noticed(cluster, key):
         for client in (curl, npm):
             assert len(client.of("welcome")) == 1 and client.of("moved") == []
     socket.close()
+
+
+def test_an_owner_that_stands_still_is_replaced_unnoticed(shared_zookeeper, make_cluster, key):
+    cluster = make_cluster(shared_zookeeper, session_timeout="1s")
+    wrong, owner = cluster.wrong_node(key), cluster.owner(key)
+    client = relayed(wrong, key, after=0)
+    client.welcome()
+    with Publishing(wrong, [key]) as publishing:
+        wait_for(lambda: len(client.messages()) > 20, 10, "messages before")
+        owner.pause()
+        count = len(client.messages())
+        wait_for(lambda: len(client.messages()) > count + 20, 30, "messages after")
+        owner.resume()
+        count = len(client.messages())
+        wait_for(lambda: len(client.messages()) > count + 20, 30, "messages after it woke up")
+    check_whole(client, publishing.last[key])
+    check_unnoticed(client)
+    client.close()
+
+
+def test_a_relaying_node_that_becomes_the_owner_serves_its_clients_itself(cluster):
+    """And one that ceases to be the owner relays them: a client that asked for it never moves."""
+    first, second = cluster["n1"], cluster["n2"]
+    cluster.cli("drain", "n3", "--wait")
+    keys = [f"k{number}" for number in range(40)]
+    before = cluster.owners(keys)
+    clients = {key: relayed(first, key, after=0) for key in keys}
+    for client in clients.values():
+        client.welcome()
+    assert first.status()["relayed"] == list(before.values()).count("n2")
+    with Publishing(first, keys) as publishing:
+        cluster.cli("join", "n3", "--wait")         # some of both go to the third
+        cluster.cli("drain", "n2", "--wait")        # and the second's to either
+        assert second.status()["remote"] == 0
+        cluster.cli("join", "n2", "--wait")         # and back
+    after = list(cluster.owners(keys).values())
+    assert set(after) == {"n1", "n2", "n3"}
+    wait_for(lambda: first.status()["relayed"] == len(keys) - after.count("n1"), 10,
+             "who is served elsewhere is relayed")
+    for key, client in clients.items():
+        check_whole(client, publishing.last[key])
+        check_unnoticed(client)
+        client.close()
+
+
+def test_a_relaying_node_that_drains_sends_its_clients_away(cluster, key):
+    wrong, owner = cluster.wrong_node(key), cluster.owner(key)
+    owner.publish(key, "1")
+    client = relayed(wrong, key, after=0)
+    client.wait_messages(1)
+    with CurlEvents(events_url(wrong, key, after=0)) as curl:
+        curl.wait_for("message")
+        cluster.cli("drain", wrong.id, "--wait")
+        moved = client.wait_event("moved")
+        assert moved["node"] == owner.id and moved["seq"] == 1
+        assert "route=relay" in moved["url"] and moved["url"].startswith(owner.ws)
+        assert client.wait_closed() == 4307
+        assert json.loads(curl.wait_for("moved")[0]["data"])["node"] == owner.id
+        assert curl.wait_ended() == 0
+    assert wrong.status()["relayed"] == 0
+    there = Client(moved["url"])
+    assert there.welcome()["recovered"] is True and there.welcome()["seq"] == 1
+    there.close()
+    turned_away = Client(wrong.ws_url(key, route="relay"))
+    assert turned_away.wait_event("moved")["node"] == owner.id
+    answer = wrong.poll(key, after=0, route="relay")
+    assert answer.status == 307 and "route=relay" in answer.headers["location"]
+
+
+@pytest.mark.parametrize("end", ["drain", "kill"])
+def test_a_long_poll_waits_on_when_its_owner_goes(cluster, key, end):
+    wrong, owner = cluster.wrong_node(key), cluster.owner(key)
+    owner.publish(key, "old")
+    with Raw(wrong.client_port, timeout=40) as raw:
+        raw.send(f"GET /v1/channels/{quote(key)}/messages?route=relay&wait=40 HTTP/1.1\r\n"
+                 f"Host: h\r\n\r\n".encode())
+        wait_for(lambda: owner.metrics()["ringhop_reads_waiting"] == 1, 10, "the poll waits")
+        if end == "drain":
+            cluster.cli("drain", owner.id, "--wait")
+        else:
+            owner.kill()
+        assert wait_for(lambda: wrong.publish(key, "new", message_id="new").status == 201, 30)
+        answer = raw.response()
+    assert [message["data"] for message in answer.json()["messages"]] == ["new"]
+    assert answer.json()["recovered"] is True
+
+
+def test_a_client_that_does_not_read_makes_nobody_keep_anything(shared_zookeeper, make_cluster, key):
+    """What it was not sent stays in the log of the owner, and it is told to resume when that has gone on
+    without it."""
+    cluster = make_cluster(shared_zookeeper, settings={
+        "limits": "{message_bytes: 16KiB, send_queue: 128KiB, log_messages: 300, log_bytes: 64MiB}"})
+    wrong, owner = cluster.wrong_node(key), cluster.owner(key)
+    quick = relayed(wrong, key)
+    slow = RawClient(wrong, key, query="?route=relay", timeout=20)
+    welcome = slow.take_event()
+    body, count, queued = "x" * 16000, 1200, []
+    for number in range(count):
+        assert owner.publish(key, f"{number}:{body}").status == 201
+        if number % 4 == 3:
+            quick.wait_messages(number + 1)
+            queued.append(owner.metrics()["ringhop_peer_queued_bytes"])
+    assert len(quick.wait_messages(count, bound=30)) == count
+    assert max(queued) < 2 ** 20
+    seen, code = [], None
+    while code is None:
+        opcode, payload, _ = slow.take_frame()
+        if opcode == 1:
+            seen.append(json.loads(payload)["seq"])
+        elif opcode == 8:
+            code = struct.unpack(">H", payload[:2])[0]
+    assert code == 4408
+    assert seen == list(range(1, len(seen) + 1)) and len(seen) < count - 300
+    again = relayed(wrong, key, after=f"{welcome['incarnation']}:{seen[-1]}")
+    assert again.welcome()["recovered"] is False
+    again.wait_messages(300, bound=30)
+    assert seqs(again) == list(range(count - 299, count + 1))
+    for client in (quick, again):
+        client.close()
+    slow.raw.close()
+
+
+def test_one_that_is_only_slow_gets_all(shared_zookeeper, make_cluster, key):
+    """A replay of far more than its send queue, over the tunnel, at the pace of the reader."""
+    cluster = make_cluster(shared_zookeeper, settings={
+        "limits": "{message_bytes: 16KiB, send_queue: 128KiB, log_messages: 5000, log_bytes: 64MiB}"})
+    wrong, owner = cluster.wrong_node(key), cluster.owner(key)
+    for number in range(1000):
+        assert owner.publish(key, f"{number}:" + "x" * 16000).status == 201
+    slow = RawClient(wrong, key, query="?route=relay&after=0", timeout=20)
+    seen = []
+    slow.take_event()
+    while len(seen) < 1000:
+        seen.append(slow.take_event()["seq"])
+    assert seen == list(range(1, 1001))
+    slow.raw.close()
+
+
+def test_an_owner_takes_as_many_as_it_may(shared_zookeeper, make_cluster, key):
+    cluster = make_cluster(shared_zookeeper, settings={"limits": "{relayed: 2}"})
+    wrong, owner = cluster.wrong_node(key), cluster.owner(key)
+    clients = [relayed(wrong, key) for _ in range(2)]
+    for client in clients:
+        client.welcome()
+    third = relayed(wrong, key)
+    assert third.wait_event("error")["code"] == "limit_reached"
+    assert third.wait_closed() == 1013
+    assert wrong.poll(key, after=0, route="relay").code == "limit_reached"
+    clients[0].close()
+    wait_for(lambda: owner.status()["remote"] == 1, 5, "there is room")
+    clients[0] = relayed(wrong, key)
+    clients[0].welcome()
+    for client in clients:
+        client.close()
+
+
+def test_the_death_of_the_relaying_node_is_the_end_of_its_clients_only(cluster, key):
+    wrong, owner = cluster.wrong_node(key), cluster.owner(key)
+    direct, client = Client(owner.ws_url(key)), relayed(wrong, key)
+    client.welcome()
+    assert owner.channel(key)["connections"] == 2
+    wrong.kill()
+    wait_for(lambda: owner.channel(key)["connections"] == 1, 15, "the owner lets go of it")
+    wait_for(lambda: owner.publish(key, "x", message_id="x").status == 201, 30)
+    direct.wait_messages(1)
+    assert direct.is_open()
+    direct.close()
+
+
+@pytest.fixture
+def behind_proxy(shared_zookeeper, make_cluster, make_proxy, key):
+    """(relaying node, owner, proxy): others reach the relaying node, which has no copy of the key, only
+    through the proxy."""
+    cluster = make_cluster(shared_zookeeper, start=False, settings={
+        "limits": "{log_messages: 100000, log_bytes: 64MiB}"})     # for as long as a cut takes
+    proxies = {}
+    for node in cluster.nodes.values():
+        proxies[node.id] = make_proxy(node.peer_port)
+        node.peer_advertise = proxies[node.id].address
+    cluster.config_write()
+    cluster.start()
+    owner = cluster.owner(key)
+    owner.publish(key, "first")
+    holders = {owner.id, *owner.channel(key)["replicas"]}
+    node, = [node for node in cluster.running() if node.id not in holders]
+    return node, owner, proxies[node.id]
+
+
+def test_links_that_break_again_and_again_lose_nothing(behind_proxy, key):
+    node, owner, proxy = behind_proxy
+    client = relayed(node, key, after=0)
+    client.welcome()
+    with Publishing(owner, [key], every=0.001) as publishing:
+        for _ in range(8):
+            count = len(client.messages())
+            proxy.restore()         # resets what goes through it
+            wait_for(lambda: len(client.messages()) > count + 50, 20, "messages after it")
+    check_whole(client, publishing.last[key])
+    check_unnoticed(client)
+    assert node.metrics()["ringhop_tunnels_broken_total"] > 0
+    client.close()
+
+
+def test_a_cut_between_the_two_is_waited_for(behind_proxy, key):
+    node, owner, proxy = behind_proxy
+    client = relayed(node, key, after=0)
+    client.welcome()
+    with Publishing(owner, [key]) as publishing:
+        wait_for(lambda: len(client.messages()) > 20, 10, "messages before")
+        lost = node.metrics()["ringhop_tunnels_broken_total"]
+        proxy.cut()
+        wait_for(lambda: node.metrics()["ringhop_tunnels_broken_total"] > lost, 20,
+                 "the relaying node hears nothing")
+        count = len(client.messages())
+        proxy.restore()
+        wait_for(lambda: len(client.messages()) > count + 50, 30, "messages after the cut")
+    check_whole(client, publishing.last[key])
+    check_unnoticed(client)
+    client.close()

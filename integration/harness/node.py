@@ -35,6 +35,7 @@ class Node:
         self.weight = weight
         self.listed = listed
         self.zookeeper = zookeeper      # another address than the cluster's, e.g. a proxy
+        self.peer_advertise = None      # another address than its own, e.g. a proxy
         self.client_port, self.peer_port, self.admin_port = free_port(), free_port(), free_port()
         self.process = None
 
@@ -61,6 +62,8 @@ class Node:
         """Its line in the config file."""
         fields = [f"id: {self.id}", f'listen: "{self.host}"',
                   f'peer: "127.0.0.1:{self.peer_port}"', f'admin: "127.0.0.1:{self.admin_port}"']
+        if self.peer_advertise:
+            fields.append(f'peer_advertise: "{self.peer_advertise}"')
         if self.zone:
             fields.append(f"zone: {self.zone}")
         if self.weight is not None:
