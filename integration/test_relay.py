@@ -486,3 +486,49 @@ def test_a_cut_between_the_two_is_waited_for(behind_proxy, key):
     check_whole(client, publishing.last[key])
     check_unnoticed(client)
     client.close()
+
+
+# --- a browser -----------------------------------------------------------------------------------
+
+PAGE = """<!doctype html><title>events</title><script>
+const seen = {welcomes: [], seqs: [], moved: 0, errors: 0};
+function listen(url) {
+  const source = new EventSource(url);
+  source.addEventListener("welcome", (event) => seen.welcomes.push(JSON.parse(event.data)));
+  source.addEventListener("message", (event) => seen.seqs.push(JSON.parse(event.data).seq));
+  source.addEventListener("moved", () => seen.moved++);
+  source.onerror = () => seen.errors++;
+}
+</script>"""
+
+
+@pytest.fixture
+def page(browser, tmp_path):
+    """Chromium with a page that listens as scripts everywhere do: with its own EventSource."""
+    file = tmp_path / "page.html"
+    file.write_text(PAGE)
+    browser.open(file)
+    return browser
+
+
+@pytest.mark.parametrize("end", ["drain", "kill"])
+def test_chromiums_own_eventsource_follows_through_the_end_of_the_owner(cluster, page, key, end):
+    wrong, owner = cluster.wrong_node(key), cluster.owner(key)
+    url = f"{wrong.url}/v1/channels/{quote(key)}/events?after=0"
+    page.evaluate(f"listen({json.dumps(url)})")
+    wait_for(lambda: page.evaluate("seen.welcomes.length") == 1, 15, "a welcome")
+    with Publishing(wrong, [key]) as publishing:
+        wait_for(lambda: page.evaluate("seen.seqs.length") > 20, 15, "messages before")
+        if end == "drain":
+            cluster.cli("drain", owner.id, "--wait")
+            assert owner.stop() == 0
+        else:
+            owner.kill()
+        count = page.evaluate("seen.seqs.length")
+        wait_for(lambda: page.evaluate("seen.seqs.length") > count + 20, 30, "messages after")
+    last = publishing.last[key]
+    wait_for(lambda: page.evaluate("seen.seqs.at(-1)") >= last, 20, f"messages up to {last}")
+    seen = page.evaluate("seen")
+    assert seen["seqs"] == list(range(1, len(seen["seqs"]) + 1))
+    assert [welcome["node"] for welcome in seen["welcomes"]] == [wrong.id]
+    assert (seen["moved"], seen["errors"]) == (0, 0)
