@@ -48,6 +48,12 @@ class Publishing:
         self._thread.join(60)
         assert not self._thread.is_alive()
 
+    def another_each(self):
+        """Waits until every key got one more."""
+        before = dict(self.last)
+        wait_for(lambda: all(self.last[key] > before[key] for key in before), 60,
+                 "every key is published to")
+
     def _run(self):
         number = 0
         while not self._done.is_set():
@@ -228,37 +234,16 @@ def test_a_chain_of_redirects_ends_in_a_relay(steady, key):
 
 # --- the channel moves ---------------------------------------------------------------------------
 
-def test_a_drain_of_the_owner_is_not_noticed(cluster, key):
-    wrong, owner = cluster.wrong_node(key), cluster.owner(key)
-    socket = relayed(wrong, key, after=0)
-    with CurlEvents(events_url(wrong, key, after=0)) as curl, \
-            NpmEvents(events_url(wrong, key, after=0)) as npm:
+def check_goes_on(node, key, end):
+    """Clients of all kinds at the node notice nothing of the end of their owner."""
+    socket = relayed(node, key, after=0)
+    with CurlEvents(events_url(node, key, after=0)) as curl, \
+            NpmEvents(events_url(node, key, after=0)) as npm:
         for client in (curl, npm):
             client.wait_for("welcome")
-        with Publishing(wrong, [key]) as publishing:
+        with Publishing(node, [key]) as publishing:
             wait_for(lambda: len(socket.messages()) > 20, 10, "messages before")
-            cluster.cli("drain", owner.id, "--wait")
-            count = len(socket.messages())
-            wait_for(lambda: len(socket.messages()) > count + 20, 20, "messages after")
-        for client in (socket, curl, npm):
-            check_whole(client, publishing.last[key])
-        check_unnoticed(socket)
-        for client in (curl, npm):
-            assert len(client.of("welcome")) == 1 and client.of("moved") == []
-    assert owner.channel(key)["owner"] != owner.id
-    socket.close()
-
-
-def test_the_death_of_the_owner_is_not_noticed(cluster, key):
-    wrong, owner = cluster.wrong_node(key), cluster.owner(key)
-    socket = relayed(wrong, key, after=0)
-    with CurlEvents(events_url(wrong, key, after=0)) as curl, \
-            NpmEvents(events_url(wrong, key, after=0)) as npm:
-        for client in (curl, npm):
-            client.wait_for("welcome")
-        with Publishing(wrong, [key]) as publishing:
-            wait_for(lambda: len(socket.messages()) > 20, 10, "messages before")
-            owner.kill()
+            end()
             count = len(socket.messages())
             wait_for(lambda: len(socket.messages()) > count + 20, 30, "messages after")
         for client in (socket, curl, npm):
@@ -267,6 +252,16 @@ def test_the_death_of_the_owner_is_not_noticed(cluster, key):
         for client in (curl, npm):
             assert len(client.of("welcome")) == 1 and client.of("moved") == []
     socket.close()
+
+
+def test_a_drain_of_the_owner_is_not_noticed(cluster, key):
+    owner = cluster.owner(key)
+    check_goes_on(cluster.wrong_node(key), key, lambda: cluster.cli("drain", owner.id, "--wait"))
+    assert owner.channel(key)["owner"] != owner.id
+
+
+def test_the_death_of_the_owner_is_not_noticed(cluster, key):
+    check_goes_on(cluster.wrong_node(key), key, cluster.owner(key).kill)
 
 
 def test_an_owner_that_stands_still_is_replaced_unnoticed(shared_zookeeper, make_cluster, key):
@@ -299,9 +294,12 @@ def test_a_relaying_node_that_becomes_the_owner_serves_its_clients_itself(cluste
     assert first.status()["relayed"] == list(before.values()).count("n2")
     with Publishing(first, keys) as publishing:
         cluster.cli("join", "n3", "--wait")         # some of both go to the third
+        publishing.another_each()
         cluster.cli("drain", "n2", "--wait")        # and the second's to either
         assert second.status()["remote"] == 0
+        publishing.another_each()
         cluster.cli("join", "n2", "--wait")         # and back
+        publishing.another_each()
     after = list(cluster.owners(keys).values())
     assert set(after) == {"n1", "n2", "n3"}
     wait_for(lambda: first.status()["relayed"] == len(keys) - after.count("n1"), 10,
@@ -402,6 +400,27 @@ def test_one_that_is_only_slow_gets_all(shared_zookeeper, make_cluster, key):
     while len(seen) < 1000:
         seen.append(slow.take_event()["seq"])
     assert seen == list(range(1, 1001))
+    slow.raw.close()
+
+
+def test_a_slow_one_is_not_overfilled_when_its_node_becomes_the_owner_or_is_it_no_more(
+        shared_zookeeper, make_cluster, key):
+    cluster = make_cluster(shared_zookeeper, nodes=2, settings={
+        "limits": "{message_bytes: 16KiB, send_queue: 128KiB, log_messages: 5000, log_bytes: 64MiB}"})
+    wrong, owner = cluster.wrong_node(key), cluster.owner(key)
+    slow = RawClient(wrong, key, query="?route=relay&after=0", timeout=20)
+    assert slow.take_event()["type"] == "welcome"
+    seen, published = [], 0
+    for change in ("drain", "join", None):
+        for _ in range(800):        # more than sockets hold, of what takes as much as it can
+            assert wrong.publish(key, "\x01" * 2700).status == 201
+        published += 800
+        if change:
+            cluster.cli(change, owner.id, "--wait")
+            assert (wrong.status()["relayed"] == 0) == (change == "drain")
+        seen += [slow.take_event()["seq"] for _ in range(200)]
+    seen += [slow.take_event()["seq"] for _ in range(published - len(seen))]
+    assert seen == list(range(1, published + 1))
     slow.raw.close()
 
 

@@ -238,6 +238,7 @@ enum rh_action_kind {
     RH_ACTION_DELIVER,     /* one entry to one stream (replay, or relayed) */
     RH_ACTION_DELIVER_ALL, /* one entry to every live stream of a channel */
     RH_ACTION_MOVED,       /* a stream's channel has another owner now */
+    RH_ACTION_GOES_ON,     /* a stream is served in another way, and sent nothing before DRAINED */
     RH_ACTION_REDIRECT,  /* a SUBSCRIBE or READ belongs to another node; the subscription is FREE */
     RH_ACTION_REFUSED,   /* likewise FREE, nobody can serve it now; or a stream fell behind */
     RH_ACTION_READ_DONE, /* answer of a READ; the subscription is FREE */
@@ -339,6 +340,7 @@ struct rh_action {
             bool has_position; /* MOVED: where the client is; REDIRECT: false */
             struct rh_position position;
         } moved; /* MOVED, REDIRECT */
+        struct rh_subscription *goes_on;
         struct {
             struct rh_subscription *subscription;
             enum rh_refusal refusal;

@@ -81,9 +81,11 @@ static void unlink(struct rh_core *core, struct rh_relayed *relayed)
         rh_table_remove(&core->relayed, &relayed->table_link);
     }
     rh_list_remove(&relayed->link);
-    rh_list_remove(&relayed->taken_link);
-    relayed->subscription->wants_room = false;
-    relayed->untaken = 0;
+    if (!rh_list_empty(&relayed->taken_link)) {
+        rh_list_remove(&relayed->taken_link);
+        relayed->untaken =
+            0; /* there is room, and who would have been told is not asked any more */
+    }
 }
 
 static void move(struct rh_core *core, struct rh_relayed *relayed, struct rh_tunnel_out *tunnel,
@@ -192,6 +194,7 @@ static struct rh_subscription *let_go(struct rh_core *core, struct rh_relayed *r
     core->stats.relayed--;
     rh_core_keep(core, relayed); /* actions may point to its key */
     subscription->relayed = NULL;
+    subscription->wants_room = false;
     subscription->state = RH_SUBSCRIPTION_FREE;
     return subscription;
 }
@@ -298,6 +301,11 @@ void rh_core_relayed_begin(struct rh_core *core, struct rh_subscription *subscri
     }
     core->stats.relayed++;
     core->stats.relayed_begun++;
+    if (subscription->is_welcomed) {
+        relayed->untaken = core->options.batch_size_max;
+        subscription->wants_room = true;
+        rh_core_stream_goes_on(core, subscription);
+    }
     if (owner == RH_RING_NONE) {
         put_off(core, relayed, UINT32_MAX);
     } else {
@@ -306,6 +314,17 @@ void rh_core_relayed_begin(struct rh_core *core, struct rh_subscription *subscri
 }
 
 /* ---- to the owner ---- */
+
+/* Room is told of in pieces of a quarter of the window; but never so late that the largest message
+ * would have to wait for it. */
+static uint64_t room_min(const struct rh_core *core)
+{
+    uint64_t window = core->options.batch_size_max;
+    uint64_t largest = 6 * core->options.payload_size_max + 2 * RH_MESSAGE_ID_SIZE_MAX + 128;
+    uint64_t spare = window > largest ? window - largest : 1;
+    uint64_t quarter = window > 4 ? window / 4 : 1;
+    return spare < quarter ? spare : quarter;
+}
 
 static void send_open(struct rh_core *core, struct rh_relayed *relayed)
 {
@@ -332,6 +351,8 @@ static void send_open(struct rh_core *core, struct rh_relayed *relayed)
         open->wait_ms = wait_left_ms(core, relayed);
     } else {
         open->window = core->options.batch_size_max;
+        open->used = relayed->untaken;
+        open->room_min = room_min(core);
     }
 }
 
@@ -402,23 +423,14 @@ bool rh_core_relayed_is_due(const struct rh_core *core)
 
 /* ---- credit ---- */
 
-/* Room is told of in pieces of a quarter of the window; but never so late that the largest message
- * would have to wait for it. */
-static uint64_t room_size_min(const struct rh_core *core)
-{
-    uint64_t window = core->options.batch_size_max;
-    uint64_t largest = 6 * core->options.payload_size_max + 2 * RH_MESSAGE_ID_SIZE_MAX + 128;
-    uint64_t spare = window > largest ? window - largest : 1;
-    return spare < window / 4 ? spare : window / 4;
-}
-
 void rh_core_relayed_drained(struct rh_core *core, struct rh_subscription *subscription)
 {
     (void)core;
     struct rh_relayed *relayed = subscription->relayed;
     subscription->wants_room = false;
-    if (relayed->state == RH_RELAYED_OPEN && relayed->untaken > 0 &&
-        rh_list_empty(&relayed->taken_link)) {
+    if (!is_named(relayed)) {
+        relayed->untaken = 0;
+    } else if (relayed->untaken > 0 && rh_list_empty(&relayed->taken_link)) {
         rh_list_push_back(&relayed->tunnel->taken, &relayed->taken_link);
     }
 }
@@ -510,41 +522,55 @@ void rh_core_on_stream_opened(struct rh_core *core, struct rh_process *from,
     relayed->state = RH_RELAYED_OPEN;
 }
 
-/* Delivers |entry| to those of |streams| whose next one it is. False: one of them lacks something. */
-static bool deliver(struct rh_core *core, struct rh_relayed *const *streams, size_t count,
-                    struct rh_entry *entry, uint64_t incarnation)
-{
-    for (size_t i = 0; i < count; i++) {
-        struct rh_subscription *subscription = streams[i]->subscription;
-        if (entry->seq < subscription->next_seq) {
-            continue; /* it was there when the stream was opened again */
-        }
-        if (entry->seq > subscription->next_seq) {
-            return false;
-        }
-        struct rh_action *action = rh_core_act(core, RH_ACTION_DELIVER);
-        action->deliver.subscription = subscription;
-        action->deliver.entry = rh_entry_take(entry);
-        action->deliver.incarnation = incarnation;
-        subscription->next_seq++;
-        core->stats.deliveries++;
-    }
-    return true;
-}
-
-/* The connections of a batch that still are there, and in that incarnation. */
-static size_t find_all(const struct rh_core *core, const struct rh_tunnel_out *tunnel,
-                       const struct rh_peer_stream_batch *batch, struct rh_relayed **ret_streams)
+/* Those of a batch that still are there; false: for one of them it is not what comes next. */
+static bool find_all(const struct rh_core *core, const struct rh_tunnel_out *tunnel,
+                     const struct rh_peer_stream_batch *batch, struct rh_relayed **ret_streams,
+                     size_t *ret_count)
 {
     size_t count = 0;
     for (size_t i = 0; i < batch->streams_count; i++) {
         struct rh_relayed *relayed = find(core, tunnel, batch->streams[i]);
-        if (relayed != NULL && relayed->state == RH_RELAYED_OPEN &&
-            relayed->subscription->after.incarnation == batch->incarnation) {
-            ret_streams[count++] = relayed;
+        if (relayed == NULL) {
+            continue;
+        }
+        const struct rh_subscription *subscription = relayed->subscription;
+        if (relayed->state != RH_RELAYED_OPEN ||
+            subscription->after.incarnation != batch->incarnation ||
+            subscription->next_seq != batch->messages[0].seq) {
+            return false;
+        }
+        ret_streams[count++] = relayed;
+    }
+    *ret_count = count;
+    return true;
+}
+
+/* |messages| as entries, or NULL when out of memory. */
+static struct rh_entry **take_entries(const struct rh_peer_operation *messages, size_t count)
+{
+    struct rh_entry **entries = calloc(count, sizeof(struct rh_entry *));
+    for (size_t i = 0; entries != NULL && i < count; i++) {
+        entries[i] = rh_core_entry_of(&messages[i]);
+        if (entries[i] == NULL) {
+            for (; i > 0; i--) {
+                rh_entry_give(entries[i - 1]);
+            }
+            free(entries);
+            return NULL;
         }
     }
-    return count;
+    return entries;
+}
+
+static void deliver(struct rh_core *core, struct rh_relayed *relayed, struct rh_entry *entry,
+                    uint64_t incarnation)
+{
+    struct rh_action *action = rh_core_act(core, RH_ACTION_DELIVER);
+    action->deliver.subscription = relayed->subscription;
+    action->deliver.entry = rh_entry_take(entry);
+    action->deliver.incarnation = incarnation;
+    relayed->subscription->next_seq++;
+    core->stats.deliveries++;
 }
 
 void rh_core_on_stream_batch(struct rh_core *core, struct rh_process *from,
@@ -558,37 +584,30 @@ void rh_core_on_stream_batch(struct rh_core *core, struct rh_process *from,
     tunnel->arrived += rh_peer_stream_batch_weight(batch);
     struct rh_relayed **streams =
         rh_core_scratch(core, batch->streams_count, sizeof(struct rh_relayed *));
-    size_t count = find_all(core, tunnel, batch, streams);
+    size_t count = 0;
+    if (!find_all(core, tunnel, batch, streams, &count)) {
+        renew(core, tunnel);
+        return;
+    }
+    if (count == 0) {
+        return;
+    }
+    struct rh_entry **entries = take_entries(batch->messages, batch->messages_count);
+    if (entries == NULL) {
+        renew(core, tunnel); /* it is sent again */
+        return;
+    }
     for (size_t i = 0; i < count; i++) {
         streams[i]->untaken += batch->size;
-        streams[i]->subscription->wants_room = streams[i]->untaken >= room_size_min(core);
+        streams[i]->subscription->wants_room = streams[i]->untaken >= room_min(core);
     }
     for (size_t i = 0; i < batch->messages_count; i++) {
-        struct rh_entry *entry = rh_core_entry_of(&batch->messages[i]);
-        bool done = entry != NULL && deliver(core, streams, count, entry, batch->incarnation);
-        rh_entry_give(entry);
-        if (!done) {
-            renew(core, tunnel);
-            return;
+        for (size_t j = 0; j < count; j++) {
+            deliver(core, streams[j], entries[i], batch->incarnation);
         }
+        rh_entry_give(entries[i]);
     }
-}
-
-/* The messages of an answer as entries, or NULL when out of memory. */
-static struct rh_entry **take_entries(const struct rh_peer_stream_read *read)
-{
-    struct rh_entry **entries = calloc(read->messages_count, sizeof(struct rh_entry *));
-    for (size_t i = 0; entries != NULL && i < read->messages_count; i++) {
-        entries[i] = rh_core_entry_of(&read->messages[i]);
-        if (entries[i] == NULL) {
-            for (; i > 0; i--) {
-                rh_entry_give(entries[i - 1]);
-            }
-            free(entries);
-            return NULL;
-        }
-    }
-    return entries;
+    free(entries);
 }
 
 void rh_core_on_stream_read(struct rh_core *core, struct rh_process *from,
@@ -597,10 +616,14 @@ void rh_core_on_stream_read(struct rh_core *core, struct rh_process *from,
     const struct rh_peer_stream_read *read = &message->stream_read;
     struct rh_tunnel_out *tunnel = take(core, from, read->tunnel, read->number);
     struct rh_relayed *relayed = tunnel == NULL ? NULL : find(core, tunnel, read->stream);
+    if (tunnel != NULL) {
+        tunnel->arrived += rh_peer_stream_read_weight(read);
+    }
     if (relayed == NULL || !relayed->subscription->is_read) {
         return;
     }
-    struct rh_entry **entries = read->messages_count == 0 ? NULL : take_entries(read);
+    struct rh_entry **entries =
+        read->messages_count == 0 ? NULL : take_entries(read->messages, read->messages_count);
     if (read->messages_count > 0 && entries == NULL) {
         refuse(core, relayed, RH_REFUSAL_NO_MEMORY);
         return;
@@ -670,26 +693,30 @@ void rh_core_on_tunnel_state(struct rh_core *core, struct rh_process *from,
 
 /* ---- views, links and time ---- */
 
-/* Calls |look| for each of |list|, which it may take out. */
-static void each(struct rh_core *core, struct rh_list *list,
+/* Calls |look|, which may take it out, for each of |list|; or for the first |count_max|, which come
+ * last the next time. */
+static void each(struct rh_core *core, struct rh_list *list, uint32_t count_max,
                  void (*look)(struct rh_core *core, struct rh_relayed *relayed))
 {
     struct rh_list now;
     rh_list_init(&now);
     rh_list_splice(&now, list);
-    for (struct rh_list *link = rh_list_first(&now); link != NULL; link = rh_list_first(&now)) {
+    for (uint32_t i = 0; i < count_max && !rh_list_empty(&now); i++) {
+        struct rh_list *link = rh_list_first(&now);
         rh_list_remove(link);
         rh_list_push_back(list, link);
         look(core, relayed_of(link));
     }
+    rh_list_splice(&now, list);
+    rh_list_splice(list, &now);
 }
 
 static void each_of_tunnel(struct rh_core *core, struct rh_tunnel_out *tunnel,
                            void (*look)(struct rh_core *core, struct rh_relayed *relayed))
 {
-    each(core, &tunnel->opening, look);
-    each(core, &tunnel->asked, look);
-    each(core, &tunnel->open, look);
+    each(core, &tunnel->opening, UINT32_MAX, look);
+    each(core, &tunnel->asked, UINT32_MAX, look);
+    each(core, &tunnel->open, UINT32_MAX, look);
 }
 
 static void look_for_owner(struct rh_core *core, struct rh_relayed *relayed)
@@ -726,7 +753,7 @@ void rh_core_relayed_view(struct rh_core *core)
             tunnel_destroy(tunnel);
         }
     }
-    each(core, &core->relayed_waiting, may_relay ? look_for_owner : send_to_owner);
+    each(core, &core->relayed_waiting, UINT32_MAX, may_relay ? look_for_owner : send_to_owner);
 }
 
 void rh_core_relayed_peer_down(struct rh_core *core, const struct rh_process *process)
@@ -782,8 +809,8 @@ static void look_at_tunnel(struct rh_core *core, struct rh_tunnel_out *tunnel)
     if (tunnel_is_empty(tunnel)) {
         return;
     }
-    each(core, &tunnel->opening, expire);
-    each(core, &tunnel->asked, expire);
+    each(core, &tunnel->opening, RH_RELAYED_LOOKS_MAX, expire);
+    each(core, &tunnel->asked, RH_RELAYED_LOOKS_MAX, expire);
     if (tunnel->sent == 0) {
         return;
     }
@@ -808,7 +835,7 @@ void rh_core_relayed_tick(struct rh_core *core)
     rh_list_each (&core->tunnels_out, link) {
         look_at_tunnel(core, rh_container_of(link, struct rh_tunnel_out, link));
     }
-    each(core, &core->relayed_waiting, retry);
+    each(core, &core->relayed_waiting, RH_RELAYED_LOOKS_MAX, retry);
 }
 
 uint64_t rh_core_relayed_ms(const struct rh_core *core)

@@ -167,6 +167,8 @@ static struct rh_remote *create(struct rh_core *core, struct rh_tunnel_in *tunne
     remote->tunnel = tunnel;
     remote->number = open->stream;
     remote->window = open->window;
+    remote->untaken = open->used;
+    remote->room_min = open->room_min;
     rh_list_init(&remote->ready_link);
     rh_list_push_back(&tunnel->remotes, &remote->link);
     const struct name name = {.tunnel = tunnel, .number = open->stream};
@@ -244,7 +246,7 @@ void rh_core_on_stream_close(struct rh_core *core, struct rh_process *from,
 
 static bool has_credit(const struct rh_remote *remote)
 {
-    return remote->untaken == 0 || remote->untaken < remote->window;
+    return remote->untaken < remote->window;
 }
 
 static bool has_more(const struct rh_remote *remote)
@@ -365,6 +367,7 @@ void rh_core_remote_read(struct rh_core *core, struct rh_subscription *subscript
         read->messages = messages_of(core, channel, seq, count);
         read->messages_count = count;
     }
+    tunnel->on_the_way += rh_peer_stream_read_weight(read);
     forget(core, remote);
 }
 
@@ -381,6 +384,7 @@ void rh_core_remote_read_nothing(struct rh_core *core, struct rh_subscription *s
         .seq = subscription->after.seq,
         .recovered = true,
     };
+    tunnel->on_the_way += rh_peer_stream_read_weight(&message->stream_read);
     forget(core, remote);
 }
 
@@ -407,7 +411,7 @@ static bool fits(const struct rh_remote *remote, const struct batch *batch)
     const struct rh_subscription *subscription = &remote->subscription;
     return subscription->state == RH_SUBSCRIPTION_REMOTE &&
            subscription->channel == batch->channel && subscription->next_seq == batch->seq &&
-           (remote->untaken == 0 || remote->untaken + batch->size <= remote->window);
+           (remote->untaken < remote->room_min || remote->untaken + batch->size <= remote->window);
 }
 
 /* How much the stream can be sent now; none: it waits for credit, or for its channel, or is over. */
@@ -423,7 +427,7 @@ static bool make_batch(struct rh_core *core, struct rh_remote *remote, struct ba
         rh_core_stream_refuse(core, subscription, RH_REFUSAL_TOO_SLOW);
         return false;
     }
-    uint64_t credit = remote->untaken == 0 ? remote->window : remote->window - remote->untaken;
+    uint64_t credit = remote->untaken < remote->window ? remote->window - remote->untaken : 0;
     *ret_batch = (struct batch){.channel = channel, .seq = subscription->next_seq};
     ret_batch->count = rh_core_stream_batch(
         channel, ret_batch->seq, BATCH_MESSAGES_MAX,

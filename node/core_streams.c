@@ -202,6 +202,11 @@ static void welcome(struct rh_core *core, struct rh_subscription *subscription,
     action->welcome.recovered = resume->recovered;
 }
 
+void rh_core_stream_goes_on(struct rh_core *core, struct rh_subscription *subscription)
+{
+    rh_core_act(core, RH_ACTION_GOES_ON)->goes_on = subscription;
+}
+
 static void join_channel(struct rh_core *core, struct rh_subscription *subscription,
                          struct rh_channel *channel)
 {
@@ -224,9 +229,11 @@ static void join_channel(struct rh_core *core, struct rh_subscription *subscript
         return;
     }
     attach(core, subscription, channel, &channel->audience->replaying, RH_SUBSCRIPTION_REPLAYING);
-    if (!subscription->is_welcomed) {
-        welcome(core, subscription, channel, &resume);
+    if (subscription->is_welcomed) {
+        rh_core_stream_goes_on(core, subscription);
+        return;
     }
+    welcome(core, subscription, channel, &resume);
     replay(core, subscription);
 }
 
@@ -254,6 +261,12 @@ static void answer_absent(struct rh_core *core, struct rh_subscription *subscrip
         action->read.recovered = recovered;
     }
     release(core, subscription);
+}
+
+/* Whether the answer of a read may go now. */
+static bool has_window(struct rh_subscription *subscription)
+{
+    return !subscription->is_remote || rh_core_remote_has_window(subscription);
 }
 
 static bool exists(const struct rh_channel *channel)
@@ -335,15 +348,30 @@ static void anchor(struct rh_subscription *subscription, const struct rh_channel
     }
 }
 
-static void wait_for_message(struct rh_core *core, struct rh_subscription *subscription,
-                             struct rh_channel *channel)
+/* Without a position a read waits for what comes after now, also while it waits. */
+static void anchor_first(struct rh_subscription *subscription, const struct rh_channel *channel)
 {
-    /* Without a position a read waits for what comes after now, also while it waits. */
     if (!subscription->has_after) {
         subscription->has_after = true;
         subscription->after_is_ours = true;
         anchor(subscription, channel);
     }
+}
+
+/* Its answer is there, but no room for it on its way to another node. */
+static void wait_for_window(struct rh_core *core, struct rh_subscription *subscription,
+                            struct rh_channel *channel)
+{
+    anchor_first(subscription, channel);
+    subscription->deadline_ms = core->now_ms;
+    attach(core, subscription, channel, &channel->audience->waiting, RH_SUBSCRIPTION_WAITING);
+    rh_core_remote_ready(subscription);
+}
+
+static void wait_for_message(struct rh_core *core, struct rh_subscription *subscription,
+                             struct rh_channel *channel)
+{
+    anchor_first(subscription, channel);
     subscription->deadline_ms = core->now_ms + subscription->wait_ms;
     if (core->stats.reads_waiting == 0) {
         core->reads_slot = core->now_ms / RH_READ_SLOT_MS + 1; /* all slots before it are empty */
@@ -386,16 +414,15 @@ static void begin_read(struct rh_core *core, struct rh_subscription *subscriptio
         exists(route->channel) && route->channel->incarnation != subscription->after.incarnation) {
         anchor(subscription, route->channel); /* it gave no position, so it has missed nothing */
     }
-    if (subscription->wait_ms == 0 || read_has_answer(subscription, route->channel)) {
-        if (subscription->is_remote && !rh_core_remote_has_window(subscription)) {
-            refuse(core, subscription, RH_REFUSAL_OVERLOADED);
-            return;
-        }
+    bool has_answer = subscription->wait_ms == 0 || read_has_answer(subscription, route->channel);
+    if (has_answer && (!exists(route->channel) || has_window(subscription))) {
         answer_read(core, subscription, route->channel);
         return;
     }
     struct rh_channel *channel = get(core, subscription, key, route->hash);
-    if (channel != NULL) {
+    if (channel != NULL && has_answer) {
+        wait_for_window(core, subscription, channel);
+    } else if (channel != NULL) {
         wait_for_message(core, subscription, channel);
     }
 }
@@ -616,10 +643,10 @@ void rh_core_streams_committed(struct rh_core *core, struct rh_channel *channel)
         if (!read_has_answer(waiting, channel)) {
             continue;
         }
-        if (waiting->is_remote && !rh_core_remote_has_window(waiting)) {
-            rh_core_remote_ready(waiting);
-        } else {
+        if (has_window(waiting)) {
             answer_read(core, waiting, channel);
+        } else {
+            rh_core_remote_ready(waiting);
         }
     }
     if (!rh_list_empty(&channel->audience->held)) {
@@ -810,7 +837,12 @@ static void expire_reads(struct rh_core *core)
             if (waiting->deadline_ms > core->now_ms) {
                 continue;
             }
-            rh_core_stream_answer_read(core, waiting);
+            rh_list_remove(link);
+            if (has_window(waiting)) {
+                rh_core_stream_answer_read(core, waiting);
+            } else {
+                rh_core_remote_ready(waiting);
+            }
         }
     }
 }

@@ -22,6 +22,7 @@
 #define RH_TUNNEL_IDLE_MS      15000U /* without a word of the relaying node it is forgotten */
 #define RH_RELAYED_LOOK_MS     250U   /* between two looks at what waits */
 #define RH_RELAYED_RETRY_MS    200U   /* after too many nodes that are not the owner */
+#define RH_RELAYED_LOOKS_MAX   16384U /* connections that are looked at in one turn, of each list */
 #define RH_RELAYED_HOPS_MAX    3U
 #define RH_RELAYED_OPEN_MS     10000U /* for the first owner */
 #define RH_RELAYED_READ_MS     5000U  /* beyond the time that a poll waits */
@@ -48,7 +49,7 @@ struct rh_relayed {
     uint64_t since_ms;            /* when it began to wait for an owner; of OPEN: nothing */
     uint64_t retry_ms;            /* WAITING: when it is tried again */
     uint64_t deadline_ms;         /* of a read */
-    uint64_t untaken;             /* bytes for which no room was told yet */
+    uint64_t untaken;             /* bytes for which there was no room yet */
     enum rh_relayed_state state;
     uint8_t hops; /* nodes in a row that were not the owner */
     uint16_t key_size;
@@ -83,8 +84,9 @@ struct rh_remote {
     struct rh_table_link table_link; /* rh_core::remotes, by tunnel and number */
     struct rh_tunnel_in *tunnel;
     uint64_t number;
-    uint64_t window;  /* of a stream: bytes that may be on their way */
-    uint64_t untaken; /* bytes that are */
+    uint64_t window;   /* of a stream: bytes that may be on their way */
+    uint64_t room_min; /* so many bytes are told of by themselves, fewer only with others */
+    uint64_t untaken;  /* bytes that are on their way */
 };
 
 /* What another process says to us about connections of its clients. */
@@ -193,6 +195,10 @@ void rh_core_stream_refuse(struct rh_core *core, struct rh_subscription *subscri
 /* Sends its client to |owner|: `moved` if it was welcomed, otherwise a redirect. */
 void rh_core_stream_send_away(struct rh_core *core, struct rh_subscription *subscription,
                               struct rh_bytes key, uint32_t owner);
+
+/* The stream, which was welcomed, goes on when its client has room: what it was sent before may not
+ * be out yet. */
+void rh_core_stream_goes_on(struct rh_core *core, struct rh_subscription *subscription);
 
 /* Answers a read that comes to nothing. */
 void rh_core_stream_answer_nothing(struct rh_core *core, struct rh_subscription *subscription);

@@ -71,6 +71,7 @@ static void perform(struct rh_daemon *daemon, const struct rh_action *action)
     case RH_ACTION_DELIVER:
     case RH_ACTION_DELIVER_ALL:
     case RH_ACTION_MOVED:
+    case RH_ACTION_GOES_ON:
     case RH_ACTION_REDIRECT:
     case RH_ACTION_REFUSED:
     case RH_ACTION_READ_DONE:

@@ -472,6 +472,9 @@ void rh_daemon_clients_perform(struct rh_daemon *daemon, const struct rh_action 
     case RH_ACTION_MOVED:
         rh_daemon_stream_moved(daemon, action);
         return;
+    case RH_ACTION_GOES_ON:
+        rh_daemon_feed_soon(daemon, rh_daemon_client_of(action->goes_on));
+        return;
     case RH_ACTION_REDIRECT:
         on_redirect(daemon, action);
         return;

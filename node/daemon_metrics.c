@@ -37,7 +37,9 @@ static int core_metrics(const struct rh_daemon *daemon, struct rh_buffer *out)
     const struct rh_core_stats *core = rh_core_stats(daemon->core);
     const struct metric_row rows[] = {
         {"gauge", "channels", "Channels held by this node", core->channels},
-        {"gauge", "streams", "WebSockets in a channel", core->streams},
+        {"gauge", "streams",
+         "WebSockets and event streams in channels of this node, also those relayed here",
+         core->streams},
         {"gauge", "reads_waiting", "Long polls that wait for a message", core->reads_waiting},
         {"gauge", "relayed_connections", "Connections of this node that others serve",
          core->relayed},

@@ -119,6 +119,7 @@ void rh_daemon_replication_perform(struct rh_daemon *daemon, const struct rh_act
     case RH_ACTION_DELIVER:
     case RH_ACTION_DELIVER_ALL:
     case RH_ACTION_MOVED:
+    case RH_ACTION_GOES_ON:
     case RH_ACTION_REDIRECT:
     case RH_ACTION_REFUSED:
     case RH_ACTION_READ_DONE:

@@ -283,7 +283,8 @@ static void send_encoded(struct rh_daemon *daemon, struct rh_daemon_client *clie
 void rh_daemon_stream_deliver(struct rh_daemon *daemon, const struct rh_action *action)
 {
     const struct rh_entry *entry = action->deliver.entry;
-    if (daemon->encoded.entry != entry) {
+    if (daemon->encoded.entry != entry ||
+        daemon->encoded.incarnation != action->deliver.incarnation) {
         rh_daemon_streams_forget(daemon);
         daemon->encoded.entry = entry;
         daemon->encoded.incarnation = action->deliver.incarnation;

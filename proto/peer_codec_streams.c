@@ -43,6 +43,8 @@ int rh_wire_pack_stream_open(const struct rh_peer_message *message, struct rh_wi
     wire->limit = open->limit;
     wire->wait_ms = open->wait_ms;
     wire->window = open->window;
+    wire->used = open->used;
+    wire->room_min = open->room_min;
     frame->stream_open = wire;
     return 0;
 }
@@ -64,6 +66,8 @@ int rh_wire_unpack_stream_open(const rh_wire_frame *frame, struct rh_peer_messag
         .limit = wire->limit,
         .wait_ms = wire->wait_ms,
         .window = wire->window,
+        .used = wire->used,
+        .room_min = wire->room_min,
     };
     return 0;
 }

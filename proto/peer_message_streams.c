@@ -6,14 +6,24 @@
 #define WEIGHT_MESSAGE 64U
 #define WEIGHT_STREAM  16U
 
-uint64_t rh_peer_stream_batch_weight(const struct rh_peer_stream_batch *messages)
+static uint64_t weight_of(size_t streams_count, const struct rh_peer_operation *messages,
+                          size_t messages_count)
 {
-    uint64_t weight = WEIGHT_MESSAGE + WEIGHT_STREAM * (uint64_t)messages->streams_count;
-    for (size_t i = 0; i < messages->messages_count; i++) {
-        const struct rh_peer_operation *message = &messages->messages[i];
-        weight += WEIGHT_MESSAGE + message->id.size + message->payload.bytes.size;
+    uint64_t weight = WEIGHT_MESSAGE + WEIGHT_STREAM * (uint64_t)streams_count;
+    for (size_t i = 0; i < messages_count; i++) {
+        weight += WEIGHT_MESSAGE + messages[i].id.size + messages[i].payload.bytes.size;
     }
     return weight;
+}
+
+uint64_t rh_peer_stream_batch_weight(const struct rh_peer_stream_batch *batch)
+{
+    return weight_of(batch->streams_count, batch->messages, batch->messages_count);
+}
+
+uint64_t rh_peer_stream_read_weight(const struct rh_peer_stream_read *read)
+{
+    return weight_of(1, read->messages, read->messages_count);
 }
 
 static int fail(const char *name, const char *field, const char *what, struct rh_reason *reason)
@@ -82,6 +92,12 @@ int rh_peer_check_stream_open(const struct rh_peer_message *message, struct rh_r
     }
     if ((open->window == 0) != open->is_read) {
         return fail("stream_open", "window", "of a read, or none", reason);
+    }
+    if (open->used != 0 && open->is_read) {
+        return fail("stream_open", "used", "of a read", reason);
+    }
+    if (open->room_min > open->window || (open->room_min == 0) != open->is_read) {
+        return fail("stream_open", "room_min", "out of range", reason);
     }
     return 0;
 }

@@ -29,10 +29,13 @@ struct rh_peer_stream_open {
     bool has_after;
     struct rh_position after; /* has_after; otherwise zero; seq below 2^63 */
     bool is_read;             /* a poll: answered once; otherwise messages follow */
-    bool is_anchored; /* of a read with a position: its client gave none, it waits from there */
-    uint32_t limit;   /* of a read: 1 to 1000; otherwise 0 */
-    uint32_t wait_ms; /* of a read: at most 60000; otherwise 0 */
-    uint64_t window;  /* of any other: bytes of credit, from 1; otherwise 0 */
+    bool is_anchored;  /* of a read with a position: its client gave none, it waits from there */
+    uint32_t limit;    /* of a read: 1 to 1000; otherwise 0 */
+    uint32_t wait_ms;  /* of a read: at most 60000; otherwise 0 */
+    uint64_t window;   /* of any other: bytes of credit, from 1; otherwise 0 */
+    uint64_t used;     /* of the window, by what its client has not read yet; of a read 0 */
+    uint64_t room_min; /* of any other: room is told of from so many bytes on, 1 to `window`;
+                          otherwise 0 */
 };
 
 struct rh_peer_stream_close {
@@ -51,7 +54,7 @@ struct rh_peer_stream_taken {
     uint64_t tunnel;
     uint64_t number;
     uint64_t arrived; /* bytes of the tunnel since this was said last: the sum of
-                         rh_peer_stream_batch_weight() */
+                         rh_peer_stream_batch_weight() and rh_peer_stream_read_weight() */
     const struct rh_peer_stream_room *rooms; /* at most RH_PEER_STREAMS_MAX */
     size_t rooms_count;
 };
@@ -85,7 +88,7 @@ struct rh_peer_stream_batch {
 };
 
 /* What such a message counts for in the window of its tunnel. */
-uint64_t rh_peer_stream_batch_weight(const struct rh_peer_stream_batch *messages);
+uint64_t rh_peer_stream_batch_weight(const struct rh_peer_stream_batch *batch);
 
 struct rh_peer_stream_read {
     uint64_t tunnel;
@@ -98,6 +101,8 @@ struct rh_peer_stream_read {
     const struct rh_peer_operation *messages; /* as above, or none; the last of them is `seq` */
     size_t messages_count;
 };
+
+uint64_t rh_peer_stream_read_weight(const struct rh_peer_stream_read *read);
 
 /* Without a code: the receiver is to turn to another node. */
 struct rh_peer_stream_ended {

@@ -248,6 +248,59 @@ static void a_stream_is_refused(void **state)
     assert_int_equal(world->subs[1].state, RH_SUBSCRIPTION_LIVE);
 }
 
+static void a_connection_that_another_node_serves_is_refused(void **state)
+{
+    struct world *world = *state;
+    struct rh_event event = {
+        .kind = RH_EVENT_SUBSCRIBE,
+        .subscribe = {.subscription = &world->subs[1],
+                      .key = rh_bytes_text(world->keys[1]),
+                      .may_relay = true},
+    };
+    step(world, 0, &event); /* what belongs to the other node stays */
+    event.subscribe.subscription = &world->subs[2];
+    expect_refusals(world, &event);
+    assert_int_equal(world->subs[2].state, RH_SUBSCRIPTION_RELAYED);
+    assert_int_equal(rh_core_stats(world->cores[0])->relayed, 2);
+}
+
+static void a_connection_of_another_node_is_refused(void **state)
+{
+    struct world *world = *state;
+    struct rh_peer_message message = {
+        .kind = RH_PEER_STREAM_CLOSE,
+        .epoch = world->view->epoch,
+        .stream_close = {.tunnel = 7, .number = 1, .stream = 1},
+    };
+    struct rh_event event = {
+        .kind = RH_EVENT_PEER_MESSAGE,
+        .peer_message = {.from = world->refs[1], .message = &message},
+    };
+    step(world, 0, &event); /* the tunnel stays */
+    message.kind = RH_PEER_STREAM_OPEN;
+    for (unsigned nth = 1;; nth++) {
+        const struct rh_core_stats before = *rh_core_stats(world->cores[0]);
+        message.stream_open = (struct rh_peer_stream_open){.tunnel = 7,
+                                                           .number = nth + 1,
+                                                           .stream = nth + 1,
+                                                           .key = rh_bytes_text(world->keys[0]),
+                                                           .window = 1000,
+                                                           .room_min = 250};
+        rh_test_allocation_fail(nth);
+        step(world, 0, &event);
+        const struct rh_peer_message *answer = &action_of(world, RH_ACTION_SEND)->send.message;
+        if (!rh_test_allocation_failed()) {
+            assert_int_equal(answer->kind, RH_PEER_STREAM_OPENED);
+            assert_int_equal(rh_core_stats(world->cores[0])->remotes, 1);
+            assert_true(nth > 2);
+            return;
+        }
+        assert_int_equal(answer->kind, RH_PEER_STREAM_ENDED);
+        expect_same(&before, rh_core_stats(world->cores[0]));
+        assert_int_equal(rh_core_stats(world->cores[0])->remotes, 0);
+    }
+}
+
 static void a_client_that_waits_for_a_view_is_refused(void **state)
 {
     struct world *world = *state;
@@ -345,6 +398,8 @@ int main(void)
         MEMORY_TEST(a_publish_of_a_peer_is_refused),
         MEMORY_TEST(a_publish_or_inspect_that_must_wait_is_refused),
         MEMORY_TEST(a_stream_is_refused),
+        MEMORY_TEST(a_connection_that_another_node_serves_is_refused),
+        MEMORY_TEST(a_connection_of_another_node_is_refused),
         MEMORY_TEST(a_client_that_waits_for_a_view_is_refused),
         MEMORY_TEST(a_read_is_refused),
         MEMORY_TEST(a_read_that_waits_is_refused_and_the_publish_is_not),

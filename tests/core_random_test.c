@@ -384,6 +384,9 @@ static void perform(struct run *run, unsigned node, const struct rh_action *acti
     case RH_ACTION_STATE:
         fail_msg("nobody asked for a state");
         return;
+    case RH_ACTION_GOES_ON:
+        fail_msg("nobody is relayed");
+        return;
     case RH_ACTION_SEND:
         on_send(run, node, action);
         return;

@@ -242,6 +242,9 @@ static void trace_action(struct world *world, unsigned node, const struct rh_act
              sub_number(world, action->moved.subscription), action->moved.node->id,
              action->moved.position.seq);
         return;
+    case RH_ACTION_GOES_ON:
+        line(world, "%s > s%u goes on\n", id, sub_number(world, action->goes_on));
+        return;
     case RH_ACTION_REDIRECT:
         line(world, "%s > redirect s%u to %s\n", id, sub_number(world, action->moved.subscription),
              action->moved.node->id);
@@ -365,6 +368,7 @@ struct rh_core_options world_options_of(unsigned node)
         .batch_size_max = 100000,
         .forward_timeout_ms = 3000,
         .catch_up_timeout_ms = 2000,
+        .remotes_max = 100,
         .pending_max = 4,
         .pending_bytes_max = 100000,
     };

@@ -15,7 +15,7 @@
 #include "tests/test.h"
 
 #define WORLD_NODES 4
-#define WORLD_QUEUE 64
+#define WORLD_QUEUE 256
 
 struct envelope {
     unsigned from;
@@ -35,7 +35,7 @@ struct world {
     struct rh_subscription subs[8];
     struct envelope *queue[WORLD_QUEUE];
     size_t queue_count;
-    char trace[8192];
+    char trace[65536];
     char keys[WORLD_NODES][32]; /* one key that each node owns while all are members */
 };
 

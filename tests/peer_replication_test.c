@@ -41,25 +41,6 @@ static int decode(struct rh_bytes body, struct rh_reason *reason)
     return rv;
 }
 
-static void assert_round_trip(const struct rh_peer_message *message)
-{
-    struct rh_buffer frame = {0};
-    struct rh_peer_decoder *decoder = NULL;
-    struct rh_peer_message back;
-    struct rh_reason reason = {0};
-    int rv = rh_peer_message_check(message, &reason);
-    assert_string_equal(reason.text, "");
-    assert_int_equal(rv, 0);
-    assert_int_equal(rh_peer_encode(message, FRAME_SIZE_MAX, &frame), 0);
-    rh_buffer_consume(&frame, RH_PEER_FRAME_HEADER_SIZE);
-    rv = decode_body(rh_buffer_content(&frame), &decoder, &back, &reason);
-    assert_string_equal(reason.text, "");
-    assert_int_equal(rv, 0);
-    assert_peer_message_equal(message, &back);
-    rh_peer_decoder_destroy(decoder);
-    rh_buffer_finish(&frame);
-}
-
 /* ---- lists ---- */
 
 /* The longest lists that there may be, of the shortest items. */
@@ -118,35 +99,35 @@ static void the_longest_lists_come_back_as_sent(void **state RH_UNUSED)
 {
     struct lists *lists = lists_create();
     struct rh_peer_message message = longest_sync(lists);
-    assert_round_trip(&message);
+    assert_peer_message_round_trip(&message);
     message = peer_sample(RH_PEER_APPEND);
     message.append.operations.items = lists->operations + 6;
     message.append.operations.count = RH_PEER_OPERATIONS_MAX - 6;
     message.append.group = (struct rh_peer_group){lists->nodes, RH_PEER_GROUP_MAX};
-    assert_round_trip(&message);
+    assert_peer_message_round_trip(&message);
     message = peer_sample(RH_PEER_SYNC_CHUNK);
     message.sync_chunk.ids = lists->ids;
     message.sync_chunk.ids_count = RH_PEER_IDS_MAX;
-    assert_round_trip(&message);
+    assert_peer_message_round_trip(&message);
     message = peer_sample(RH_PEER_REPORT);
     message.report = (struct rh_peer_report){lists->copies, RH_PEER_COPIES_MAX, 0, UINT32_MAX};
-    assert_round_trip(&message);
+    assert_peer_message_round_trip(&message);
     for (unsigned i = 0; i < RH_PEER_COPIES_MAX; i++) {
         lists->copies[i].incarnation = 1;
         lists->copies[i].term = (struct rh_term){.generation = 1, .turn = 1};
         lists->copies[i].group = (struct rh_peer_group){lists->nodes, 2};
     }
-    assert_round_trip(&message);
+    assert_peer_message_round_trip(&message);
     lists->copies[0].group.count = RH_PEER_GROUP_MAX;
     message.report.count = 1;
-    assert_round_trip(&message);
+    assert_peer_message_round_trip(&message);
     message = peer_sample(RH_PEER_OWN);
     message.own.group = (struct rh_peer_group){lists->nodes, RH_PEER_GROUP_MAX};
-    assert_round_trip(&message);
+    assert_peer_message_round_trip(&message);
     message = peer_sample(RH_PEER_VIEW);
     message.view.members = lists->members;
     message.view.members_count = RH_PEER_VIEW_MEMBERS_MAX;
-    assert_round_trip(&message);
+    assert_peer_message_round_trip(&message);
     free(lists);
 }
 
@@ -157,41 +138,41 @@ static void messages_without_anything_that_may_be_missing_come_back_as_sent(void
     const struct rh_node_ref node = {.id = "n", .instance = 1};
     struct rh_peer_message message = {.kind = RH_PEER_APPEND};
     message.append = (struct rh_peer_append){.key = key, .incarnation = 1, .term = term};
-    assert_round_trip(&message);
+    assert_peer_message_round_trip(&message);
     message.kind = RH_PEER_APPEND_ACK;
     message.append_ack = (struct rh_peer_append_ack){
         .key = key, .incarnation = 1, .term = term, .proof_age_ms = RH_PEER_NO_PROOF};
-    assert_round_trip(&message);
+    assert_peer_message_round_trip(&message);
     message.append_ack.proof_age_ms = 0;
-    assert_round_trip(&message);
+    assert_peer_message_round_trip(&message);
     message.kind = RH_PEER_SYNC_BEGIN;
     message.sync_begin = (struct rh_peer_sync_begin){
         .sync = 1, .key = key, .incarnation = 1, .term = term, .group = {&node, 1}};
-    assert_round_trip(&message);
+    assert_peer_message_round_trip(&message);
     message.kind = RH_PEER_SYNC_CHUNK;
     message.sync_chunk = (struct rh_peer_sync_chunk){.sync = 1, .index = 1};
-    assert_round_trip(&message);
+    assert_peer_message_round_trip(&message);
     message.kind = RH_PEER_SYNC_ACK;
     message.sync_ack =
         (struct rh_peer_sync_ack){.sync = 1, .key = key, .incarnation = 1, .term = term};
-    assert_round_trip(&message);
+    assert_peer_message_round_trip(&message);
     message.kind = RH_PEER_CREDIT;
     message.credit = (struct rh_peer_credit){0};
-    assert_round_trip(&message);
+    assert_peer_message_round_trip(&message);
     message.kind = RH_PEER_REFUSED;
     message.refused = (struct rh_peer_refused){.about = RH_PEER_SYNC_CHUNK, .sync = 1};
-    assert_round_trip(&message);
+    assert_peer_message_round_trip(&message);
     message.refused = (struct rh_peer_refused){.about = RH_PEER_EXPEDITE, .key = key};
-    assert_round_trip(&message);
+    assert_peer_message_round_trip(&message);
     message.kind = RH_PEER_REPORT;
     message.report = (struct rh_peer_report){0};
-    assert_round_trip(&message);
+    assert_peer_message_round_trip(&message);
     message.kind = RH_PEER_FETCH;
     message.fetch = (struct rh_peer_fetch){.key = key, .incarnation = 1, .term = term};
-    assert_round_trip(&message);
+    assert_peer_message_round_trip(&message);
     message.kind = RH_PEER_VIEW;
     message.view = (struct rh_peer_view){.epoch = {.generation = 1}};
-    assert_round_trip(&message);
+    assert_peer_message_round_trip(&message);
 }
 
 static void numbers_survive_at_the_end_of_their_range(void **state RH_UNUSED)
@@ -209,20 +190,20 @@ static void numbers_survive_at_the_end_of_their_range(void **state RH_UNUSED)
     message.append.operations = (struct rh_peer_operations){INT64_MAX, &operation, 1};
     message.append.commit = INT64_MAX;
     message.append.sent_ms = UINT64_MAX;
-    assert_round_trip(&message);
+    assert_peer_message_round_trip(&message);
     message.append.prev_op = INT64_MAX;
     message.append.operations = (struct rh_peer_operations){0};
-    assert_round_trip(&message);
+    assert_peer_message_round_trip(&message);
     message = peer_sample(RH_PEER_SYNC_CHUNK);
     message.sync_chunk.sync = UINT64_MAX;
     message.sync_chunk.index = UINT32_MAX;
     message.sync_chunk.operations = (struct rh_peer_operations){INT64_MAX, &operation, 1};
     message.sync_chunk.ids = &id;
     message.sync_chunk.ids_count = 1;
-    assert_round_trip(&message);
+    assert_peer_message_round_trip(&message);
     message = peer_sample(RH_PEER_SYNC_ACK);
     message.sync_ack.proof_age_ms = UINT32_MAX - 1;
-    assert_round_trip(&message);
+    assert_peer_message_round_trip(&message);
 }
 
 /* ---- ranges ---- */
@@ -364,19 +345,19 @@ static void operations_are_consecutive_and_complete(void **state RH_UNUSED)
     struct rh_peer_operation operations[3];
     struct rh_peer_message message = chunk_of(operations);
     operations[1].content_type = rh_bytes(longest, RH_PEER_CONTENT_TYPE_SIZE_MAX);
-    assert_round_trip(&message);
+    assert_peer_message_round_trip(&message);
     operations[1] = operations[0];
     assert_peer_message_refused(&message, "sync_chunk.operations[1].seq:");
     operations[1].seq = 8;
     operations[2].seq = 8;
-    assert_round_trip(&message);
+    assert_peer_message_round_trip(&message);
     operations[1].seq = 9;
     operations[2].seq = 9;
     assert_peer_message_refused(&message, "sync_chunk.operations[1].seq:");
     message.sync_chunk.operations.items = operations + 2; /* a removal before any message */
     message.sync_chunk.operations.count = 1;
     operations[2].seq = 0;
-    assert_round_trip(&message);
+    assert_peer_message_round_trip(&message);
 }
 
 static void lists_of_operations_begin_where_their_message_says(void **state RH_UNUSED)
@@ -402,7 +383,7 @@ static void lists_of_operations_begin_where_their_message_says(void **state RH_U
     struct rh_peer_message message = peer_sample(RH_PEER_SYNC_BEGIN);
     message.sync_begin.op = 10;
     message.sync_begin.last = false;
-    assert_round_trip(&message);
+    assert_peer_message_round_trip(&message);
     free(lists);
 }
 
@@ -422,7 +403,7 @@ static void the_numbers_of_a_sync_fit_each_other(void **state RH_UNUSED)
     message.sync_begin.content_type = text("");
     assert_peer_message_refused(&message, "sync_begin.state:");
     message.sync_begin.state = text("");
-    assert_round_trip(&message); /* of a document that was removed */
+    assert_peer_message_round_trip(&message); /* of a document that was removed */
     SAMPLE_REFUSED(SYNC_CHUNK, sync_chunk.sync = 0, "sync_chunk.sync:");
     SAMPLE_REFUSED(SYNC_CHUNK, sync_chunk.index = 0, "sync_chunk.index:");
     SAMPLE_REFUSED(SYNC_ACK, sync_ack.sync = 0, "sync_ack.sync:");
@@ -507,7 +488,7 @@ static void a_refusal_says_of_what_and_why(void **state RH_UNUSED)
         message.refused.about = kind;
         message.refused.sync = kind == RH_PEER_SYNC_BEGIN || kind == RH_PEER_SYNC_CHUNK ? 1 : 0;
         if (allowed) {
-            assert_round_trip(&message);
+            assert_peer_message_round_trip(&message);
             message.refused.sync ^= 1;
             assert_peer_message_refused(&message, "refused.sync:");
         } else {
@@ -521,7 +502,7 @@ static void a_refusal_says_of_what_and_why(void **state RH_UNUSED)
     struct rh_peer_message message = peer_sample(RH_PEER_REFUSED);
     for (unsigned code = 0; code < RH_PEER_REFUSED_CODES; code++) {
         message.refused.code = (enum rh_peer_refused_code)code;
-        assert_round_trip(&message);
+        assert_peer_message_round_trip(&message);
     }
 }
 

@@ -659,6 +659,8 @@ static void assert_stream_open_equal(const struct rh_peer_stream_open *a,
     assert_int_equal(a->limit, b->limit);
     assert_int_equal(a->wait_ms, b->wait_ms);
     assert_true(a->window == b->window);
+    assert_true(a->used == b->used);
+    assert_true(a->room_min == b->room_min);
 }
 
 static void assert_stream_taken_equal(const struct rh_peer_stream_taken *a,
@@ -899,6 +901,28 @@ void assert_peer_message_equal(const struct rh_peer_message *a, const struct rh_
     default:
         fail();
     }
+}
+
+void assert_peer_message_round_trip(const struct rh_peer_message *message)
+{
+    const size_t size_max = 4U << 20;
+    struct rh_buffer frame = {0};
+    struct rh_peer_decoder *decoder = NULL;
+    struct rh_peer_message back;
+    struct rh_reason reason = {0};
+    int rv = rh_peer_message_check(message, &reason);
+    assert_string_equal(reason.text, "");
+    assert_int_equal(rv, 0);
+    assert_int_equal(rh_peer_encode(message, size_max, &frame), 0);
+    assert_int_equal(rh_peer_decoder_create(size_max, &decoder), 0);
+    const struct rh_bytes bytes = rh_buffer_content(&frame);
+    assert_int_equal(rh_peer_decoder_feed(decoder, bytes.data, bytes.size), 0);
+    rv = rh_peer_decoder_next(decoder, &back, &reason);
+    assert_string_equal(reason.text, "");
+    assert_int_equal(rv, 0);
+    assert_peer_message_equal(message, &back);
+    rh_peer_decoder_destroy(decoder);
+    rh_buffer_finish(&frame);
 }
 
 void assert_peer_message_refused(const struct rh_peer_message *message, const char *field)

@@ -13,6 +13,9 @@ struct rh_peer_message peer_sample(enum rh_peer_message_kind kind);
 /* Fails the test unless every field is equal. */
 void assert_peer_message_equal(const struct rh_peer_message *a, const struct rh_peer_message *b);
 
+/* Fails the test unless the other end reads what this one writes. */
+void assert_peer_message_round_trip(const struct rh_peer_message *message);
+
 /* Fails the test unless neither end lets it pass, for a reason that begins with |field|. */
 void assert_peer_message_refused(const struct rh_peer_message *message, const char *field);
 

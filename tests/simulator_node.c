@@ -562,6 +562,9 @@ static void perform_core(struct sim *sim, struct sim_node *node, struct rh_actio
     case RH_ACTION_MOVED:
         on_moved(sim, node, action);
         return;
+    case RH_ACTION_GOES_ON:
+        assert(false && "nobody is relayed");
+        return;
     case RH_ACTION_REDIRECT:
         on_redirect(sim, node, action);
         return;
@@ -1205,6 +1208,7 @@ static void create_machines(struct sim *sim, struct sim_node *node)
         .trace = true,
         .session_timeout_ms = SIM_SESSION_TIMEOUT_MS,
         .grace_ms = SIM_GRACE_MS,
+        .remotes_max = 1000,
         .rebalance_channels_per_second = 100,
         .rebalance_in_flight = 8,
         .copies_max = 10000,
