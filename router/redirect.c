@@ -137,7 +137,10 @@ bool rh_redirect_relays(const struct rh_route *route, const struct rh_http_reque
     }
     bool by_browser = rh_http_request_field(request, "origin").data != NULL ||
                       rh_http_request_field(request, "sec-fetch-mode").data != NULL;
-    return by_default || (route->kind == RH_ROUTE_EVENTS && by_browser && route->client.size == 0);
+    /* WHATWG HTML, 9.2.2: an EventSource accepts this and nothing else; a script's fetch anything. */
+    bool by_event_source =
+        rh_bytes_equal_text(rh_http_request_field(request, "accept"), "text/event-stream");
+    return by_default || (route->kind == RH_ROUTE_EVENTS && by_browser && by_event_source);
 }
 
 bool rh_redirect_is_behind(const struct rh_route *route, uint64_t epoch)

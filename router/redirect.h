@@ -70,7 +70,7 @@ RH_MUST_CHECK int rh_redirect_decide(const struct rh_redirect_request *request,
  * it asks for that (route=relay); because all clients of the cluster are (|by_default|) and it does not
  * ask for the other (route=redirect); or because it looks like a browser's own EventSource. Such a one,
  * once redirected, may never ask the first address again, also when the owner is dead. A script that
- * knows better says who it is (client=...).
+ * reads a stream by itself accepts more than that one type, or says route=redirect.
  */
 bool rh_redirect_relays(const struct rh_route *route, const struct rh_http_request *request,
                         bool by_default);

@@ -110,32 +110,41 @@ static void who_asks_for_it_and_a_browser_on_its_own_is_relayed(void **state RH_
     static const struct {
         const char *path;
         const char *query;
-        const char *field; /* that the request has, or NULL */
-        bool relays;       /* where clients are redirected by default */
-        bool by_default;   /* where they are relayed by default */
+        const char *field;  /* that the request has, or NULL */
+        const char *accept; /* likewise */
+        bool relays;        /* where clients are redirected by default */
+        bool by_default;    /* where they are relayed by default */
     } rows[] = {
-        {"ws", "", NULL, false, true},
-        {"ws", "", "origin", false, true},
-        {"ws", "route=relay", NULL, true, true},
-        {"ws", "route=redirect", NULL, false, false},
-        {"messages", "route=relay", NULL, true, true},
-        {"messages", "", "sec-fetch-mode", false, true},
-        {"events", "", NULL, false, true},
-        {"events", "", "origin", true, true},
-        {"events", "", "sec-fetch-mode", true, true},
-        {"events", "client=mine", "origin", false, true},
-        {"events", "client=mine&route=relay", "origin", true, true},
-        {"events", "route=redirect", "origin", false, false},
+        {"ws", "", NULL, NULL, false, true},
+        {"ws", "", "origin", "text/event-stream", false, true},
+        {"ws", "route=relay", NULL, NULL, true, true},
+        {"ws", "route=redirect", NULL, NULL, false, false},
+        {"messages", "route=relay", NULL, NULL, true, true},
+        {"messages", "", "sec-fetch-mode", "text/event-stream", false, true},
+        {"events", "", NULL, NULL, false, true},
+        {"events", "", NULL, "text/event-stream", false, true},
+        {"events", "", "origin", NULL, false, true},
+        {"events", "", "origin", "*/*", false, true},
+        {"events", "", "origin", "text/event-stream", true, true},
+        {"events", "", "sec-fetch-mode", "text/event-stream", true, true},
+        {"events", "client=mine", "origin", "text/event-stream", true, true},
+        {"events", "route=relay", "origin", "*/*", true, true},
+        {"events", "route=redirect", "origin", "text/event-stream", false, false},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         char path[64];
         (void)snprintf(path, sizeof(path), "/v1/channels/a/%s", rows[i].path);
         const struct rh_route route = route_of(RH_HTTP_GET, path, rows[i].query);
-        const char *name = rows[i].field == NULL ? "" : rows[i].field;
-        const struct rh_http_field field = {.name = rh_bytes_text(name),
-                                            .value = rh_bytes_text("x")};
-        const struct rh_http_request request = {.fields = &field,
-                                                .fields_count = rows[i].field == NULL ? 0 : 1};
+        struct rh_http_field fields[2];
+        struct rh_http_request request = {.fields = fields};
+        if (rows[i].field != NULL) {
+            fields[request.fields_count++] = (struct rh_http_field){
+                .name = rh_bytes_text(rows[i].field), .value = rh_bytes_text("x")};
+        }
+        if (rows[i].accept != NULL) {
+            fields[request.fields_count++] = (struct rh_http_field){
+                .name = rh_bytes_text("accept"), .value = rh_bytes_text(rows[i].accept)};
+        }
         assert_int_equal(rh_redirect_relays(&route, &request, false), rows[i].relays);
         assert_int_equal(rh_redirect_relays(&route, &request, true), rows[i].by_default);
     }

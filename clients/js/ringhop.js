@@ -600,12 +600,12 @@ class WebSocketLink extends Link {
 /**
  * Server-Sent Events by fetch, not by EventSource: a native EventSource that followed a redirect may ask
  * only the place it was redirected to for ever (Chromium does), so it is stranded when that owner
- * dies; it gives up at any status but 200 and does not say which; and Node.js 20 has none.
+ * dies; it gives up at any status but 200 and does not say which; and Node.js 20 has none. No
+ * `Accept`: by that a node knows an EventSource, whose connection it relays.
  */
 class EventsLink extends Link {
   async _open(url) {
-    const response = await this.options.fetch(url,
-      { signal: this.abort.signal, cache: "no-store", headers: { Accept: "text/event-stream" } });
+    const response = await this.options.fetch(url, { signal: this.abort.signal, cache: "no-store" });
     if (!response.ok) {
       throw problem(response, await response.text());
     }
