@@ -13,7 +13,9 @@ function svg(name, attributes = {}, ...children) {
 
 function filled(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
-    if (value !== null) {
+    if (name === "style") {
+      node.style.cssText = value; // as an attribute it would be against the pages' policy
+    } else if (value !== null) {
       node.setAttribute(name, value);
     }
   }
@@ -63,18 +65,25 @@ function swatch(node) {
   return element("span", { class: "swatch", style: `--color: ${nodeColor(node)}` });
 }
 
-// Whoever points at a node anywhere on the page sees it everywhere: all others are dimmed.
+// Whoever points at a node anywhere on the page sees it everywhere: all others are dimmed. The
+// function that is returned does so with what was drawn since.
 function watchNodes() {
-  const show = (node) => {
+  let shown = null;
+  const dim = () => {
     for (const one of document.querySelectorAll("[data-node]")) {
-      one.classList.toggle("dim", node !== null && one.dataset.node !== node);
+      one.classList.toggle("dim", shown !== null && one.dataset.node !== shown);
     }
+  };
+  const show = (node) => {
+    shown = node;
+    dim();
   };
   document.addEventListener("pointerover", (event) => {
     const of = event.target.closest("[data-node]");
     show(of && event.pointerType === "mouse" ? of.dataset.node : null);
   });
   document.addEventListener("pointerleave", () => show(null));
+  return dim;
 }
 
 // For sorting: n2 stands before n10.

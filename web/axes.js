@@ -53,14 +53,14 @@ function valueAxis(scale, left, right, format) {
   }));
 }
 
-// Times below a picture; the last one stays within |right|.
-function timeAxis(scale, right, bottom) {
+// Times below a picture, as |format| writes them; the last one stays within |right|.
+function timeAxis(scale, right, bottom, format) {
   return svg("g", {}, ...scale.ticks.flatMap((tick) => {
     const x = Math.round(scale(tick)) + 0.5;
     return [
       svg("line", { class: "axis", x1: x, x2: x, y1: bottom, y2: bottom + 4 }),
       svg("text", { x, y: bottom + 17, "text-anchor": x > right - 16 ? "end" : "middle" },
-        formatMoment(tick)),
+        format(tick)),
     ];
   }));
 }
