@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CELL_SIZE (UINT64_MAX / RH_RINGS_CELLS)
-
 /* What /v1/ring says. */
 struct told {
     json_int_t generation;
@@ -176,10 +174,11 @@ static json_t *members_json(const struct rh_ring *ring)
 static json_t *cells_json(const struct rh_ring *ring)
 {
     json_t *cells = json_array();
-    for (uint64_t i = 0; i < RH_RINGS_CELLS; i++) {
-        uint32_t owner = rh_ring_owner(ring, i * CELL_SIZE + CELL_SIZE / 2);
-        (void)json_array_append_new(cells,
-                                    owner == RH_RING_NONE ? json_null() : json_integer(owner));
+    uint32_t owners[RH_RINGS_CELLS];
+    rh_ring_cells(ring, RH_RINGS_CELLS, owners);
+    for (size_t i = 0; i < RH_RINGS_CELLS; i++) {
+        (void)json_array_append_new(cells, owners[i] == RH_RING_NONE ? json_null()
+                                                                     : json_integer(owners[i]));
     }
     return cells;
 }

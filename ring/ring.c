@@ -335,6 +335,14 @@ uint32_t rh_ring_owner(const struct rh_ring *ring, uint64_t hash)
     return owner == RH_POINTS_NOBODY ? RH_RING_NONE : owner;
 }
 
+void rh_ring_cells(const struct rh_ring *ring, uint32_t cells, uint32_t *ret_owners)
+{
+    uint64_t size = UINT64_MAX / cells;
+    for (uint32_t i = 0; i < cells; i++) {
+        ret_owners[i] = rh_ring_owner(ring, i * size + size / 2);
+    }
+}
+
 /* The members that a walk has picked, and those it has passed over because of their zone. */
 struct walk {
     uint32_t picked[RH_RING_REPLICAS_MAX];

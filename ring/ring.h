@@ -108,6 +108,12 @@ RH_RING_PUBLIC uint64_t rh_ring_hash(const struct rh_ring *ring, const void *key
 RH_RING_PUBLIC uint32_t rh_ring_owner(const struct rh_ring *ring, uint64_t hash);
 
 /*
+ * For a picture of the ring: cuts the hash space into |cells| equal parts and writes to |ret_owners|
+ * who owns the middle of each, as rh_ring_owner() does. |cells| is from 1 to UINT32_MAX.
+ */
+RH_RING_PUBLIC void rh_ring_cells(const struct rh_ring *ring, uint32_t cells, uint32_t *ret_owners);
+
+/*
  * The preference list of |hash|: up to |replicas| distinct members, the owner first. Walking
  * clockwise it takes members of zones not taken yet; if that gives fewer than |replicas|, it fills
  * up with the members passed over, in walk order. Writes indices to |ret_indices| (room for

@@ -635,6 +635,29 @@ static void a_share_is_the_part_of_the_keys_that_a_member_gets(void **state RH_U
 }
 
 /* What docs/ring.md promises of the default number of virtual nodes; no chance is involved. */
+static void cells_have_the_owner_of_their_middle(void **state RH_UNUSED)
+{
+    enum { CELLS = 1000 };
+    const struct rh_ring_options options = {.seed = 7, .vnodes = 64};
+    const struct rh_ring_member members[] = {{"a", NULL, 1000}, {"b", NULL, 0}, {"c", NULL, 3000}};
+    uint32_t owners[CELLS];
+    struct rh_ring *ring = NULL;
+    assert_int_equal(rh_ring_create(&options, members, 3, &ring), 0);
+    rh_ring_cells(ring, CELLS, owners);
+    for (uint64_t i = 0; i < CELLS; i++) {
+        uint64_t middle = (UINT64_MAX / CELLS) * i + UINT64_MAX / CELLS / 2;
+        assert_int_equal(owners[i], rh_ring_owner(ring, middle));
+    }
+    rh_ring_cells(ring, 1, owners);
+    assert_int_equal(owners[0], rh_ring_owner(ring, UINT64_MAX / 2));
+    rh_ring_destroy(ring);
+
+    assert_int_equal(rh_ring_create(&options, NULL, 0, &ring), 0);
+    rh_ring_cells(ring, CELLS, owners);
+    assert_int_equal(owners[CELLS - 1], RH_RING_NONE);
+    rh_ring_destroy(ring);
+}
+
 static void the_busiest_of_equal_members_is_not_far_above_the_mean(void **state RH_UNUSED)
 {
     enum { SETS = 20 };
@@ -792,6 +815,7 @@ int main(void)
         RH_TEST(shares_add_up_to_one_and_to_what_the_arcs_say),
         RH_TEST(the_whole_space_is_a_share_of_one),
         RH_TEST(a_share_is_the_part_of_the_keys_that_a_member_gets),
+        RH_TEST(cells_have_the_owner_of_their_middle),
         RH_TEST(the_busiest_of_equal_members_is_not_far_above_the_mean),
         RH_TEST(members_of_weight_0_change_no_placement),
         RH_TEST(a_digest_tells_any_two_placements_apart),
