@@ -27,6 +27,8 @@ struct rh_wire_writer {
         Ringhop__Peer__Hello hello;
         Ringhop__Peer__Ping ping;
         Ringhop__Peer__Pong pong;
+        Ringhop__Peer__StatusAsk status_ask;
+        Ringhop__Peer__Status status;
         Ringhop__Peer__Publish publish;
         Ringhop__Peer__PublishAnswer publish_answer;
         Ringhop__Peer__Inspect inspect;

@@ -69,6 +69,43 @@ int rh_wire_unpack_pong(const rh_wire_frame *frame, struct rh_peer_message *mess
     return 0;
 }
 
+/* status_ask, status */
+
+int rh_wire_pack_status_ask(const struct rh_peer_message *message, struct rh_wire_writer *writer,
+                            rh_wire_frame *frame)
+{
+    (void)message;
+    ringhop__peer__status_ask__init(&writer->status_ask);
+    frame->status_ask = &writer->status_ask;
+    return 0;
+}
+
+int rh_wire_unpack_status_ask(const rh_wire_frame *frame, struct rh_peer_message *message,
+                              struct rh_wire_reader *reader)
+{
+    (void)frame;
+    (void)message;
+    (void)reader;
+    return 0;
+}
+
+int rh_wire_pack_status(const struct rh_peer_message *message, struct rh_wire_writer *writer,
+                        rh_wire_frame *frame)
+{
+    ringhop__peer__status__init(&writer->status);
+    writer->status.json = rh_wire_bytes(message->status.json);
+    frame->status = &writer->status;
+    return 0;
+}
+
+int rh_wire_unpack_status(const rh_wire_frame *frame, struct rh_peer_message *message,
+                          struct rh_wire_reader *reader)
+{
+    (void)reader;
+    message->status.json = rh_wire_to_bytes(frame->status->json);
+    return 0;
+}
+
 /* publish and its answer */
 
 int rh_wire_pack_publish(const struct rh_peer_message *message, struct rh_wire_writer *writer,

@@ -94,6 +94,23 @@ int rh_peer_check_pong(const struct rh_peer_message *message, struct rh_reason *
     return 0;
 }
 
+int rh_peer_check_status_ask(const struct rh_peer_message *message, struct rh_reason *reason)
+{
+    (void)message;
+    (void)reason;
+    return 0;
+}
+
+int rh_peer_check_status(const struct rh_peer_message *message, struct rh_reason *reason)
+{
+    struct rh_bytes json = message->status.json;
+    if (json.size == 0 || json.size > RH_PEER_STATUS_SIZE_MAX || !rh_bytes_is_utf8(json)) {
+        return rh_fail(reason, RH_ERR_INVALID, "status.json: not 1 to %d bytes of UTF-8",
+                       RH_PEER_STATUS_SIZE_MAX);
+    }
+    return 0;
+}
+
 int rh_peer_check_key(struct rh_bytes key, const char *name, struct rh_reason *reason)
 {
     if (!rh_key_valid(key)) {

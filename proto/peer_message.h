@@ -21,11 +21,13 @@
 #include "proto/peer_streams.h"
 
 /* Suffix of the enum, member of the union, name in logs and metrics. The first three belong to the
- * link between two processes and never reach the core. */
+ * link between two processes, the two after them to the dashboard: they never reach the core. */
 #define RH_PEER_MESSAGE_MAP(X)                          \
     X(HELLO, hello, "hello")                            \
     X(PING, ping, "ping")                               \
     X(PONG, pong, "pong")                               \
+    X(STATUS_ASK, status_ask, "status_ask")             \
+    X(STATUS, status, "status")                         \
     X(PUBLISH, publish, "publish")                      \
     X(PUBLISH_ANSWER, publish_answer, "publish_answer") \
     X(INSPECT, inspect, "inspect")                      \
@@ -77,6 +79,7 @@ enum rh_peer_message_kind {
 #define RH_PEER_CLUSTER_SIZE_MAX 255 /* bytes of a cluster's name: UTF-8, no control characters */
 #define RH_PEER_CODE_SIZE_MAX    64  /* bytes of an error code: printable ASCII */
 #define RH_PEER_TEXT_SIZE_MAX    512 /* bytes of a text for people: UTF-8, no control characters */
+#define RH_PEER_STATUS_SIZE_MAX  16384
 
 /* First message in each direction of a connection. */
 struct rh_peer_hello {
@@ -96,6 +99,13 @@ struct rh_peer_ping {
 
 struct rh_peer_pong {
     uint64_t number;
+};
+
+/* How does the receiver stand? Answered by Status; has no fields. */
+
+/* How the sender stands, for whoever looks at the dashboard of the receiver. */
+struct rh_peer_status {
+    struct rh_bytes json; /* what /v1/status says: 1 to RH_PEER_STATUS_SIZE_MAX bytes of UTF-8 */
 };
 
 /* Asks the receiver, as the owner of |key|, to publish. */
@@ -216,6 +226,7 @@ struct rh_peer_message {
         struct rh_peer_hello hello;
         struct rh_peer_ping ping;
         struct rh_peer_pong pong;
+        struct rh_peer_status status;
         struct rh_peer_publish publish;
         struct rh_peer_publish_answer publish_answer;
         struct rh_peer_inspect inspect;

@@ -4,6 +4,7 @@
  * need not. */
 
 #include "node/core.h"
+#include "proto/peer_codec.h"
 #include "tests/test.h"
 
 #include <stdio.h>
@@ -176,6 +177,28 @@ static void a_link_that_is_down_is_seen_to_until_it_comes_up(void **state)
     assert_true(relayed);
 }
 
+static void a_relay_that_carries_what_is_not_for_the_core_is_passed_over(void **state)
+{
+    struct many *many = *state;
+    static const enum rh_peer_message_kind kinds[] = {RH_PEER_PING, RH_PEER_STATUS_ASK};
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        const struct rh_peer_message carried = {.kind = kinds[i]};
+        struct rh_buffer frame = {0};
+        assert_int_equal(rh_peer_encode(&carried, RH_PEER_FRAME_SIZE_MAX, &frame), 0);
+        rh_buffer_consume(&frame, RH_PEER_FRAME_HEADER_SIZE);
+        const struct rh_peer_message relay = {
+            .kind = RH_PEER_RELAY,
+            .relay = {.from = ref_of(3), .to = ref_of(0), .frame = rh_buffer_content(&frame)}};
+        struct rh_event event = {.kind = RH_EVENT_PEER_MESSAGE,
+                                 .peer_message = {.from = ref_of(2), .message = &relay}};
+        step(many, &event);
+        for (size_t a = 0; a < many->actions.count; a++) {
+            assert_int_not_equal(many->actions.items[a].kind, RH_ACTION_SEND);
+        }
+        rh_buffer_finish(&frame);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -187,6 +210,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(a_link_that_is_down_is_seen_to_until_it_comes_up, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(
+            a_relay_that_carries_what_is_not_for_the_core_is_passed_over, setup, teardown),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);

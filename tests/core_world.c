@@ -122,6 +122,8 @@ static void enqueue(struct world *world, unsigned from, const struct rh_action *
     case RH_PEER_HELLO:
     case RH_PEER_PING:
     case RH_PEER_PONG:
+    case RH_PEER_STATUS_ASK:
+    case RH_PEER_STATUS:
     case RH_PEER_MESSAGE_KINDS:
         fail_msg("a message of the link came out of the core");
         break;

@@ -189,6 +189,18 @@ static void the_wire_format_is_the_one_on_record(void **state RH_UNUSED)
     (void)fclose(file);
 }
 
+static void a_status_that_is_out_of_range_is_refused(void **state RH_UNUSED)
+{
+    static char longest[RH_PEER_STATUS_SIZE_MAX + 1];
+    memset(longest, ' ', sizeof(longest));
+    struct rh_peer_message message = peer_sample(RH_PEER_STATUS);
+    message.status.json = rh_bytes(longest, RH_PEER_STATUS_SIZE_MAX);
+    assert_round_trip(&message);
+    SAMPLE_REFUSED(STATUS, status.json = rh_bytes(longest, sizeof(longest)), "status.json:");
+    SAMPLE_REFUSED(STATUS, status.json = text(""), "status.json:");
+    SAMPLE_REFUSED(STATUS, status.json = text("\"\xff\""), "status.json:");
+}
+
 static void a_hello_that_is_out_of_range_is_refused(void **state RH_UNUSED)
 {
     char longest[RH_PEER_TEXT_SIZE_MAX + 1];
@@ -633,6 +645,7 @@ int main(int argc, char **argv)
         RH_TEST(every_kind_comes_back_as_sent_wherever_the_stream_is_cut),
         RH_TEST(fields_survive_at_both_ends_of_their_range),
         RH_TEST(the_wire_format_is_the_one_on_record),
+        RH_TEST(a_status_that_is_out_of_range_is_refused),
         RH_TEST(a_hello_that_is_out_of_range_is_refused),
         RH_TEST(a_request_that_is_out_of_range_is_refused),
         RH_TEST(an_answer_that_is_out_of_range_is_refused),

@@ -135,6 +135,11 @@ struct rh_peer_message peer_sample(enum rh_peer_message_kind kind)
     case RH_PEER_PONG:
         message.pong.number = 301;
         break;
+    case RH_PEER_STATUS_ASK:
+        break;
+    case RH_PEER_STATUS:
+        message.status.json = text("{\"node\":\"n1\"}");
+        break;
     case RH_PEER_PUBLISH:
         message.publish = (struct rh_peer_publish){
             .request = 77,
@@ -731,6 +736,11 @@ void assert_peer_message_equal(const struct rh_peer_message *a, const struct rh_
         break;
     case RH_PEER_PONG:
         assert_true(a->pong.number == b->pong.number);
+        break;
+    case RH_PEER_STATUS_ASK:
+        break;
+    case RH_PEER_STATUS:
+        assert_bytes(a->status.json, b->status.json);
         break;
     case RH_PEER_PUBLISH:
         assert_true(a->publish.request == b->publish.request);
