@@ -370,6 +370,7 @@ static void finish(struct rh_daemon *daemon)
     }
     stop_watchers(daemon);
     rh_daemon_forecast_finish(daemon);
+    rh_daemon_dashboard_finish(daemon);
     rh_daemon_cluster_finish(daemon);
     rh_http_server_destroy(daemon->client_server);
     rh_http_server_destroy(daemon->admin_server);

@@ -6,16 +6,17 @@
 
 /*
  * The admin listener: is the node alive, is it ready, what does it count, what does it think.
- * Reads only; whoever may read it needs no secret, so it says nothing of keys or messages.
+ * Reads only; whoever may read it needs no secret, so it says nothing of keys or messages. (The
+ * dashboard tells the owner of a key that is handed in, be there such a channel or not.)
  */
 
-#define HEAD_BYTES_MAX    8192U
-#define FIELDS_MAX        64U
-#define CONNECTIONS_MAX   64U
-#define HEAD_TIMEOUT_MS   5000U
-#define IDLE_TIMEOUT_MS   60000U
-#define METRICS_CONTENT   "text/plain; version=0.0.4; charset=utf-8"
-#define SEND_QUEUE_UNUSED (64U * 1024U)
+#define HEAD_BYTES_MAX   8192U
+#define FIELDS_MAX       64U
+#define CONNECTIONS_MAX  64U
+#define HEAD_TIMEOUT_MS  5000U
+#define IDLE_TIMEOUT_MS  60000U
+#define METRICS_CONTENT  "text/plain; version=0.0.4; charset=utf-8"
+#define SEND_QUEUE_BYTES (64U * 1024U) /* one event of a dashboard is taken however large it is */
 
 static void respond(struct rh_http_connection *connection, unsigned status,
                     const char *content_type, struct rh_bytes body)
@@ -88,7 +89,14 @@ const char *rh_daemon_not_ready(const struct rh_daemon *daemon)
     return NULL;
 }
 
-static void serve_ready(struct rh_daemon *daemon, struct rh_http_connection *connection)
+static void serve_health(struct rh_daemon *daemon RH_UNUSED, struct rh_http_connection *connection,
+                         const struct rh_http_request *request RH_UNUSED)
+{
+    respond_text(connection, 200, "ok\n");
+}
+
+static void serve_ready(struct rh_daemon *daemon, struct rh_http_connection *connection,
+                        const struct rh_http_request *request RH_UNUSED)
 {
     const char *reason = rh_daemon_not_ready(daemon);
     char text[128];
@@ -133,6 +141,17 @@ static json_t *counts_status(const struct rh_daemon *daemon)
                      "peers", "links", (int)peers.links, "up", (int)peers.links_up);
 }
 
+/* Since the process began, for rates. */
+static json_t *totals_status(const struct rh_daemon *daemon)
+{
+    const struct rh_core_stats *core = rh_core_stats(daemon->core);
+    return json_pack("{s:{s:I, s:I, s:I, s:I, s:I}}", "totals", "published",
+                     (json_int_t)core->publishes, "delivered", (json_int_t)core->deliveries,
+                     "redirected", (json_int_t)core->redirects, "moved_channels",
+                     (json_int_t)core->moved_channels, "moved_connections",
+                     (json_int_t)core->moved_connections);
+}
+
 /* What the copies of channels are doing; without replication, only that. */
 static json_t *copies_status(const struct rh_daemon *daemon)
 {
@@ -174,22 +193,25 @@ static json_t *node_status(const struct rh_daemon *daemon)
                      "session_timeout_ms", (int)rh_zk_membership_session_timeout_ms(membership));
 }
 
-static void serve_status(struct rh_daemon *daemon, struct rh_http_connection *connection)
+char *rh_daemon_status_text(const struct rh_daemon *daemon)
 {
     json_t *status = node_status(daemon);
-    json_t *view = view_status(daemon);
-    json_t *counts = counts_status(daemon);
-    json_t *copies = copies_status(daemon);
-    char *text = NULL;
-    if (status != NULL && view != NULL && counts != NULL && copies != NULL &&
-        json_object_update(status, view) == 0 && json_object_update(status, counts) == 0 &&
-        json_object_update(status, copies) == 0) {
-        text = json_dumps(status, JSON_COMPACT | JSON_REAL_PRECISION(6));
+    json_t *parts[] = {view_status(daemon), counts_status(daemon), totals_status(daemon),
+                       copies_status(daemon)};
+    bool is_whole = status != NULL;
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        is_whole = is_whole && parts[i] != NULL && json_object_update(status, parts[i]) == 0;
+        json_decref(parts[i]);
     }
+    char *text = is_whole ? json_dumps(status, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
     json_decref(status);
-    json_decref(view);
-    json_decref(counts);
-    json_decref(copies);
+    return text;
+}
+
+static void serve_status(struct rh_daemon *daemon, struct rh_http_connection *connection,
+                         const struct rh_http_request *request RH_UNUSED)
+{
+    char *text = rh_daemon_status_text(daemon);
     if (text == NULL) {
         rh_http_connection_respond_problem(connection, RH_PROBLEM_NO_MEMORY, NULL, NULL);
         return;
@@ -200,7 +222,8 @@ static void serve_status(struct rh_daemon *daemon, struct rh_http_connection *co
 
 /* ---- metrics ---- */
 
-static void serve_metrics(struct rh_daemon *daemon, struct rh_http_connection *connection)
+static void serve_metrics(struct rh_daemon *daemon, struct rh_http_connection *connection,
+                          const struct rh_http_request *request RH_UNUSED)
 {
     struct rh_buffer *out = &daemon->scratch;
     if (rh_daemon_metrics(daemon, out) != 0) {
@@ -213,43 +236,45 @@ static void serve_metrics(struct rh_daemon *daemon, struct rh_http_connection *c
 
 /* ---- the listener ---- */
 
-static const char index_text[] = "ringhop admin listener\n\n"
-                                 "/healthz    the process runs\n"
-                                 "/readyz     it can serve clients\n"
-                                 "/metrics    for Prometheus\n"
-                                 "/v1/status  what it thinks, as JSON\n"
-                                 "/v1/forecast?plan=ID\n"
-                                 "            what a plan of `ringhop plan` would do here\n";
+static const struct {
+    const char *path;
+    void (*serve)(struct rh_daemon *daemon, struct rh_http_connection *connection,
+                  const struct rh_http_request *request);
+} paths[] = {
+    {"/", rh_daemon_dashboard_page},
+    {"/healthz", serve_health},
+    {"/readyz", serve_ready},
+    {"/metrics", serve_metrics},
+    {"/v1/status", serve_status},
+    {"/v1/owner", rh_daemon_dashboard_owner},
+    {"/v1/watch", rh_daemon_dashboard_watch},
+    {"/v1/forecast", rh_daemon_forecast_serve},
+};
 
 static void on_request(void *context, struct rh_http_connection *connection,
                        const struct rh_http_request *request,
                        const struct rh_handshake *handshake RH_UNUSED)
 {
-    struct rh_daemon *daemon = context;
     const struct rh_http_header allow = {.name = "Allow", .value = rh_bytes_text("GET, HEAD")};
     if (request->method != RH_HTTP_GET && request->method != RH_HTTP_HEAD) {
         rh_http_connection_respond_problem(connection, RH_PROBLEM_METHOD_NOT_ALLOWED, NULL, &allow);
-    } else if (rh_bytes_equal_text(request->path, "/healthz")) {
-        respond_text(connection, 200, "ok\n");
-    } else if (rh_bytes_equal_text(request->path, "/readyz")) {
-        serve_ready(daemon, connection);
-    } else if (rh_bytes_equal_text(request->path, "/metrics")) {
-        serve_metrics(daemon, connection);
-    } else if (rh_bytes_equal_text(request->path, "/v1/status")) {
-        serve_status(daemon, connection);
-    } else if (rh_bytes_equal_text(request->path, "/v1/forecast")) {
-        rh_daemon_forecast_serve(daemon, connection, request);
-    } else if (rh_bytes_equal_text(request->path, "/")) {
-        respond_text(connection, 200, index_text);
-    } else {
-        rh_http_connection_respond_problem(connection, RH_PROBLEM_NOT_FOUND, NULL, NULL);
+        return;
     }
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+        if (rh_bytes_equal_text(request->path, paths[i].path)) {
+            paths[i].serve(context, connection, request);
+            return;
+        }
+    }
+    rh_http_connection_respond_problem(connection, RH_PROBLEM_NOT_FOUND, NULL, NULL);
 }
 
-/* No WebSocket is accepted, and all is answered at once but for a forecast. */
+/* No WebSocket is accepted, and all is answered at once but for a forecast and the stream of a
+ * dashboard. */
 static void on_closed(void *context, struct rh_http_connection *connection, uint16_t code RH_UNUSED)
 {
     rh_daemon_forecast_closed(context, connection);
+    rh_daemon_dashboard_closed(context, connection);
 }
 
 static const struct rh_http_handler handler = {.request = on_request, .closed = on_closed};
@@ -265,8 +290,8 @@ int rh_daemon_admin_start(struct rh_daemon *daemon, struct rh_reason *reason)
         .head_timeout_ms = HEAD_TIMEOUT_MS,
         .body_timeout_ms = HEAD_TIMEOUT_MS,
         .idle_timeout_ms = IDLE_TIMEOUT_MS,
-        .send_queue_bytes = SEND_QUEUE_UNUSED,
-        .send_queue_low_bytes = SEND_QUEUE_UNUSED / 2,
+        .send_queue_bytes = SEND_QUEUE_BYTES,
+        .send_queue_low_bytes = SEND_QUEUE_BYTES / 2,
         .close_timeout_ms = HEAD_TIMEOUT_MS,
         .logger = daemon->logger,
         .name = "admin",

@@ -251,6 +251,9 @@ void rh_daemon_cluster_tick(struct rh_daemon *daemon)
 static void on_message(void *context, const struct rh_node_ref *from,
                        const struct rh_peer_message *message)
 {
+    if (rh_daemon_dashboard_message(context, from, message)) {
+        return;
+    }
     struct rh_event event = {
         .kind = RH_EVENT_PEER_MESSAGE,
         .peer_message = {.from = *from, .message = message},

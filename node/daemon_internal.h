@@ -11,6 +11,7 @@
  *     daemon_clients.c       +--- daemon_cluster.c      daemon_admin.c
  *     daemon_streams.c       |            |                  |
  *     daemon_requests.c      |            |           daemon_forecast.c
+ *            |               +----------- | ------- daemon_dashboard.c
  *            |               |            |                  |
  *            +------- daemon.c: rh_daemon_step() ----> reads only
  *                            |
@@ -70,7 +71,8 @@ enum rh_daemon_state {
 /* A client of the client listener that means something to the core: see daemon_client.h. */
 struct rh_daemon_client;
 
-struct rh_daemon_forecast; /* daemon_forecast.c */
+struct rh_daemon_forecast;  /* daemon_forecast.c */
+struct rh_daemon_dashboard; /* daemon_dashboard.c */
 struct rh_shared;
 
 /* The message that was delivered last in the step whose actions are performed, encoded once for all
@@ -110,7 +112,8 @@ struct rh_daemon {
     struct rh_http_server *admin_server;
     struct rh_ev_peer *peers;
     struct rh_zk_membership *membership;
-    struct rh_daemon_forecast *forecast; /* that is being made, or NULL */
+    struct rh_daemon_forecast *forecast;   /* that is being made, or NULL */
+    struct rh_daemon_dashboard *dashboard; /* NULL: nobody looks at it */
 
     /* clients */
     struct rh_list clients;   /* rh_daemon_client::link: streams and waiting reads */
@@ -266,6 +269,28 @@ RH_MUST_CHECK int rh_daemon_admin_start(struct rh_daemon *daemon, struct rh_reas
 
 /* Why clients should not be sent here, or NULL. */
 const char *rh_daemon_not_ready(const struct rh_daemon *daemon);
+
+/* What /v1/status answers; the caller frees it. NULL: out of memory. */
+char *rh_daemon_status_text(const struct rh_daemon *daemon);
+
+/* ---- daemon_dashboard.c ---- */
+
+/* Answer GET /, /v1/owner and /v1/watch. */
+void rh_daemon_dashboard_page(struct rh_daemon *daemon, struct rh_http_connection *connection,
+                              const struct rh_http_request *request);
+void rh_daemon_dashboard_owner(struct rh_daemon *daemon, struct rh_http_connection *connection,
+                               const struct rh_http_request *request);
+void rh_daemon_dashboard_watch(struct rh_daemon *daemon, struct rh_http_connection *connection,
+                               const struct rh_http_request *request);
+
+/* A connection of the admin listener is gone: somebody may look no more. */
+void rh_daemon_dashboard_closed(struct rh_daemon *daemon,
+                                const struct rh_http_connection *connection);
+
+/* Takes a message that is about a dashboard, here or at |from|; whether it is one. */
+bool rh_daemon_dashboard_message(struct rh_daemon *daemon, const struct rh_node_ref *from,
+                                 const struct rh_peer_message *message);
+void rh_daemon_dashboard_finish(struct rh_daemon *daemon);
 
 /* ---- daemon_forecast.c ---- */
 
