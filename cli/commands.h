@@ -25,6 +25,7 @@ extern const struct rh_command rh_command_publish;
 extern const struct rh_command rh_command_recover;
 extern const struct rh_command rh_command_ring;
 extern const struct rh_command rh_command_state;
+extern const struct rh_command rh_command_turn;
 extern const struct rh_command rh_command_weight;
 
 #endif

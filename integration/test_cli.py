@@ -11,21 +11,12 @@ import threading
 
 import pytest
 
-from harness.node import program
+from harness.node import program, ringhop as run
 from harness.wait import wait_for
 from harness.zookeeper import Registry
 
 COMMANDS = ["apply", "check", "drain", "drill", "join", "listen", "nodes", "owner", "plan", "publish",
-            "recover", "ring", "state", "weight"]
-
-
-def run(*arguments, **options):
-    """`ringhop` without any cluster around."""
-    environment = {**os.environ, **options.pop("env", {})}
-    environment.pop("RINGHOP_CONFIG", None)
-    return subprocess.run([str(program("ringhop")), *map(str, arguments)], capture_output=True,
-                          text=True, stdin=subprocess.DEVNULL, timeout=60, env=environment,
-                          **options)
+            "recover", "ring", "state", "turn", "weight"]
 
 
 # --- help and usage -------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 # Completion of ringhop(1) for bash.
 
 _ringhop() {
-    local commands='apply check drain drill join listen nodes owner plan publish recover ring state weight'
+    local commands='apply check drain drill join listen nodes owner plan publish recover ring state turn weight'
     local scenarios='node-crash pause rolling-restart scale-in scale-out zookeeper-outage'
     local globals='--config --json --timeout --help --version'
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command='' word
@@ -11,11 +11,12 @@ _ringhop() {
         [drill]='--channels --connections --keep --payload --rate --report --settle --workers'
         [join]='--wait' [listen]='--after --count' [nodes]=''
         [owner]='--offline' [plan]='--add --remove --weight --offline' [publish]='--id --type' [recover]='--yes'
-        [ring]='--offline' [state]='--type --if-version --if-absent' [weight]='--wait'
+        [ring]='--offline' [state]='--type --if-version --if-absent' [turn]='--secret-file --ttl --user'
+        [weight]='--wait'
     )
     COMPREPLY=()
     case $previous in
-    -c | --config | --report)
+    -c | --config | --report | --secret-file)
         compopt -o filenames
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
@@ -34,7 +35,7 @@ _ringhop() {
         return
         ;;
     -t | --timeout | --after | --count | --id | --add | --if-version | --channels | --connections | \
-        --payload | --rate | --settle | --workers) return ;;
+        --payload | --rate | --settle | --ttl | --user | --workers) return ;;
     esac
     for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
         [[ " $commands " == *" $word "* ]] && command=$word && break

@@ -25,6 +25,15 @@ def program(name):
     raise FileNotFoundError(f"{name} is not built in {BUILD}: run ninja there, or set RINGHOP_BUILD")
 
 
+def ringhop(*arguments, **options):
+    """`ringhop` without any cluster around."""
+    environment = {**os.environ, **options.pop("env", {})}
+    environment.pop("RINGHOP_CONFIG", None)
+    return subprocess.run([str(program("ringhop")), *map(str, arguments)], capture_output=True,
+                          text=True, stdin=subprocess.DEVNULL, timeout=60, env=environment,
+                          **options)
+
+
 class Node:
     """One ringhopd. It is listed in the cluster's config file, or started with flags."""
 
