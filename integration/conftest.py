@@ -147,6 +147,13 @@ def browser():
         yield driver
 
 
+@pytest.fixture(scope="module")
+def other_browser():
+    """That of somebody else."""
+    with Browser() as driver:
+        yield driver
+
+
 @pytest.fixture
 def make_proxy():
     made = []

@@ -2,7 +2,6 @@
 """The chat page of examples/: two people talk while nodes come and go."""
 import pytest
 
-from harness.browser import Browser
 from harness.files import Files
 from harness.wait import wait_for
 
@@ -41,12 +40,6 @@ class Person:
             assert self.sees() == list(messages), f"{self.name}: {self.sees()}, {self.notes()}"
             return not self.unsent()
         wait_for(check, 45, f"{self.name} sees {len(messages)} messages")
-
-
-@pytest.fixture(scope="module")
-def other_browser():
-    with Browser() as driver:
-        yield driver
 
 
 @pytest.fixture

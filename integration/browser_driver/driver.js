@@ -7,6 +7,8 @@
 //   {"do":"evaluate","script":"document.title"}  -> {"ok":true,"value":"..."}
 //   {"do":"press","selector":"#a","key":"Tab","times":2}
 //   {"do":"type","selector":"#a","text":"words"}
+//   {"do":"click","selector":"#a"}
+//   {"do":"move","x":10,"y":20}                  the mouse, to this place of the window
 //   {"do":"screenshot","path":"a.png"}           -> {"ok":true}; the whole page
 //   {"do":"print"}                               -> {"ok":true}; shows it as on paper from now on
 //   {"do":"seen"}                                -> {"ok":true,"value":{"errors":[],"requests":[]}}
@@ -26,7 +28,10 @@ async function open({ url, width, height, scheme }) {
   browser ??= await chromium.launch({
     executablePath,
     args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-      "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+      "--disable-background-networking", "--disable-component-update", "--disable-sync",
+      // A camera and a microphone that are made up, and calls on a machine that has no network.
+      "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
+      "--allow-loopback-in-peer-connection"],
   });
   await context?.close();
   context = await browser.newContext({ viewport: { width, height }, colorScheme: scheme });
@@ -62,6 +67,8 @@ const commands = {
     await page.click(selector);
     await page.keyboard.type(text);
   },
+  click: ({ selector }) => page.click(selector),
+  move: ({ x, y }) => page.mouse.move(x, y),
   screenshot: async ({ path }) => void (await page.screenshot({ path, fullPage: true })),
   print: () => page.emulateMedia({ media: "print" }),
   seen: () => seen,

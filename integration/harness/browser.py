@@ -58,6 +58,13 @@ class Browser:
         """Puts the text into a field, as somebody who types it."""
         self._ask(do="type", selector=selector, text=text)
 
+    def click(self, selector):
+        self._ask(do="click", selector=selector)
+
+    def move(self, x, y):
+        """The mouse, to this place of the window."""
+        self._ask(do="move", x=x, y=y)
+
     def screenshot(self, path):
         self._ask(do="screenshot", path=str(path))
 
