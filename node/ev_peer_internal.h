@@ -23,8 +23,8 @@
 #include "node/ev_peer.h"
 #include "proto/peer_codec.h"
 
-#define RH_PEER_SCRATCH_SIZE         (128U * 1024) /* read of one connection a turn */
-#define RH_PEER_SMALL_FRAME_SIZE_MAX 4096          /* of hellos, pings and pongs */
+#define RH_PEER_SCRATCH_SIZE         (16U * 1024) /* read of one connection at a time */
+#define RH_PEER_SMALL_FRAME_SIZE_MAX 4096         /* of hellos, pings and pongs */
 
 struct rh_peer_incoming;
 struct rh_peer_link;

@@ -59,6 +59,10 @@ struct node {
     bool in_call;           /* we are inside a call into the module */
     struct node *send_back; /* answer every publish to that node */
     bool forget_the_dead;   /* give up all members from inside `dead` */
+    bool slow;              /* the first message of a turn of the loop takes up all of it */
+    unsigned turn;          /* of the last message, and what has come in it */
+    unsigned turn_messages;
+    unsigned turn_messages_most;
     enum reset { RESET_NONE, RESET_FROM, RESET_ALL } reset; /* from inside `message` */
 };
 
@@ -106,6 +110,20 @@ static int send_publish(struct node *from, const struct node *to, uint64_t reque
     return rv;
 }
 
+static void count_in_turn(struct node *node)
+{
+    if (node->turn != ev_iteration(loop)) {
+        node->turn = ev_iteration(loop);
+        node->turn_messages = 0;
+        while (node->slow && ev_time() - ev_now(loop) < 0.01) {
+        }
+    }
+    node->turn_messages++;
+    if (node->turn_messages > node->turn_messages_most) {
+        node->turn_messages_most = node->turn_messages;
+    }
+}
+
 static void on_message(void *context, const struct rh_node_ref *from,
                        const struct rh_peer_message *message)
 {
@@ -116,6 +134,7 @@ static void on_message(void *context, const struct rh_node_ref *from,
     node->in_order = node->in_order && message->publish.request == node->last_request + 1;
     node->last_request = message->publish.request;
     node->messages++;
+    count_in_turn(node);
     if (node->messages == 1) {
         note(node, "message", from);
     }
@@ -455,6 +474,45 @@ static void a_message_larger_than_any_socket_buffer_arrives(void **state RH_UNUS
     free(payload);
     finish(&a);
     finish(&b);
+}
+
+static void send_many(struct node *from, const struct node *to, uint64_t count, size_t size)
+{
+    char *payload = calloc(1, size);
+    assert_non_null(payload);
+    for (uint64_t i = 1; i <= count; i++) {
+        struct rh_peer_message message = publish(i, rh_bytes(payload, size));
+        assert_int_equal(rh_ev_peer_send(from->peers, &to->ref, &message), 0);
+    }
+    free(payload);
+}
+
+/* Whoever else waits for this node has a turn in between, and so have other links. */
+static void who_is_slow_takes_a_piece_of_each_link_in_a_turn(void **state RH_UNUSED)
+{
+    enum { COUNT = 200, SIZE = 4096, PIECE = 16384, LINKS = 2 };
+    struct node a;
+    struct node b;
+    struct node c;
+    start_pair(&a, &b);
+    start(&c, "n3", 0xc3);
+    set_member(&c, &b);
+    WAIT(is_up(&c, &b));
+    b.slow = true;
+    send_many(&a, &b, COUNT, SIZE);
+    send_many(&c, &b, COUNT, SIZE);
+    WAIT(b.messages == LINKS * COUNT);
+    assert_in_range(b.turn_messages_most, 1, LINKS * (PIECE / SIZE + 1));
+
+    b.slow = false; /* order holds wherever the pieces were cut */
+    b.in_order = true;
+    b.last_request = 0;
+    send_many(&a, &b, COUNT, SIZE + 1);
+    WAIT(b.messages == LINKS * COUNT + COUNT);
+    assert_true(b.in_order);
+    finish(&a);
+    finish(&b);
+    finish(&c);
 }
 
 static void nothing_is_sent_to_whom_no_link_is_up(void **state RH_UNUSED)
@@ -1298,6 +1356,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         LOOP_TEST(messages_arrive_once_and_in_order),
         LOOP_TEST(a_message_larger_than_any_socket_buffer_arrives),
+        LOOP_TEST(who_is_slow_takes_a_piece_of_each_link_in_a_turn),
         LOOP_TEST(nothing_is_sent_to_whom_no_link_is_up),
         LOOP_TEST(another_cluster_is_refused_and_said_so_on_both_sides),
         LOOP_TEST(another_node_at_the_address_is_no_evidence_of_death),
