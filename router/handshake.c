@@ -130,12 +130,24 @@ enum rh_handshake_verdict rh_handshake_judge(const struct rh_http_request *reque
     }
     memcpy(ret_handshake->key, key.data, KEY_SIZE);
     ret_handshake->key[KEY_SIZE] = '\0';
+    ret_handshake->deflate = (struct rh_deflate_terms){0};
     /* Names of subprotocols are compared with case (RFC 6455, 4.1). */
     ret_handshake->protocol =
         lists(request, "sec-websocket-protocol", RH_HANDSHAKE_PROTOCOL, rh_bytes_equal)
             ? RH_HANDSHAKE_PROTOCOL_JSON_V1
             : RH_HANDSHAKE_PROTOCOL_NONE;
     return RH_HANDSHAKE_ACCEPT;
+}
+
+void rh_handshake_negotiate(const struct rh_http_request *request, uint8_t bits_max,
+                            struct rh_handshake *handshake)
+{
+    for (size_t i = 0; i < request->fields_count && bits_max != 0; i++) {
+        if (field_is(&request->fields[i], "sec-websocket-extensions") &&
+            rh_deflate_negotiate(request->fields[i].value, bits_max, &handshake->deflate)) {
+            return;
+        }
+    }
 }
 
 int rh_handshake_accept(const char *key, char ret_accept[static RH_HANDSHAKE_ACCEPT_SIZE])
@@ -151,21 +163,47 @@ int rh_handshake_accept(const char *key, char ret_accept[static RH_HANDSHAKE_ACC
     return 0;
 }
 
-int rh_handshake_answer(const struct rh_handshake *handshake, struct rh_buffer *output)
+static int append_extensions(const struct rh_handshake *handshake, struct rh_buffer *output)
 {
-    char accept[RH_HANDSHAKE_ACCEPT_SIZE];
-    int rv = rh_handshake_accept(handshake->key, accept);
-    if (rv != 0) {
-        return rv;
+    if (handshake->deflate.server_bits == 0) {
+        return 0;
     }
+    int rv = rh_buffer_append_text(output, "Sec-WebSocket-Extensions: ");
+    if (rv == 0) {
+        rv = rh_deflate_answer(&handshake->deflate, output);
+    }
+    return rv == 0 ? rh_buffer_append_text(output, "\r\n") : rv;
+}
+
+static int append_head(const struct rh_handshake *handshake, const char *accept,
+                       struct rh_buffer *output)
+{
     const char *protocol = handshake->protocol == RH_HANDSHAKE_PROTOCOL_JSON_V1
                                ? "Sec-WebSocket-Protocol: " RH_HANDSHAKE_PROTOCOL "\r\n"
                                : "";
-    return rh_buffer_format(output,
-                            "HTTP/1.1 101 Switching Protocols\r\n"
-                            "Upgrade: websocket\r\n"
-                            "Connection: Upgrade\r\n"
-                            "Sec-WebSocket-Accept: %s\r\n"
-                            "%s\r\n",
-                            accept, protocol);
+    int rv = rh_buffer_format(output,
+                              "HTTP/1.1 101 Switching Protocols\r\n"
+                              "Upgrade: websocket\r\n"
+                              "Connection: Upgrade\r\n"
+                              "Sec-WebSocket-Accept: %s\r\n"
+                              "%s",
+                              accept, protocol);
+    if (rv == 0) {
+        rv = append_extensions(handshake, output);
+    }
+    return rv == 0 ? rh_buffer_append_text(output, "\r\n") : rv;
+}
+
+int rh_handshake_answer(const struct rh_handshake *handshake, struct rh_buffer *output)
+{
+    char accept[RH_HANDSHAKE_ACCEPT_SIZE];
+    size_t size_before = rh_buffer_size(output);
+    int rv = rh_handshake_accept(handshake->key, accept);
+    if (rv == 0) {
+        rv = append_head(handshake, accept, output);
+    }
+    if (rv != 0) {
+        rh_buffer_truncate(output, size_before);
+    }
+    return rv;
 }

@@ -4,11 +4,12 @@
 
 /*
  * The server side of the WebSocket opening handshake (RFC 6455, 4.2): is this request an upgrade,
- * is it a valid one, which subprotocol, and the head of the 101 answer. Pure; who may connect, and
+ * is it a valid one, which subprotocol, is it compressed, and the head of the 101 answer. Pure; who may connect, and
  * to which channel, is not decided here.
  */
 
 #include "base/buffer.h"
+#include "router/deflate.h"
 #include "router/http_request.h"
 
 /* Our subprotocol: the client understands `moved` in place of a redirect. */
@@ -33,6 +34,7 @@ enum rh_handshake_protocol {
 struct rh_handshake {
     enum rh_handshake_protocol protocol;
     char key[RH_HANDSHAKE_KEY_SIZE]; /* Sec-WebSocket-Key */
+    struct rh_deflate_terms deflate; /* see rh_handshake_negotiate() */
 };
 
 /*
@@ -43,11 +45,16 @@ struct rh_handshake {
  * merely ask for h2c are PLAIN. An upgrade needs GET, HTTP/1.1, `upgrade` in Connection, exactly
  * one Sec-WebSocket-Version, which is 13, and exactly one Sec-WebSocket-Key of 16 bytes in base64.
  * HTTP/1.0 has no upgrades, so such a request is PLAIN (RFC 9110, 7.8). Offered extensions are
- * declined by silence.
+ * declined by silence, unless rh_handshake_negotiate() takes one.
  */
 enum rh_handshake_verdict rh_handshake_judge(const struct rh_http_request *request,
                                              struct rh_handshake *ret_handshake,
                                              struct rh_reason *reason);
+
+/* Of a request that was accepted: takes the first offer of compression that can be met with windows of
+ * at most |bits_max|; 0: none. See rh_deflate_negotiate(). */
+void rh_handshake_negotiate(const struct rh_http_request *request, uint8_t bits_max,
+                            struct rh_handshake *handshake);
 
 /* Appends the whole head of the 101 answer with its empty line. RH_ERR_NO_MEMORY: nothing was
  * appended. */

@@ -13,6 +13,7 @@
  */
 
 #define MASK_SIZE              4
+#define RSV1                   0x40  /* of the first byte: the message is deflated */
 #define SPARE_MESSAGE_SIZE_MAX 65536 /* a spare context does not keep a larger message buffer */
 
 /* What a codec needs while a frame or message is incomplete. */
@@ -25,6 +26,7 @@ struct rh_websocket_context {
     uint64_t frame_received;
 
     uint8_t message_opcode; /* of the data message in progress; CONTINUATION: there is none */
+    bool message_deflated;
     struct rh_utf8 message_utf8;
     struct rh_buffer message; /* its payload so far */
 
@@ -35,6 +37,7 @@ struct rh_websocket_context {
 /* One call of rh_websocket_feed(). */
 struct feed {
     struct rh_websocket *websocket;
+    struct rh_websocket_pool *pool;
     struct rh_websocket_context *parser;
     struct rh_buffer *output;
     const struct rh_websocket_handler *handler;
@@ -80,6 +83,12 @@ void rh_websocket_init(struct rh_websocket *websocket, uint32_t message_size_max
 {
     *websocket = (struct rh_websocket){.message_size_max = message_size_max,
                                        .state = RH_WEBSOCKET_STATE_OPEN};
+}
+
+void rh_websocket_agree_deflate(struct rh_websocket *websocket, uint8_t bits)
+{
+    assert(websocket->context == NULL && bits <= RH_DEFLATE_BITS_MAX);
+    websocket->deflate_bits = bits;
 }
 
 void rh_websocket_closing(struct rh_websocket *websocket)
@@ -187,6 +196,7 @@ void rh_websocket_pool_finish(struct rh_websocket_pool *pool)
     assert(pool->contexts_count == 0);
     parser_destroy(pool->spare);
     pool->spare = NULL;
+    rh_inflater_finish(&pool->inflater);
 }
 
 /* ---- Answers ---- */
@@ -265,13 +275,21 @@ static bool is_control(uint8_t opcode)
     return (opcode & 8) != 0;
 }
 
+/* The first frame of a message says whether it is deflated (RFC 7692, 6). */
+static bool rsv_allowed(const struct rh_websocket *websocket, const struct wslay_frame_iocb *frame)
+{
+    bool begins = frame->opcode == RH_WEBSOCKET_TEXT || frame->opcode == RH_WEBSOCKET_BINARY;
+    return frame->rsv == 0 ||
+           (frame->rsv == WSLAY_RSV1_BIT && begins && websocket->deflate_bits != 0);
+}
+
 /* Judges a header (RFC 6455, 5.2 and 5.4). wslay has refused lengths that are not minimal, and
  * control frames that are long or fragmented. Returns the code to fail with, or 0. */
 static uint16_t judge_header(const struct rh_websocket *websocket,
                              const struct rh_websocket_context *parser,
                              const struct wslay_frame_iocb *frame)
 {
-    if (frame->rsv != 0 || !frame->mask) {
+    if (!rsv_allowed(websocket, frame) || !frame->mask) {
         return RH_WEBSOCKET_CODE_PROTOCOL;
     }
     bool in_message = parser->message_opcode != RH_WEBSOCKET_CONTINUATION;
@@ -295,8 +313,10 @@ static uint16_t judge_header(const struct rh_websocket *websocket,
         return RH_WEBSOCKET_CODE_PROTOCOL;
     }
     size_t held = rh_buffer_size(&parser->message);
-    return frame->payload_length > websocket->message_size_max - held ? RH_WEBSOCKET_CODE_TOO_LARGE
-                                                                      : 0;
+    bool deflated = in_message ? parser->message_deflated : frame->rsv != 0;
+    uint64_t size_max =
+        deflated ? rh_deflate_size_max(websocket->message_size_max) : websocket->message_size_max;
+    return frame->payload_length > size_max - held ? RH_WEBSOCKET_CODE_TOO_LARGE : 0;
 }
 
 static int begin_frame(struct feed *feed, const struct wslay_frame_iocb *frame)
@@ -311,9 +331,29 @@ static int begin_frame(struct feed *feed, const struct wslay_frame_iocb *frame)
     parser->control_size = 0;
     if (frame->opcode == RH_WEBSOCKET_TEXT || frame->opcode == RH_WEBSOCKET_BINARY) {
         parser->message_opcode = frame->opcode;
+        parser->message_deflated = frame->rsv != 0;
         parser->message_utf8 = (struct rh_utf8){0};
     }
     return 0;
+}
+
+/* The code to fail with, 0, or RH_ERR_NO_MEMORY. */
+static int inflate_message(struct feed *feed, struct rh_bytes *payload)
+{
+    struct rh_websocket_pool *pool = feed->pool;
+    struct rh_websocket_context *parser = feed->parser;
+    size_t size_before = payload->size;
+    int rv = rh_inflater_run(&pool->inflater, *payload, feed->websocket->message_size_max, payload);
+    if (rv != 0) {
+        return rv == RH_ERR_NO_MEMORY   ? rv
+               : rv == RH_ERR_TOO_LARGE ? RH_WEBSOCKET_CODE_TOO_LARGE
+                                        : RH_WEBSOCKET_CODE_BAD_TEXT;
+    }
+    pool->inflated_in += size_before;
+    pool->inflated_out += payload->size;
+    return parser->message_opcode != RH_WEBSOCKET_TEXT || rh_bytes_is_utf8(*payload)
+               ? 0
+               : RH_WEBSOCKET_CODE_BAD_TEXT;
 }
 
 /* The message is whole: its last piece is |last|, the others are in the buffer. */
@@ -332,6 +372,12 @@ static int end_message(struct feed *feed, struct rh_bytes last)
             return rv;
         }
         payload = rh_buffer_content(&parser->message);
+    }
+    if (parser->message_deflated) {
+        int rv = inflate_message(feed, &payload);
+        if (rv != 0) {
+            return rv < 0 ? rv : fail(feed, (uint16_t)rv);
+        }
     }
     int stop = feed->handler->message(feed->handler_context, opcode, payload);
     rh_buffer_clear(&parser->message);
@@ -355,7 +401,7 @@ static int take_data(struct feed *feed, const struct wslay_frame_iocb *frame, bo
         }
         return 0;
     }
-    if (parser->message_opcode == RH_WEBSOCKET_TEXT &&
+    if (parser->message_opcode == RH_WEBSOCKET_TEXT && !parser->message_deflated &&
         !rh_utf8_feed(&parser->message_utf8, piece)) {
         return fail(feed, RH_WEBSOCKET_CODE_BAD_TEXT);
     }
@@ -440,6 +486,7 @@ int rh_websocket_feed(struct rh_websocket *websocket, struct rh_websocket_pool *
     int rv = parser_acquire(websocket, pool);
     if (rv == 0) {
         struct feed feed = {.websocket = websocket,
+                            .pool = pool,
                             .parser = websocket->context,
                             .output = output,
                             .handler = handler,
@@ -481,6 +528,13 @@ size_t rh_websocket_header_write(char *out, enum rh_websocket_opcode opcode, uin
     return size;
 }
 
+/* Of a frame that is not masked. */
+static size_t frame_header_size(struct rh_bytes frame)
+{
+    unsigned char length = (unsigned char)frame.data[1];
+    return length < 126 ? 2 : length == 126 ? 4 : 10;
+}
+
 static size_t frame_write(char *out, enum rh_websocket_opcode opcode, struct rh_bytes payload)
 {
     assert(!is_control((uint8_t)opcode) || payload.size <= RH_WEBSOCKET_CONTROL_SIZE_MAX);
@@ -502,6 +556,25 @@ struct rh_shared *rh_websocket_encode(enum rh_websocket_opcode opcode, struct rh
         (void)frame_write(frame->data, opcode, payload);
     }
     return frame;
+}
+
+struct rh_shared *rh_websocket_deflate(const struct rh_shared *frame, uint8_t bits,
+                                       struct rh_deflater *deflater)
+{
+    struct rh_bytes whole = rh_shared_bytes(frame);
+    size_t header_size = frame_header_size(whole);
+    struct rh_bytes payload = rh_bytes(whole.data + header_size, whole.size - header_size);
+    enum rh_websocket_opcode opcode = whole.data[0] & 0x0f;
+    assert((whole.data[0] & 0x70) == 0 && !is_control((uint8_t)opcode));
+    struct rh_bytes deflated;
+    if (rh_deflater_run(deflater, bits, payload, &deflated) != 0) {
+        return NULL;
+    }
+    struct rh_shared *result = rh_websocket_encode(opcode, deflated);
+    if (result != NULL) {
+        result->data[0] = (char)(result->data[0] | RSV1);
+    }
+    return result;
 }
 
 int rh_websocket_append(struct rh_buffer *output, enum rh_websocket_opcode opcode,

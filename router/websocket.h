@@ -24,11 +24,14 @@
  * the fragments of a message) exists only during a feed and while a frame or a fragmented message
  * is incomplete; one such context is kept for reuse in a pool that belongs to the server.
  *
- * Extensions are not negotiated, so a reserved bit is a protocol error.
+ * Extensions: permessage-deflate (RFC 7692), if it was agreed on in the handshake. Then a message may
+ * come deflated; it is kept as it came until it is whole, and inflated by the one inflater of the
+ * pool, up to the limit. Any other reserved bit is a protocol error.
  */
 
 #include "base/buffer.h"
 #include "base/shared.h"
+#include "router/deflate.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -73,14 +76,18 @@ struct rh_websocket_context;
 struct rh_websocket {
     struct rh_websocket_context *context; /* NULL between messages */
     uint32_t message_size_max;
-    uint16_t code; /* see rh_websocket_code() */
-    uint8_t state; /* enum rh_websocket_state */
+    uint16_t code;        /* see rh_websocket_code() */
+    uint8_t state;        /* enum rh_websocket_state */
+    uint8_t deflate_bits; /* see rh_websocket_deflate_bits() */
 };
 
 /* One per server: keeps at most one idle context. A zeroed struct is an empty pool. */
 struct rh_websocket_pool {
     struct rh_websocket_context *spare;
     size_t contexts_count; /* contexts in use by connections: frames or messages that are partial */
+    struct rh_inflater inflater;
+    uint64_t inflated_in;  /* payload bytes of the messages that came deflated, as they came */
+    uint64_t inflated_out; /* and inflated */
 };
 
 /* What a feed calls. |payload| is valid during the call only. Neither may call feed or finish on
@@ -100,13 +107,23 @@ struct rh_websocket_handler {
 #define RH_WEBSOCKET_PONGS_MAX        32
 #define RH_WEBSOCKET_ANSWERS_SIZE_MAX ((RH_WEBSOCKET_PONGS_MAX + 2) * 127)
 
-/* |message_size_max|: payload bytes of a message, all fragments together. Allocates nothing. */
+/* |message_size_max|: payload bytes of a message, all fragments together; of one that comes deflated,
+ * when it is inflated. Allocates nothing. */
 void rh_websocket_init(struct rh_websocket *websocket, uint32_t message_size_max);
+
+/* Before the first feed: permessage-deflate was agreed on, with a window of 2^|bits| for what we send. */
+void rh_websocket_agree_deflate(struct rh_websocket *websocket, uint8_t bits);
+
+/* That window; 0: messages are not deflated, in either direction. */
+static inline uint8_t rh_websocket_deflate_bits(const struct rh_websocket *websocket)
+{
+    return websocket->deflate_bits;
+}
 
 /* Frees what a partial message holds. A zeroed |websocket| is allowed. */
 void rh_websocket_finish(struct rh_websocket *websocket, struct rh_websocket_pool *pool);
 
-/* Frees the spare context; all codecs that used the pool are finished. */
+/* Frees the spare context and the inflater; all codecs that used the pool are finished. */
 void rh_websocket_pool_finish(struct rh_websocket_pool *pool);
 
 /*
@@ -117,7 +134,9 @@ void rh_websocket_pool_finish(struct rh_websocket_pool *pool);
  *
  * A client that breaks the protocol is no error of this function, but leads to FAILED: 1002, text
  * that is not UTF-8 (as soon as seen) 1007, a message above the limit (as soon as announced) 1009;
- * the close frame is in |output| unless one was sent before.
+ * the close frame is in |output| unless one was sent before. A deflated message is judged when it is
+ * whole: 1007 if it cannot be inflated, 1009 if it becomes larger than the limit; one that is larger
+ * than any compressor makes a message of the limit (rh_deflate_size_max()) is refused as announced.
  *
  * RH_ERR_NO_MEMORY: the codec is FAILED with 1011, no close frame in |output|; drop the connection.
  */
@@ -162,6 +181,13 @@ size_t rh_websocket_header_write(char *out, enum rh_websocket_opcode opcode, uin
 /* One frame with one reference, or NULL when out of memory. The payload of a control frame (ping,
  * pong) has at most RH_WEBSOCKET_CONTROL_SIZE_MAX bytes; text is UTF-8. */
 struct rh_shared *rh_websocket_encode(enum rh_websocket_opcode opcode, struct rh_bytes payload);
+
+/*
+ * The same message as |frame|, which has no reserved bit, deflated with a window of 2^|bits|: a frame
+ * with one reference. NULL: it would not be smaller, or there is no memory for it; send |frame|.
+ */
+struct rh_shared *rh_websocket_deflate(const struct rh_shared *frame, uint8_t bits,
+                                       struct rh_deflater *deflater);
 
 /* A close frame. |code| is one that may be sent; |reason| is UTF-8 and is cut to fit, between
  * characters. NULL when out of memory. Do not forget rh_websocket_closing(). */

@@ -4,6 +4,7 @@
 #include "tests/allocation.h"
 #include "tests/test.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define FIELDS_MAX 8
@@ -101,6 +102,14 @@ static void only_a_get_of_http_1_1_is_upgraded(void **state RH_UNUSED)
     assert_int_equal(rh_handshake_judge(&request, &handshake, NULL), RH_HANDSHAKE_PLAIN);
 }
 
+/* A valid handshake with up to two lines more. */
+static struct rh_http_request upgrade_with(const char *first, const char *second,
+                                           struct rh_http_field fields[FIELDS_MAX])
+{
+    const char *const lines[FIELDS_MAX] = {UPGRADE, CONNECTION, VERSION, KEY_LINE, first, second};
+    return request_of(lines, fields);
+}
+
 static void our_subprotocol_is_chosen_wherever_it_is_offered(void **state RH_UNUSED)
 {
     static const struct {
@@ -120,14 +129,49 @@ static void our_subprotocol_is_chosen_wherever_it_is_offered(void **state RH_UNU
         {NULL, NULL, RH_HANDSHAKE_PROTOCOL_NONE},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        const char *const lines[FIELDS_MAX] = {UPGRADE,  CONNECTION,    VERSION,
-                                               KEY_LINE, rows[i].first, rows[i].second};
         struct rh_http_field fields[FIELDS_MAX];
-        struct rh_http_request request = request_of(lines, fields);
+        struct rh_http_request request = upgrade_with(rows[i].first, rows[i].second, fields);
         struct rh_handshake handshake;
         assert_int_equal(rh_handshake_judge(&request, &handshake, NULL), RH_HANDSHAKE_ACCEPT);
         assert_int_equal(handshake.protocol, rows[i].protocol);
         assert_string_equal(handshake.key, KEY);
+    }
+}
+
+static void an_offer_of_compression_is_taken_if_it_is_asked_for(void **state RH_UNUSED)
+{
+    static const struct {
+        uint8_t bits_max;
+        const char *first;
+        const char *second;
+        const char *answer; /* NULL: no such line */
+    } rows[] = {
+        {15, "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits", NULL,
+         "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; "
+         "client_no_context_takeover; client_max_window_bits=15\r\n\r\n"},
+        {10, "Sec-WebSocket-Extensions: x", "sec-websocket-extensions: permessage-deflate",
+         "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; "
+         "client_no_context_takeover\r\n\r\n"},
+        {15, "Sec-WebSocket-Extensions: permessage-deflate; wrong", NULL, NULL},
+        {15, "Sec-WebSocket-Protocol: permessage-deflate", NULL, NULL},
+        {15, NULL, NULL, NULL},
+        {0, "Sec-WebSocket-Extensions: permessage-deflate", NULL, NULL},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct rh_http_field fields[FIELDS_MAX];
+        struct rh_http_request request = upgrade_with(rows[i].first, rows[i].second, fields);
+        struct rh_handshake handshake;
+        struct rh_buffer output = {0};
+        assert_int_equal(rh_handshake_judge(&request, &handshake, NULL), RH_HANDSHAKE_ACCEPT);
+        rh_handshake_negotiate(&request, rows[i].bits_max, &handshake);
+        assert_int_equal(handshake.deflate.server_bits, rows[i].answer ? rows[i].bits_max : 0);
+        assert_int_equal(rh_handshake_answer(&handshake, &output), 0);
+        char *head = rh_buffer_take_text(&output);
+        const char *line = strstr(head, "Sec-WebSocket-Extensions");
+        assert_int_equal(line != NULL, rows[i].answer != NULL);
+        assert_true(line == NULL || strcmp(line, rows[i].answer) == 0);
+        free(head);
+        rh_buffer_finish(&output);
     }
 }
 
@@ -168,6 +212,7 @@ int main(void)
         RH_TEST(a_handshake_is_judged_by_its_headers),
         RH_TEST(only_a_get_of_http_1_1_is_upgraded),
         RH_TEST(our_subprotocol_is_chosen_wherever_it_is_offered),
+        RH_TEST(an_offer_of_compression_is_taken_if_it_is_asked_for),
         RH_TEST(the_answer_proves_that_the_key_was_read),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

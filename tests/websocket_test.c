@@ -145,6 +145,14 @@ static void assert_trace(const struct server *server, const char *expected)
     }
 }
 
+static void assert_outcome(const struct server *server, const char *trace,
+                           enum rh_websocket_state state, uint16_t code)
+{
+    assert_trace(server, trace);
+    assert_int_equal(server->websocket.state, state);
+    assert_int_equal(server->websocket.code, code);
+}
+
 static void assert_same(const struct server *a, const struct server *b, const char *what)
 {
     if (a->websocket.state != b->websocket.state || a->websocket.code != b->websocket.code) {
@@ -163,17 +171,20 @@ static void assert_same(const struct server *a, const struct server *b, const ch
 }
 
 /* Feeds |stream| whole, then in two pieces cut at every place, then byte by byte, and demands the
- * same each time. What the whole gave is left in |server|, which the caller finishes. */
+ * same each time. |deflate_bits|: as agreed, or 0. What the whole gave is left in |server|, which the
+ * caller finishes. */
 static void feed_in_all_ways(struct rh_bytes stream, uint32_t message_size_max,
-                             struct server *server)
+                             uint8_t deflate_bits, struct server *server)
 {
     server_init(server, message_size_max);
+    rh_websocket_agree_deflate(&server->websocket, deflate_bits);
     (void)feed(server, stream);
     for (size_t cut = 0; cut <= stream.size; cut++) {
         struct server split;
         char what[64];
         (void)snprintf(what, sizeof(what), "cut at %zu", cut);
         server_init(&split, message_size_max);
+        rh_websocket_agree_deflate(&split.websocket, deflate_bits);
         (void)feed(&split, rh_bytes(stream.data, cut));
         (void)feed(&split, rh_bytes(stream.data + cut, stream.size - cut));
         assert_same(server, &split, what);
@@ -181,6 +192,7 @@ static void feed_in_all_ways(struct rh_bytes stream, uint32_t message_size_max,
     }
     struct server slow;
     server_init(&slow, message_size_max);
+    rh_websocket_agree_deflate(&slow.websocket, deflate_bits);
     for (size_t i = 0; i < stream.size; i++) {
         (void)feed(&slow, rh_bytes(stream.data + i, 1));
     }
@@ -309,10 +321,8 @@ static void every_stream_means_the_same_in_whatever_pieces_it_comes(void **state
         }
         struct server server;
         print_message("# %s\n", row->name);
-        feed_in_all_ways(rh_buffer_content(&bytes), MESSAGE_SIZE_MAX, &server);
-        assert_trace(&server, row->trace);
-        assert_int_equal(server.websocket.state, row->state);
-        assert_int_equal(server.websocket.code, row->code);
+        feed_in_all_ways(rh_buffer_content(&bytes), MESSAGE_SIZE_MAX, 0, &server);
+        assert_outcome(&server, row->trace, row->state, row->code);
         struct rh_bytes output = rh_buffer_content(&server.output);
         assert_true(rh_bytes_equal(output, rh_bytes(row->output, row->output_size)));
         server_finish(&server);
@@ -323,7 +333,7 @@ static void every_stream_means_the_same_in_whatever_pieces_it_comes(void **state
 static void assert_fails(struct rh_buffer *stream, uint16_t code)
 {
     struct server server;
-    feed_in_all_ways(rh_buffer_content(stream), MESSAGE_SIZE_MAX, &server);
+    feed_in_all_ways(rh_buffer_content(stream), MESSAGE_SIZE_MAX, 0, &server);
     assert_int_equal(server.websocket.state, RH_WEBSOCKET_STATE_FAILED);
     assert_int_equal(server.websocket.code, code);
     assert_trace(&server, "");
@@ -537,7 +547,7 @@ static void broken_streams_end_alike_in_whatever_pieces_they_come(void **state R
                 (char)rh_test_random(&seed);
         }
         struct server server;
-        feed_in_all_ways(rh_buffer_content(&stream), 100, &server);
+        feed_in_all_ways(rh_buffer_content(&stream), 100, 0, &server);
         failed += server.websocket.state == RH_WEBSOCKET_STATE_FAILED;
         server_finish(&server);
         rh_buffer_finish(&stream);
@@ -806,6 +816,216 @@ static void want_of_memory_fails_the_codec_and_loses_nothing(void **state RH_UNU
     }
 }
 
+/* ---- Compression ---- */
+
+/* "Hello", as RFC 7692, 7.2.3.1 has it, and 2,000 bytes of `a`. */
+#define HELLO       "\xf2\x48\xcd\xc9\xc9\x07\x00"
+#define MANY_A      "\x4a\x4c\x1c\x05\xa3\x60\x14\x8c\x82\x51\x30\x0a\x46\xc1\x50\x07\x00\x00"
+#define MANY_A_SIZE 2000
+
+struct deflated_frame {
+    unsigned first;
+    const char *payload;
+    size_t size;
+};
+
+#define BYTES(text) (text), sizeof(text) - 1
+
+struct deflated_stream {
+    const char *name;
+    struct deflated_frame frames[FRAMES_MAX];
+    const char *trace;
+    enum rh_websocket_state state;
+    uint16_t code;
+};
+
+#define FAILS_WITH(number) RH_WEBSOCKET_STATE_FAILED, (number)
+#define STAYS_OPEN         RH_WEBSOCKET_STATE_OPEN, 0
+
+static const struct deflated_stream deflated_streams[] = {
+    {"a text", {{TEXT | RSV1, BYTES(HELLO)}}, "text(Hello) ", STAYS_OPEN},
+    {"a text that is not deflated", {{TEXT, BYTES("Hello")}}, "text(Hello) ", STAYS_OPEN},
+    {"both, and an empty one",
+     {{TEXT | RSV1, BYTES(HELLO)},
+      {BINARY, BYTES("x")},
+      {BINARY | RSV1, BYTES("\x00")},
+      {TEXT | RSV1, BYTES(HELLO)}},
+     "text(Hello) binary(x) binary() text(Hello) ",
+     STAYS_OPEN},
+    {"fragments, with a ping between",
+     {{RH_WEBSOCKET_TEXT | RSV1, BYTES("\xf2\x48\xcd")},
+      {PING, BYTES("p")},
+      {0, BYTES("")},
+      {FIN, BYTES("\xc9\xc9\x07\x00")},
+      {TEXT, BYTES("next")}},
+     "ping(p) text(Hello) text(next) ",
+     STAYS_OPEN},
+    {"a bad character in what comes out",
+     {{TEXT | RSV1, BYTES("\xfa\x0f\x00")}},
+     "",
+     FAILS_WITH(1007)},
+    {"the same as binary", {{BINARY | RSV1, BYTES("\xfa\x0f\x00")}}, "binary(\xff) ", STAYS_OPEN},
+    {"bytes that are bad text until they are inflated",
+     {{RH_WEBSOCKET_TEXT | RSV1, BYTES("\xf2\x48")}, {FIN, BYTES("\xcd\xc9\xc9\x07\x00")}},
+     "text(Hello) ",
+     STAYS_OPEN},
+    {"what cannot be inflated",
+     {{TEXT | RSV1, BYTES(HELLO)}, {TEXT | RSV1, BYTES("\xff\xff")}, {TEXT, BYTES("late")}},
+     "text(Hello) ",
+     FAILS_WITH(1007)},
+    {"what refers to the message before it",
+     {{TEXT | RSV1, BYTES(HELLO)}, {TEXT | RSV1, BYTES("\xf2\x00\x11\x00\x00")}},
+     "text(Hello) ",
+     FAILS_WITH(1007)},
+    {"what ends too early", {{TEXT | RSV1, BYTES("\xf2\x48\xcd")}}, "", FAILS_WITH(1007)},
+    {"more than the limit", {{TEXT | RSV1, BYTES(MANY_A)}}, "", FAILS_WITH(1009)},
+    {"RSV1 on a continuation",
+     {{RH_WEBSOCKET_TEXT | RSV1, BYTES("\xf2")}, {FIN | RSV1, BYTES("\x48")}},
+     "",
+     FAILS_WITH(1002)},
+    {"RSV1 on the continuation of a message that is not deflated",
+     {{RH_WEBSOCKET_TEXT, BYTES("a")}, {FIN | RSV1, BYTES("b")}},
+     "",
+     FAILS_WITH(1002)},
+    {"RSV1 on a ping", {{PING | RSV1, BYTES("")}}, "", FAILS_WITH(1002)},
+    {"RSV1 on a close", {{CLOSE | RSV1, BYTES("\x03\xe8")}}, "", FAILS_WITH(1002)},
+    {"RSV2", {{TEXT | RSV2, BYTES(HELLO)}}, "", FAILS_WITH(1002)},
+    {"RSV1 and RSV3", {{TEXT | RSV1 | RSV3, BYTES(HELLO)}}, "", FAILS_WITH(1002)},
+};
+
+static void a_deflated_message_is_judged_by_what_comes_out_of_it(void **state RH_UNUSED)
+{
+    for (size_t i = 0; i < sizeof(deflated_streams) / sizeof(deflated_streams[0]); i++) {
+        const struct deflated_stream *row = &deflated_streams[i];
+        struct rh_buffer bytes = {0};
+        for (size_t j = 0; j < FRAMES_MAX && row->frames[j].payload != NULL; j++) {
+            add_frame(&bytes, row->frames[j].first,
+                      rh_bytes(row->frames[j].payload, row->frames[j].size));
+        }
+        struct server server;
+        print_message("# %s\n", row->name);
+        feed_in_all_ways(rh_buffer_content(&bytes), MESSAGE_SIZE_MAX, 15, &server);
+        assert_outcome(&server, row->trace, row->state, row->code);
+        server_finish(&server);
+        rh_buffer_finish(&bytes);
+    }
+}
+
+static void the_limit_is_that_of_the_inflated_message(void **state RH_UNUSED)
+{
+    for (uint32_t less = 0; less < 2; less++) {
+        struct rh_buffer stream = {0};
+        struct server server;
+        add_frame(&stream, BINARY | RSV1, rh_bytes(BYTES(MANY_A)));
+        server_init(&server, MANY_A_SIZE - less);
+        rh_websocket_agree_deflate(&server.websocket, 15);
+        assert_int_equal(feed(&server, rh_buffer_content(&stream)),
+                         less ? RH_WEBSOCKET_STATE_FAILED : RH_WEBSOCKET_STATE_OPEN);
+        assert_int_equal(server.messages, 1 - less);
+        assert_int_equal(server.pool.inflated_out, less ? 0 : MANY_A_SIZE);
+        server_finish(&server);
+        rh_buffer_finish(&stream);
+    }
+    /* More than anybody needs to say so much is refused as announced, in one frame or in several. */
+    size_t needed = (size_t)rh_deflate_size_max(MESSAGE_SIZE_MAX);
+    for (size_t more = 0; more < 2; more++) {
+        struct rh_buffer stream = {0};
+        struct server server;
+        server_init(&server, MESSAGE_SIZE_MAX);
+        rh_websocket_agree_deflate(&server.websocket, 15);
+        add_frame(&stream, RH_WEBSOCKET_BINARY | RSV1, rh_bytes("", 1));
+        add_raw_frame(&stream, 0, true, 0, needed - 1 + more, rh_bytes("", 1));
+        assert_int_equal(feed(&server, rh_buffer_content(&stream)),
+                         more ? RH_WEBSOCKET_STATE_FAILED : RH_WEBSOCKET_STATE_OPEN);
+        assert_int_equal(server.websocket.code, more ? 1009 : 0);
+        server_finish(&server);
+        rh_buffer_finish(&stream);
+    }
+}
+
+static void no_connection_holds_memory_of_zlib(void **state RH_UNUSED)
+{
+    struct rh_buffer stream = {0};
+    struct server first;
+    add_frame(&stream, TEXT | RSV1, rh_bytes(BYTES(HELLO)));
+    server_init(&first, MESSAGE_SIZE_MAX);
+    rh_websocket_agree_deflate(&first.websocket, 15);
+    (void)feed(&first, rh_buffer_content(&stream)); /* the pool has what it needs */
+    size_t before = mallinfo2().uordblks;
+    struct rh_websocket *idle = calloc(1000, sizeof(*idle));
+    for (size_t i = 0; i < 1000; i++) {
+        rh_websocket_init(&idle[i], MESSAGE_SIZE_MAX);
+        rh_websocket_agree_deflate(&idle[i], 15);
+        rh_buffer_clear(&first.trace);
+        (void)feed_codec(&idle[i], &first.pool, rh_buffer_content(&stream), &first);
+        assert_null(idle[i].context);
+    }
+    size_t grown = mallinfo2().uordblks - before;
+    assert_true(grown <= 1000 * sizeof(*idle) + 64);
+    free(idle);
+    server_finish(&first);
+    rh_buffer_finish(&stream);
+}
+
+static void want_of_memory_to_inflate_fails_the_codec(void **state RH_UNUSED)
+{
+    struct rh_buffer stream = {0};
+    add_frame(&stream, RH_WEBSOCKET_BINARY | RSV1, rh_bytes("\xf2\x48", 2));
+    add_frame(&stream, FIN, rh_bytes("\xcd\xc9\xc9\x07\x00", 5));
+    for (unsigned nth = 1;; nth++) {
+        struct server server;
+        server_init(&server, MESSAGE_SIZE_MAX);
+        rh_websocket_agree_deflate(&server.websocket, 15);
+        assert_non_null(rh_buffer_reserve(&server.trace, 100));
+        rh_test_allocation_fail(nth);
+        int rv = rh_websocket_feed(&server.websocket, &server.pool, rh_buffer_content(&stream),
+                                   &server.output, &handler, &server);
+        bool failed = rh_test_allocation_failed();
+        assert_int_equal(rv, failed ? RH_ERR_NO_MEMORY : 0);
+        assert_int_equal(server.websocket.code, failed ? RH_WEBSOCKET_CODE_INTERNAL : 0);
+        assert_trace(&server, failed ? "" : "binary(Hello) ");
+        assert_null(server.websocket.context);
+        server_finish(&server);
+        if (!failed) {
+            assert_true(nth > 5);
+            break;
+        }
+    }
+    rh_buffer_finish(&stream);
+}
+
+static void a_frame_is_deflated_if_that_makes_it_smaller(void **state RH_UNUSED)
+{
+    static const size_t sizes[] = {0, 1, 5, 100, 125, 126, 500, 65535, 65536, 100000};
+    struct rh_deflater deflater = {.level = 6};
+    char *text = malloc(100000);
+    memset(text, 'a', 100000);
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        struct rh_bytes payload = rh_bytes(text, sizes[i]);
+        struct rh_shared *plain = rh_websocket_encode(RH_WEBSOCKET_TEXT, payload);
+        struct rh_shared *deflated = rh_websocket_deflate(plain, 15, &deflater);
+        assert_int_equal(deflated != NULL, sizes[i] > 5);
+        if (deflated != NULL) {
+            assert_int_equal((unsigned char)deflated->data[0], TEXT | RSV1);
+            assert_true(deflated->size < plain->size);
+            struct rh_inflater inflater = {0};
+            size_t header_size = deflated->data[1] < 126 ? 2 : 4;
+            struct rh_bytes back;
+            assert_int_equal(rh_inflater_run(&inflater,
+                                             rh_bytes(deflated->data + header_size,
+                                                      deflated->size - header_size),
+                                             sizes[i], &back),
+                             0);
+            assert_true(rh_bytes_equal(back, payload));
+            rh_inflater_finish(&inflater);
+        }
+        rh_shared_give(deflated);
+        rh_shared_give(plain);
+    }
+    free(text);
+    rh_deflater_finish(&deflater);
+}
+
 /* ---- Encoding ---- */
 
 static void a_frame_is_a_header_of_the_smallest_size_and_the_payload(void **state RH_UNUSED)
@@ -881,6 +1101,11 @@ int main(void)
         RH_TEST(contexts_are_counted_and_one_is_kept_for_the_next),
         RH_TEST(connections_that_share_a_pool_do_not_share_bytes),
         RH_TEST(want_of_memory_fails_the_codec_and_loses_nothing),
+        RH_TEST(a_deflated_message_is_judged_by_what_comes_out_of_it),
+        RH_TEST(the_limit_is_that_of_the_inflated_message),
+        RH_TEST(no_connection_holds_memory_of_zlib),
+        RH_TEST(want_of_memory_to_inflate_fails_the_codec),
+        RH_TEST(a_frame_is_deflated_if_that_makes_it_smaller),
         RH_TEST(a_frame_is_a_header_of_the_smallest_size_and_the_payload),
         RH_TEST(a_close_reason_is_cut_between_characters),
     };
