@@ -372,8 +372,7 @@ static size_t consume(struct rh_http_connection *connection, struct rh_bytes byt
             break;
         case CONNECTION_WEBSOCKET:
         case CONNECTION_CLOSING:
-            rh_http_websocket_read(connection, rest);
-            return bytes.size;
+            return used + rh_http_websocket_read(connection, rest);
         case CONNECTION_WAITING:
             return used;
         case CONNECTION_EVENTS:

@@ -178,6 +178,11 @@ static bool keep_handshake(struct rh_http_connection *connection,
     return true;
 }
 
+static uint8_t deflate_bits_max(const struct rh_http_server *server)
+{
+    return server->options.deflate.level == 0 ? 0 : server->options.deflate.bits_max;
+}
+
 /* Judges an upgrade. Whether the request goes on to the handler. */
 static bool judge_upgrade(struct rh_http_connection *connection,
                           const struct rh_http_request *request)
@@ -190,6 +195,7 @@ static bool judge_upgrade(struct rh_http_connection *connection,
         return true;
     case RH_HANDSHAKE_ACCEPT:
         if (request->body.size == 0) {
+            rh_handshake_negotiate(request, deflate_bits_max(connection->server), &handshake);
             return keep_handshake(connection, &handshake);
         }
         (void)rh_fail(&reason, RH_ERR_INVALID, "a WebSocket handshake has no body");

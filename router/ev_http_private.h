@@ -39,6 +39,11 @@
 #define RH_HTTP_OUTPUT_MAX        262144U /* unsent responses, beyond which no request is begun */
 #define RH_HTTP_LINGER_TIMEOUT_MS 2000U
 
+/* A few bytes that are deflated may stand for a thousand times as many. So they are read in pieces,
+ * until this much has come of them; what is left waits for the next turn. */
+#define RH_HTTP_INFLATE_PIECE 2048U
+#define RH_HTTP_INFLATE_MAX   (1024U * 1024U)
+
 /*
  *   READING <---> WAITING --+-> WEBSOCKET ---> CLOSING
  *      |             |      |       |             |
@@ -128,6 +133,7 @@ struct rh_http_server {
     struct rh_http_parser *parsers[RH_HTTP_SPARE_PARSERS];
     size_t parsers_count;
     struct rh_websocket_pool websocket_pool;
+    struct rh_deflater deflater;
     struct rh_shared *continue_response;
     struct rh_shared *ping_frame;
     struct rh_shared *comment; /* of an event stream */
@@ -218,7 +224,8 @@ bool rh_http_exchange_is_idle(const struct rh_http_connection *connection);
 
 /* ---- ev_http_websocket.c ---- */
 
-void rh_http_websocket_read(struct rh_http_connection *connection, struct rh_bytes bytes);
+/* Returns how many of the bytes were taken; the rest waits for the next turn. */
+size_t rh_http_websocket_read(struct rh_http_connection *connection, struct rh_bytes bytes);
 void rh_http_websocket_ping(struct rh_http_connection *connection);
 
 /* Frees what the codec holds. */

@@ -439,6 +439,7 @@ int rh_http_server_create(struct ev_loop *loop, const struct rh_http_server_opti
     }
     server->loop = loop;
     server->options = *options;
+    server->deflater.level = options->deflate.level;
     server->handler = handler;
     server->handler_context = context;
     rh_list_init(&server->connections);
@@ -475,6 +476,7 @@ void rh_http_server_destroy(struct rh_http_server *server)
         rh_http_parser_destroy(server->parsers[--server->parsers_count]);
     }
     rh_websocket_pool_finish(&server->websocket_pool);
+    rh_deflater_finish(&server->deflater);
     rh_shared_give(server->continue_response);
     rh_shared_give(server->ping_frame);
     rh_shared_give(server->comment);

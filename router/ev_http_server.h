@@ -46,14 +46,19 @@ struct rh_http_connection;
 
 struct rh_http_server_options {
     struct rh_http_limits limits;
-    uint32_t connections_max;       /* beyond it a newcomer gets 503 and is closed */
-    uint32_t head_timeout_ms;       /* from the first byte of a request to the end of its head */
-    uint32_t body_timeout_ms;       /* from there to the end of its body; also how long a response
+    uint32_t connections_max;    /* beyond it a newcomer gets 503 and is closed */
+    uint32_t head_timeout_ms;    /* from the first byte of a request to the end of its head */
+    uint32_t body_timeout_ms;    /* from there to the end of its body; also how long a response
                                          or close frame may wait for a client that does not read */
-    uint32_t idle_timeout_ms;       /* between requests, and before the first */
-    size_t send_queue_bytes;        /* unsent bytes of one WebSocket, see send() */
-    size_t send_queue_low_bytes;    /* see drained() */
-    uint32_t message_bytes;         /* largest WebSocket message taken from a client */
+    uint32_t idle_timeout_ms;    /* between requests, and before the first */
+    size_t send_queue_bytes;     /* unsent bytes of one WebSocket, see send() */
+    size_t send_queue_low_bytes; /* see drained() */
+    uint32_t message_bytes;      /* largest WebSocket message taken from a client */
+    struct {
+        uint8_t level;      /* of zlib; 0: permessage-deflate is declined */
+        uint8_t bits_max;   /* largest window, RH_DEFLATE_BITS_MIN to _MAX */
+        uint32_t threshold; /* frames of fewer bytes are not deflated */
+    } deflate;
     uint32_t heartbeat_interval_ms; /* ping a WebSocket that was silent so long; 0: never. An
                                          event stream gets a comment that often */
     uint32_t heartbeat_timeout_ms;  /* close one that was silent so long; more than the interval */
@@ -107,6 +112,12 @@ struct rh_http_server_stats {
     uint64_t bytes_out;
     uint64_t timeouts; /* closed because a request or its reader was too slow, or idle */
     uint64_t websockets_accepted;
+    uint64_t websockets_deflating; /* of them with permessage-deflate */
+    uint64_t messages_deflated; /* by rh_http_server_deflate(), each once for all its receivers */
+    uint64_t deflated_in;       /* bytes of their frames before */
+    uint64_t deflated_out;      /* and after */
+    uint64_t inflated_in;       /* bytes of the payloads that clients sent deflated */
+    uint64_t inflated_out;      /* and inflated */
     uint64_t messages_in;
     uint64_t pings_sent;
     uint64_t heartbeat_timeouts; /* WebSockets closed because nothing was heard */
@@ -211,6 +222,18 @@ void rh_http_connection_abort(struct rh_http_connection *connection);
  */
 RH_MUST_CHECK int rh_http_connection_send(struct rh_http_connection *connection,
                                           struct rh_shared *frame);
+
+/* The window (a power of two) that the messages of this WebSocket may be deflated with; 0: they may
+ * not. */
+uint8_t rh_http_connection_deflate_bits(const struct rh_http_connection *connection);
+
+/*
+ * The frame of a text or binary message, deflated with a window of 2^|bits|, for all connections with
+ * rh_http_connection_deflate_bits() of |bits|. If that is not worth it (below the threshold, not
+ * smaller, no memory) it is |frame| itself. The caller gets a reference and keeps his own.
+ */
+struct rh_shared *rh_http_server_deflate(struct rh_http_server *server, struct rh_shared *frame,
+                                         uint8_t bits);
 
 /* Bytes that wait to be sent. */
 size_t rh_http_connection_send_queue_bytes(const struct rh_http_connection *connection);

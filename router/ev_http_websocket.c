@@ -22,6 +22,7 @@ void rh_http_connection_accept_websocket(struct rh_http_connection *connection)
     struct rh_http_server *server = connection->server;
     assert(!connection->accepted && connection->http.handshake != NULL);
     struct rh_shared *head = NULL;
+    uint8_t deflate_bits = connection->http.handshake->deflate.server_bits;
     rh_buffer_clear(&server->scratch);
     if (rh_handshake_answer(connection->http.handshake, &server->scratch) == 0) {
         head = rh_shared_copy(rh_buffer_content(&server->scratch));
@@ -29,6 +30,8 @@ void rh_http_connection_accept_websocket(struct rh_http_connection *connection)
     rh_buffer_clear(&server->scratch);
     if (rh_http_connection_begin_stream(connection, CONNECTION_WEBSOCKET, head)) {
         server->stats.websockets_accepted++;
+        server->stats.websockets_deflating += deflate_bits != 0;
+        rh_websocket_agree_deflate(&connection->websocket, deflate_bits);
     }
     rh_shared_give(head);
 }
@@ -39,6 +42,27 @@ void rh_http_websocket_release(struct rh_http_connection *connection)
 }
 
 /* ---- Sending ---- */
+
+uint8_t rh_http_connection_deflate_bits(const struct rh_http_connection *connection)
+{
+    return connection->accepted ? rh_websocket_deflate_bits(&connection->websocket) : 0;
+}
+
+struct rh_shared *rh_http_server_deflate(struct rh_http_server *server, struct rh_shared *frame,
+                                         uint8_t bits)
+{
+    struct rh_shared *deflated = NULL;
+    if (frame->size >= server->options.deflate.threshold) {
+        deflated = rh_websocket_deflate(frame, bits, &server->deflater);
+    }
+    if (deflated == NULL) {
+        return rh_shared_take(frame);
+    }
+    server->stats.messages_deflated++;
+    server->stats.deflated_in += frame->size;
+    server->stats.deflated_out += deflated->size;
+    return deflated;
+}
 
 int rh_http_connection_send(struct rh_http_connection *connection, struct rh_shared *frame)
 {
@@ -152,7 +176,7 @@ static void follow_codec(struct rh_http_connection *connection)
     }
 }
 
-void rh_http_websocket_read(struct rh_http_connection *connection, struct rh_bytes bytes)
+static void feed(struct rh_http_connection *connection, struct rh_bytes bytes)
 {
     static const struct rh_websocket_handler codec_handler = {.message = on_message};
     struct rh_http_server *server = connection->server;
@@ -172,4 +196,28 @@ void rh_http_websocket_read(struct rh_http_connection *connection, struct rh_byt
     if (push_scratch(connection)) {
         follow_codec(connection);
     }
+}
+
+static bool reads_frames(const struct rh_http_connection *connection)
+{
+    return rh_http_state(connection) == CONNECTION_WEBSOCKET ||
+           rh_http_state(connection) == CONNECTION_CLOSING;
+}
+
+size_t rh_http_websocket_read(struct rh_http_connection *connection, struct rh_bytes bytes)
+{
+    struct rh_http_server *server = connection->server;
+    const struct rh_websocket_pool *pool = &server->websocket_pool;
+    bool deflates = rh_websocket_deflate_bits(&connection->websocket) != 0;
+    uint64_t inflated_max = pool->inflated_out + RH_HTTP_INFLATE_MAX;
+    size_t used = 0;
+    while (used < bytes.size && reads_frames(connection) && pool->inflated_out < inflated_max) {
+        size_t size = bytes.size - used;
+        size = deflates && size > RH_HTTP_INFLATE_PIECE ? RH_HTTP_INFLATE_PIECE : size;
+        feed(connection, rh_bytes(bytes.data + used, size));
+        used += size;
+    }
+    server->stats.inflated_in = pool->inflated_in;
+    server->stats.inflated_out = pool->inflated_out;
+    return reads_frames(connection) ? used : bytes.size;
 }

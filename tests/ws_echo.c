@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * ws-echo PORT [--message-bytes N]: sends every text and binary message back. It is the node's own
+ * ws-echo PORT [--message-bytes N] [--deflate BITS]: sends every text and binary message back. It is the node's own
  * WebSocket code with nothing above it, for conformance suites written by others; see
- * docs/conformance.md. Listens on loopback only, prints the address (port 0 takes a free one), and
+ * docs/conformance.md. With --deflate it takes offers of compression, with a window of 2^BITS at
+ * most, and compresses what it can. Listens on loopback only, prints the address (port 0 takes a free one), and
  * ends with SIGTERM or SIGINT.
  */
 
@@ -17,6 +18,7 @@
 
 #define MESSAGE_BYTES_DEFAULT (16U << 20) /* the largest of Autobahn's */
 #define MESSAGE_BYTES_MAX     (1U << 30)
+#define DEFLATE_LEVEL         6
 
 struct echo {
     struct rh_http_server *server;
@@ -35,11 +37,23 @@ static void on_request(void *context, struct rh_http_connection *connection,
     }
 }
 
+static struct rh_shared *encode(struct echo *echo, const struct rh_http_connection *connection,
+                                enum rh_websocket_opcode opcode, struct rh_bytes payload)
+{
+    struct rh_shared *frame = rh_websocket_encode(opcode, payload);
+    uint8_t bits = rh_http_connection_deflate_bits(connection);
+    if (frame == NULL || bits == 0) {
+        return frame;
+    }
+    struct rh_shared *deflated = rh_http_server_deflate(echo->server, frame, bits);
+    rh_shared_give(frame);
+    return deflated;
+}
+
 static void on_message(void *context, struct rh_http_connection *connection,
                        enum rh_websocket_opcode opcode, struct rh_bytes payload)
 {
-    (void)context;
-    struct rh_shared *frame = rh_websocket_encode(opcode, payload);
+    struct rh_shared *frame = encode(context, connection, opcode, payload);
     int rv = frame == NULL ? RH_ERR_NO_MEMORY : rh_http_connection_send(connection, frame);
     rh_shared_give(frame);
     if (rv == RH_ERR_FULL) {
@@ -74,11 +88,11 @@ static void on_signal(struct ev_loop *loop, ev_signal *watcher, int events)
 
 static int usage(void)
 {
-    fprintf(stderr, "usage: ws-echo PORT [--message-bytes N]\n");
+    fprintf(stderr, "usage: ws-echo PORT [--message-bytes N] [--deflate BITS]\n");
     return 2;
 }
 
-static int run(uint16_t port, uint32_t message_bytes)
+static int run(uint16_t port, uint32_t message_bytes, uint8_t deflate_bits)
 {
     static const struct rh_http_handler handler = {
         .request = on_request, .message = on_message, .closed = on_closed, .stopped = on_stopped};
@@ -91,6 +105,7 @@ static int run(uint16_t port, uint32_t message_bytes)
         .send_queue_bytes = (size_t)4 * message_bytes,
         .send_queue_low_bytes = message_bytes,
         .message_bytes = message_bytes,
+        .deflate = {.level = deflate_bits == 0 ? 0 : DEFLATE_LEVEL, .bits_max = deflate_bits},
         .close_timeout_ms = 2000,
         .name = "echo",
     };
@@ -127,17 +142,32 @@ static int run(uint16_t port, uint32_t message_bytes)
     return 0;
 }
 
+/* Reads `NAME NUMBER` pairs. */
+static int read_options(int argc, char **argv, uint64_t *message_bytes, uint64_t *deflate_bits)
+{
+    int rv = argc % 2 == 0 ? 0 : RH_ERR_INVALID;
+    for (int i = 2; i < argc && rv == 0; i += 2) {
+        struct rh_bytes value = rh_bytes_text(argv[i + 1]);
+        if (strcmp(argv[i], "--message-bytes") == 0) {
+            rv = rh_bytes_to_u64(value, MESSAGE_BYTES_MAX, message_bytes);
+        } else if (strcmp(argv[i], "--deflate") == 0) {
+            rv = rh_bytes_to_u64(value, RH_DEFLATE_BITS_MAX, deflate_bits);
+            rv = rv == 0 && *deflate_bits < RH_DEFLATE_BITS_MIN ? RH_ERR_INVALID : rv;
+        } else {
+            rv = RH_ERR_INVALID;
+        }
+    }
+    return rv;
+}
+
 int main(int argc, char **argv)
 {
     uint64_t port;
     uint64_t message_bytes = MESSAGE_BYTES_DEFAULT;
-    if (argc != 2 && (argc != 4 || strcmp(argv[2], "--message-bytes") != 0)) {
+    uint64_t deflate_bits = 0;
+    if (argc < 2 || rh_bytes_to_u64(rh_bytes_text(argv[1]), UINT16_MAX, &port) != 0 ||
+        read_options(argc, argv, &message_bytes, &deflate_bits) != 0) {
         return usage();
     }
-    if (rh_bytes_to_u64(rh_bytes_text(argv[1]), UINT16_MAX, &port) != 0 ||
-        (argc == 4 &&
-         rh_bytes_to_u64(rh_bytes_text(argv[3]), MESSAGE_BYTES_MAX, &message_bytes) != 0)) {
-        return usage();
-    }
-    return run((uint16_t)port, (uint32_t)message_bytes);
+    return run((uint16_t)port, (uint32_t)message_bytes, (uint8_t)deflate_bits);
 }

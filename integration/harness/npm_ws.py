@@ -54,9 +54,10 @@ class NpmWs(Reader):
     def _tell(self, **command):
         self._popen.stdin.write(json.dumps(command) + "\n")
 
-    def open(self, client_id, url, protocol=PROTOCOL, redirects=False):
+    def open(self, client_id, url, protocol=PROTOCOL, redirects=False, deflate=False):
         client = self.clients[client_id] = NpmClient(client_id)
-        self._tell(do="open", id=client_id, url=url, protocol=protocol, redirects=redirects)
+        self._tell(do="open", id=client_id, url=url, protocol=protocol, redirects=redirects,
+                   deflate=deflate)
         return client
 
     def send(self, client_id, event):

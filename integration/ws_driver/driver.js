@@ -2,10 +2,12 @@
 // npm's `ws` as a client of ringhop, many at once. Commands come as JSON lines on standard input,
 // events go as JSON lines to standard output; harness/npm_ws.py is the other end.
 //
-//   {"do":"open","id":"c1","url":"ws://...","protocol":"ringhop.v1","redirects":true}
+//   {"do":"open","id":"c1","url":"ws://...","protocol":"ringhop.v1","redirects":true,
+//       "deflate":true}
 //   {"do":"send","id":"c1","text":"..."}     {"do":"close","id":"c1"}
 //
-//   {"event":"open","id":"c1","attempt":1,"url":"ws://... as connected","protocol":"ringhop.v1"}
+//   {"event":"open","id":"c1","attempt":1,"url":"ws://... as connected","protocol":"ringhop.v1",
+//       "extensions":"permessage-deflate"}
 //   {"event":"text","id":"c1","attempt":1,"text":"..."}
 //   {"event":"close","id":"c1","attempt":1,"code":4307,"reason":""}
 //   {"event":"error","id":"c1","attempt":1,"message":"..."}
@@ -16,7 +18,7 @@
 const readline = require("readline");
 const WebSocket = require("ws");
 
-const clients = new Map(); // id -> {socket, attempt, protocol, redirects}
+const clients = new Map(); // id -> {socket, attempt, protocol, redirects, deflate}
 
 function tell(event, id, attempt, more) {
   process.stdout.write(JSON.stringify({ event, id, attempt, at: performance.now(), ...more }) + "\n");
@@ -28,11 +30,11 @@ function open(id, url) {
   const previous = client.socket;
   const socket = new WebSocket(url, client.protocol ? [client.protocol] : [], {
     followRedirects: client.redirects,
-    perMessageDeflate: false,
+    perMessageDeflate: client.deflate,
   });
   client.socket = socket;
   socket.on("open", () => {
-    tell("open", id, attempt, { url: socket.url, protocol: socket.protocol });
+    tell("open", id, attempt, { url: socket.url, protocol: socket.protocol, extensions: socket.extensions });
     if (previous) {
       previous.close();
     }
@@ -56,6 +58,7 @@ readline.createInterface({ input: process.stdin }).on("line", (line) => {
       attempt: 0,
       protocol: command.protocol,
       redirects: Boolean(command.redirects),
+      deflate: Boolean(command.deflate) && { threshold: 0 },
     });
     open(command.id, command.url);
   } else if (command.do === "send") {
