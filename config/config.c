@@ -87,6 +87,12 @@ static const struct rh_field heartbeat_fields[] = {
     AMOUNT("timeout", heartbeat.timeout_ms, RH_VALUE_DURATION, 100, HOURS(24), SECONDS(60)),
 };
 
+static const struct rh_field compression_fields[] = {
+    AMOUNT("level", compression.level, RH_VALUE_COUNT, 0, 9, 0),
+    AMOUNT("window_bits", compression.window_bits, RH_VALUE_COUNT, 9, 15, 15),
+    AMOUNT("threshold", compression.threshold, RH_VALUE_SIZE_32, 0, MIB(16), 256),
+};
+
 static const struct rh_field rebalance_fields[] = {
     AMOUNT("channels_per_second", rebalance.channels_per_second, RH_VALUE_COUNT, 1, 1000000, 2000),
     AMOUNT("in_flight", rebalance.in_flight, RH_VALUE_COUNT, 1, 65536, 64),
@@ -106,6 +112,7 @@ static const struct section {
     {"ring", {ring_fields, COUNT_OF(ring_fields)}},
     {"limits", {limits_fields, COUNT_OF(limits_fields)}},
     {"heartbeat", {heartbeat_fields, COUNT_OF(heartbeat_fields)}},
+    {"compression", {compression_fields, COUNT_OF(compression_fields)}},
     {"rebalance", {rebalance_fields, COUNT_OF(rebalance_fields)}},
 };
 

@@ -70,6 +70,11 @@ struct rh_config {
         uint32_t timeout_ms;
     } heartbeat;
     struct {
+        uint32_t level;       /* of zlib; 0: WebSocket messages are not compressed */
+        uint32_t window_bits; /* largest window, a power of two */
+        uint32_t threshold;   /* bytes; shorter messages go as they are */
+    } compression;
+    struct {
         uint32_t channels_per_second;
         uint32_t in_flight;
         uint32_t moved_linger_ms;

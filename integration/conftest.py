@@ -83,11 +83,17 @@ def cluster(shared_zookeeper, make_cluster):
 
 
 @pytest.fixture(scope="module")
-def steady(shared_zookeeper, tmp_path_factory):
-    """Three nodes for all tests of a file that only talk to them. Use keys of your own."""
+def make_steady(tmp_path_factory):
+    """make_steady(zookeeper, nodes=3, ...): a running cluster that ends with the file."""
     make, finish = _cluster_maker(tmp_path_factory.mktemp("steady"))
-    yield make(shared_zookeeper)
+    yield make
     finish()
+
+
+@pytest.fixture(scope="module")
+def steady(shared_zookeeper, make_steady):
+    """Three nodes for all tests of a file that only talk to them. Use keys of your own."""
+    return make_steady(shared_zookeeper)
 
 
 @pytest.fixture

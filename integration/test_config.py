@@ -34,12 +34,15 @@ def start(tmp_path, text, *flags, node="n1"):
     (GOOD + "ring: {vnodes: 0}\n", 5, "vnodes"),
     (GOOD + "ring: {vnodes: many}\n", 5, "vnodes"),
     (GOOD + "limits: {message_bytes: 64KB}\n", 5, "message_bytes"),
+    (GOOD + "compression: {level: 10}\n", 5, "level"),
+    (GOOD + "compression: {window_bits: 8}\n", 5, "window_bits"),
     (GOOD.replace("7101", "70000"), 4, "listen"),
     (GOOD.replace("id: n1", "id: n 1"), 4, "id"),
     (GOOD + GOOD.splitlines()[3] + "\n", 5, "n1"),
     (GOOD + "cluster: other\n", 5, "cluster"),
     (GOOD.replace("cluster: demo\n", ""), None, "cluster"),
-], ids=["syntax", "unknown", "unknown_in_node", "duration", "zero", "type", "unit", "port", "id",
+], ids=["syntax", "unknown", "unknown_in_node", "duration", "zero", "type", "unit",
+        "level", "window", "port", "id",
         "double_node", "double_key", "missing"])
 def test_is_refused_with_file_line_and_reason(tmp_path, text, line, word):
     code, log = start(tmp_path, text)

@@ -76,12 +76,14 @@ struct rh_daemon_dashboard; /* daemon_dashboard.c */
 struct rh_shared;
 
 /* The message that was delivered last in the step whose actions are performed, encoded once for all
- * WebSockets and once for all who get events. */
+ * WebSockets and once for all who get events; and deflated once for all WebSockets with the same
+ * window. */
 struct rh_daemon_encoded {
     const struct rh_entry *entry; /* an action's; NULL: none */
     uint64_t incarnation;
     struct rh_shared *websocket; /* NULL until somebody is sent it */
     struct rh_shared *event;
+    struct rh_shared *deflated[RH_DEFLATE_BITS_COUNT]; /* may be |websocket| itself */
 };
 
 struct rh_daemon {

@@ -79,6 +79,20 @@ static void send_frame(struct rh_daemon *daemon, struct rh_daemon_client *client
     }
 }
 
+/* The frame as this connection is to get it: deflated, if that was agreed on and is worth it. Takes the
+ * reference to |frame|, which may be NULL, and gives one back. */
+static struct rh_shared *deflate(struct rh_daemon *daemon, const struct rh_daemon_client *client,
+                                 struct rh_shared *frame)
+{
+    uint8_t bits = rh_http_connection_deflate_bits(client->connection);
+    if (frame == NULL || bits == 0) {
+        return frame;
+    }
+    struct rh_shared *deflated = rh_http_server_deflate(daemon->client_server, frame, bits);
+    rh_shared_give(frame);
+    return deflated;
+}
+
 /* An event with what an encoder left in `scratch`; NULL if it could not. */
 static struct rh_shared *take_event(struct rh_daemon *daemon, struct rh_event_stream_event event,
                                     int rv)
@@ -100,6 +114,7 @@ static void send_event(struct rh_daemon *daemon, struct rh_daemon_client *client
         frame = rh_websocket_encode(RH_WEBSOCKET_TEXT, rh_buffer_content(&daemon->scratch));
     }
     rh_buffer_clear(&daemon->scratch);
+    frame = deflate(daemon, client, frame);
     send_frame(daemon, client, frame);
     rh_shared_give(frame);
 }
@@ -261,12 +276,16 @@ void rh_daemon_streams_forget(struct rh_daemon *daemon)
     if (encoded->entry != NULL) {
         rh_shared_give(encoded->websocket);
         rh_shared_give(encoded->event);
+        for (size_t i = 0; i < RH_DEFLATE_BITS_COUNT; i++) {
+            rh_shared_give(encoded->deflated[i]);
+        }
         *encoded = (struct rh_daemon_encoded){0};
     }
 }
 
-/* Sends what is in `encoded`, encoded when the first of its kind is sent it. */
-static void send_encoded(struct rh_daemon *daemon, struct rh_daemon_client *client)
+/* What this connection is to get of `encoded`, encoded when the first of its kind is sent it; NULL when
+ * out of memory. */
+static struct rh_shared *frame_for(struct rh_daemon *daemon, const struct rh_daemon_client *client)
 {
     struct rh_daemon_encoded *encoded = &daemon->encoded;
     bool events = client->kind == RH_DAEMON_EVENTS;
@@ -277,7 +296,20 @@ static void send_encoded(struct rh_daemon *daemon, struct rh_daemon_client *clie
         *frame = events ? encode_event(daemon, encoded->incarnation, &message)
                         : rh_client_json_message_frame(&message);
     }
-    send_frame(daemon, client, *frame);
+    uint8_t bits = rh_http_connection_deflate_bits(client->connection);
+    if (bits == 0 || *frame == NULL) {
+        return *frame;
+    }
+    struct rh_shared **deflated = &encoded->deflated[bits - RH_DEFLATE_BITS_MIN];
+    if (*deflated == NULL) {
+        *deflated = rh_http_server_deflate(daemon->client_server, *frame, bits);
+    }
+    return *deflated;
+}
+
+static void send_encoded(struct rh_daemon *daemon, struct rh_daemon_client *client)
+{
+    send_frame(daemon, client, frame_for(daemon, client));
 }
 
 void rh_daemon_stream_deliver(struct rh_daemon *daemon, const struct rh_action *action)
