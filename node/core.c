@@ -248,6 +248,7 @@ static void tick(struct rh_core *core)
         rh_core_channels_scan(core);
         rh_core_tombs_expire(core);
     }
+    rh_core_watches_flush(core);
     rh_core_relayed_tick(core);
     rh_core_remotes_tick(core);
     rh_core_relayed_flush(core);
@@ -291,7 +292,7 @@ uint64_t rh_core_deadline_ms(const struct rh_core *core)
 {
     uint64_t deadline = UINT64_MAX;
     if (core->sweeping || !rh_list_empty(&core->dirty) || rh_core_relayed_is_due(core) ||
-        rh_core_remotes_is_due(core)) {
+        rh_core_remotes_is_due(core) || !rh_list_empty(&core->watches_to_tell)) {
         return 0;
     }
     deadline = earlier(rh_core_relayed_ms(core), rh_core_remotes_ms(core));
@@ -345,6 +346,9 @@ static int init_tables(struct rh_core *core)
     if (rv == 0) {
         rv = rh_table_init(&core->remotes);
     }
+    if (rv == 0) {
+        rv = rh_table_init(&core->watches);
+    }
     return rv;
 }
 
@@ -357,16 +361,29 @@ static void finish_tables(struct rh_core *core)
     rh_table_finish(&core->syncs);
     rh_table_finish(&core->relayed);
     rh_table_finish(&core->remotes);
+    rh_table_finish(&core->watches);
 }
 
 static void init_lists(struct rh_core *core)
 {
-    struct rh_list *lists[] = {&core->swept,        &core->unswept,        &core->dropped,
-                               &core->catching_up,  &core->held,           &core->pending,
-                               &core->busy,         &core->dirty,          &core->moves,
-                               &core->claims,       &core->incoming,       &core->fetches,
-                               &core->tombs_by_age, &core->held_welcomed,  &core->tunnels_out,
-                               &core->tunnels_in,   &core->relayed_waiting};
+    struct rh_list *lists[] = {&core->swept,
+                               &core->unswept,
+                               &core->dropped,
+                               &core->catching_up,
+                               &core->held,
+                               &core->pending,
+                               &core->busy,
+                               &core->dirty,
+                               &core->moves,
+                               &core->claims,
+                               &core->incoming,
+                               &core->fetches,
+                               &core->tombs_by_age,
+                               &core->held_welcomed,
+                               &core->tunnels_out,
+                               &core->tunnels_in,
+                               &core->relayed_waiting,
+                               &core->watches_to_tell};
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
         rh_list_init(lists[i]);
     }
@@ -461,6 +478,7 @@ void rh_core_destroy(struct rh_core *core)
     rh_core_relayed_finish(core);
     rh_core_remotes_finish(core);
     rh_core_requests_finish(core);
+    rh_core_watches_finish(core);
     destroy_channels(core, &core->swept);
     destroy_channels(core, &core->unswept);
     free_subscriptions(&core->catching_up);
@@ -526,6 +544,9 @@ static void step(struct rh_core *core, const struct rh_event *event)
         return;
     case RH_EVENT_DRAINED:
         rh_core_drained(core, event->subscription);
+        return;
+    case RH_EVENT_SHOW_STATE:
+        rh_core_watch_show(core, event->subscription);
         return;
     case RH_EVENT_PUBLISH:
         rh_core_publish(core, event);

@@ -124,6 +124,7 @@ struct rh_subscription {
     bool is_welcomed : 1;   /* a stream that is in its channel, wherever that is served */
     bool is_remote : 1;     /* of another node's client: rh_remote::subscription */
     bool wants_room : 1;    /* RELAYED: the next DRAINED is waited for */
+    bool watches_state : 1; /* a stream that is told of changes of the state document */
     uint32_t limit;         /* of a read: messages at most */
     uint32_t wait_ms;       /* of a read */
 };
@@ -141,6 +142,7 @@ enum rh_event_kind {
     RH_EVENT_READ,        /* a poll, or a long poll */
     RH_EVENT_UNSUBSCRIBE, /* the connection of a subscription is gone */
     RH_EVENT_DRAINED,     /* a stream that is replaying, or `wants_room`, has room for more */
+    RH_EVENT_SHOW_STATE,  /* a stream that watches the state has room for it again */
     RH_EVENT_PUBLISH,
     RH_EVENT_INSPECT, /* channel info, from whichever node owns it */
     RH_EVENT_STATE_GET,
@@ -184,8 +186,10 @@ struct rh_event {
             uint32_t wait_ms; /* READ: 0 answers at once */
             bool may_relay;   /* see struct rh_subscription, also the next one */
             bool after_is_ours;
+            bool watches_state;               /* SUBSCRIBE */
         } subscribe;                          /* SUBSCRIBE, READ */
-        struct rh_subscription *subscription; /* UNSUBSCRIBE (in any state), DRAINED */
+        struct rh_subscription *subscription; /* UNSUBSCRIBE (in any state), DRAINED,
+                                                 SHOW_STATE */
         struct {
             uint64_t request; /* the caller's number for the answer */
             struct rh_bytes key;
@@ -245,6 +249,7 @@ enum rh_action_kind {
     RH_ACTION_PUBLISHED, /* answer of a PUBLISH */
     RH_ACTION_INSPECTED, /* answer of an INSPECT */
     RH_ACTION_STATE,     /* answer of a STATE_GET, STATE_PUT, STATE_DELETE */
+    RH_ACTION_CHANGED,   /* the state document as it is now, to streams that watch it */
     RH_ACTION_SEND,      /* a message to a peer whose link is up */
     RH_ACTION_CATCH_UP,  /* somebody knows a later epoch: read the membership now */
     RH_ACTION_SWEPT,     /* all channels were checked against the view: worth a log line */
@@ -370,6 +375,12 @@ struct rh_action {
             struct rh_state_result result;
         } state;
         struct {
+            struct rh_subscription *subscription; /* which has just been welcomed; or NULL: all */
+            struct rh_channel *channel;           /* see rh_channel_watcher_next() */
+            struct rh_entry
+                *state; /* its last change; NULL: none ever. Valid until the next step */
+        } changed;
+        struct {
             struct rh_node_ref to;
             struct rh_peer_message message; /* its slices are valid until the next step */
         } send;
@@ -487,6 +498,11 @@ bool rh_core_is_settled(const struct rh_core *core);
 struct rh_subscription *rh_channel_live_next(const struct rh_channel *channel,
                                              const struct rh_subscription *subscription,
                                              const struct rh_entry *entry);
+
+/* Walks the streams of the channel of a CHANGED for all: NULL gives the first, the last gives NULL. No
+ * step may happen during the walk. */
+struct rh_subscription *rh_channel_watcher_next(const struct rh_channel *channel,
+                                                const struct rh_subscription *subscription);
 
 /* The key of a channel; valid as long as the channel. */
 struct rh_bytes rh_channel_key(const struct rh_channel *channel);

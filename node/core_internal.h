@@ -13,6 +13,7 @@
  *   core_requests.c     publish and inspect: where they go, and those that wait
  *   core_serve.c        publish and inspect: done here
  *   core_state.c        the state document: asked for, written, answered
+ *   core_watch.c        who is told of its changes
  *   core_view.c         views, their walk over the channels, reports of our copies
  *   core_reported.c     reports of others, end markers, complete and recorded epochs
  *   core_replication.c  appends, acknowledgements, commit
@@ -32,6 +33,7 @@
  *   - a pending request is in `pending` (ordered by deadline) and in `pending_table`;
  *   - a channel is served only after it was held against the current view: every access goes by
  *     rh_core_channel_find(), which does that first;
+ *   - `watches` has a channel if, and only if, streams that watch something are in it;
  *   - a channel with `acting` is in a role of an actor, or PASSING, and in `busy`.
  */
 
@@ -256,7 +258,9 @@ struct rh_core {
     struct rh_table relayed;        /* by number */
     struct rh_table remotes;        /* by relaying process and number */
     uint64_t stream_number;
-    uint64_t relayed_ms; /* last look at those that wait */
+    uint64_t relayed_ms;            /* last look at those that wait */
+    struct rh_table watches;        /* rh_watch::table_link, by channel */
+    struct rh_list watches_to_tell; /* rh_watch::link */
 
     /* With replication. */
     bool lost; /* own registration is not there, or not known to be */
@@ -658,6 +662,25 @@ void rh_core_state_redirect(struct rh_core *core, const struct rh_request_ref *r
 
 /* What a sync says of the state document, as rh_channel::state. */
 struct rh_entry *rh_core_state_of(const struct rh_peer_sync_begin *begin);
+
+/* ---- core_watch.c ---- */
+
+/* Memory for a stream that comes into |channel| next. False: there is none. */
+bool rh_core_watch_prepare(struct rh_core *core, const struct rh_subscription *subscription,
+                           struct rh_channel *channel);
+
+/* The stream is in its channel, and was welcomed; or is about to leave it. */
+void rh_core_watch_begin(struct rh_core *core, struct rh_subscription *subscription);
+void rh_core_watch_end(struct rh_core *core, struct rh_subscription *subscription);
+
+/* It has room, and did not have when it was to be shown the document. */
+void rh_core_watch_show(struct rh_core *core, struct rh_subscription *subscription);
+
+/* The committed state document of |channel| may be another one: those who watch it are told at the end
+ * of the turn. */
+void rh_core_watch_changed(struct rh_core *core, struct rh_channel *channel);
+void rh_core_watches_flush(struct rh_core *core);
+void rh_core_watches_finish(struct rh_core *core);
 
 /* ---- core_view.c ---- */
 

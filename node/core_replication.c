@@ -411,9 +411,13 @@ void rh_core_flush(struct rh_core *core)
 /* Raises `commit` to |commit|, and the state document with it. */
 static void commit_to(struct rh_core *core, struct rh_channel *channel, uint64_t commit)
 {
+    const struct rh_entry *before = channel->state;
     rh_core_channel_uncount(core, channel);
     rh_channel_commit_to(channel, commit);
     rh_core_channel_count(core, channel);
+    if (channel->state != before) {
+        rh_core_watch_changed(core, channel);
+    }
 }
 
 static uint64_t lowest_acked(const struct rh_channel *channel)

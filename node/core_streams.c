@@ -56,6 +56,7 @@ static void detach(struct rh_core *core, struct rh_subscription *subscription)
         return;
     }
     count(core, subscription, -1);
+    rh_core_watch_end(core, subscription);
     subscription->channel = NULL;
     channel->used_ms = core->now_ms;
 }
@@ -230,10 +231,12 @@ static void join_channel(struct rh_core *core, struct rh_subscription *subscript
     }
     attach(core, subscription, channel, &channel->audience->replaying, RH_SUBSCRIPTION_REPLAYING);
     if (subscription->is_welcomed) {
+        rh_core_watch_begin(core, subscription);
         rh_core_stream_goes_on(core, subscription);
         return;
     }
     welcome(core, subscription, channel, &resume);
+    rh_core_watch_begin(core, subscription);
     replay(core, subscription);
 }
 
@@ -437,6 +440,11 @@ static void begin_stream(struct rh_core *core, struct rh_subscription *subscript
     if (!core->options.replication) {
         rh_core_channel_bring_up(core, channel);
     }
+    if (!rh_core_watch_prepare(core, subscription, channel)) {
+        rh_core_channel_settle(core, channel);
+        refuse(core, subscription, RH_REFUSAL_NO_MEMORY);
+        return;
+    }
     join_channel(core, subscription, channel);
 }
 
@@ -532,6 +540,7 @@ static void start(struct rh_core *core, const struct rh_event *event, bool is_re
     subscription->hop = event->subscribe.hop;
     subscription->limit = event->subscribe.limit;
     subscription->wait_ms = event->subscribe.wait_ms;
+    subscription->watches_state = !is_read && event->subscribe.watches_state;
     if (is_behind(core, &subscription->hop)) {
         catch_up(core, subscription, event->subscribe.key);
         return;
@@ -761,6 +770,7 @@ void rh_core_streams_wake(struct rh_core *core, struct rh_channel *channel)
     } else {
         catch_up_streams(core, channel);
     }
+    rh_core_watch_changed(core, channel); /* it may have been, elsewhere */
     rh_core_streams_committed(core, channel);
 }
 

@@ -78,6 +78,7 @@ static void perform(struct rh_daemon *daemon, const struct rh_action *action)
     case RH_ACTION_PUBLISHED:
     case RH_ACTION_INSPECTED:
     case RH_ACTION_STATE:
+    case RH_ACTION_CHANGED:
         rh_daemon_clients_perform(daemon, action);
         return;
     }

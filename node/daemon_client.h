@@ -12,6 +12,8 @@
  */
 
 #include "node/daemon_internal.h"
+#include "router/client_json.h"
+#include "router/event_stream.h"
 #include "router/redirect.h"
 #include "router/route.h"
 
@@ -34,6 +36,8 @@ struct rh_daemon_client {
     bool has_user_agent;
     bool has_limit;
     bool has_wait;
+    uint8_t watch;      /* bits of enum rh_route_watch */
+    bool wants_state;   /* there was no room when it was to be shown */
     bool is_slow;       /* being closed with 4408 */
     bool is_moved;      /* was in its channel and told `moved` */
     bool lingers;       /* so it is in rh_daemon::lingering */
@@ -74,8 +78,8 @@ struct rh_daemon_request {
     uint32_t token_size;
     uint32_t client_size;
     uint32_t text_size;
-    char text[]; /* inspect: the key; publish over a WebSocket: the client's message id; state: see
-                    above, then If-None-Match */
+    char text[]; /* inspect: the key; over a WebSocket: the client's id; state over HTTP: see above,
+                    then If-None-Match */
 };
 
 static inline struct rh_bytes rh_daemon_client_key(const struct rh_daemon_client *client)
@@ -156,6 +160,26 @@ void rh_daemon_state_write(struct rh_daemon *daemon, struct rh_http_connection *
                            const struct rh_http_request *http, const struct rh_route *route);
 void rh_daemon_state_answered(struct rh_daemon *daemon, const struct rh_action *action);
 
+/* For people: why a request for the state was refused, and that the state has |version|, 0: that there
+ * is none. */
+const char *rh_daemon_state_refusal_text(enum rh_refusal refusal);
+const char *rh_daemon_state_conflict_text(uint64_t version);
+
+/* Whether it answers the request: an answer of a peer may be of the wrong kind, and what was asked
+ * decides what can be said. */
+bool rh_daemon_state_fits(const struct rh_daemon_request *request,
+                          const struct rh_state_result *result);
+
+/* ---- daemon_stream_state.c: the state document over WebSockets, and who watches it ---- */
+
+/* A state_get, state_put or state_delete. */
+void rh_daemon_stream_state(struct rh_daemon *daemon, struct rh_daemon_client *client,
+                            const struct rh_client_request *said);
+void rh_daemon_stream_state_answered(struct rh_daemon *daemon,
+                                     const struct rh_daemon_request *request,
+                                     const struct rh_state_result *result);
+void rh_daemon_stream_changed(struct rh_daemon *daemon, const struct rh_action *action);
+
 /* ---- daemon_clients.c ---- */
 
 /* How to send a request to |node|; its URL is put into `url`. Errors of rh_redirect_decide(). */
@@ -204,6 +228,40 @@ void rh_daemon_stream_close(struct rh_daemon_client *client, uint16_t code, cons
 /* Looks at the client at once, but after what is under way: a replay or relay that can go on, or one
  * that has to begin again. */
 void rh_daemon_feed_soon(struct rh_daemon *daemon, struct rh_daemon_client *client);
+/* What clients may send, as configured. */
+struct rh_client_limits rh_daemon_client_limits(const struct rh_daemon *daemon);
+
+/* A request that a WebSocket made, which is not answered yet, and was named |id|. NULL: it was told
+ * that there are too many. */
+struct rh_daemon_request *rh_daemon_stream_request(struct rh_daemon *daemon,
+                                                   struct rh_daemon_client *client,
+                                                   struct rh_bytes id);
+
+/* Sends what an encoder left in `scratch`, if it could: |rv|; as the data of |event| to who gets
+ * events. */
+void rh_daemon_stream_send(struct rh_daemon *daemon, struct rh_daemon_client *client,
+                           struct rh_event_stream_event event, int rv);
+void rh_daemon_stream_error(struct rh_daemon *daemon, struct rh_daemon_client *client,
+                            const char *code, const char *text, struct rh_bytes id);
+
+/* What is sent to many, encoded when the first of its kind is sent it. */
+struct rh_daemon_frames {
+    struct rh_shared *websocket;
+    struct rh_shared *event;
+};
+
+/* Sends the frame of |client|'s kind: made now, if it was not, of what |encode| puts into `scratch` and,
+ * for events, of |event|. */
+void rh_daemon_stream_send_shared(struct rh_daemon *daemon, struct rh_daemon_client *client,
+                                  struct rh_daemon_frames *frames,
+                                  struct rh_event_stream_event event,
+                                  int (*encode)(struct rh_buffer *out, const void *what),
+                                  const void *what);
+void rh_daemon_frames_give(struct rh_daemon_frames *frames);
+
+/* Whether the send queue is at or below its low mark. When it is not, drained() comes. One that is being
+ * closed hears nothing more. */
+bool rh_daemon_stream_has_room(const struct rh_daemon_client *client);
 
 /* There is room again in the send queue. */
 void rh_daemon_stream_drained(struct rh_daemon *daemon, struct rh_daemon_client *client);

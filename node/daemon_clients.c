@@ -42,6 +42,7 @@ static struct rh_daemon_client *client_create(struct rh_daemon *daemon,
     client->ticket_size = (uint16_t)route->ticket.size;
     client->token_size = (uint16_t)route->token.size;
     client->client_size = (uint16_t)route->client.size;
+    client->watch = route->watch;
     char *out = rh_bytes_write(client->data, rh_route_key(route));
     out = rh_bytes_write(out, route->ticket);
     out = rh_bytes_write(out, route->token);
@@ -99,6 +100,7 @@ static void client_route(const struct rh_daemon_client *client, struct rh_route 
         .ticket = sent.ticket,
         .token = sent.token,
         .client = sent.client,
+        .watch = client->watch,
     };
     memcpy(route->key_data, client->data, client->key_size);
 }
@@ -156,7 +158,8 @@ static void begin(struct rh_daemon *daemon, struct rh_http_connection *connectio
                       .limit = route->limit,
                       .wait_ms = route->wait_s * 1000,
                       .may_relay =
-                          rh_redirect_relays(route, request, rh_config_relays(daemon->config))},
+                          rh_redirect_relays(route, request, rh_config_relays(daemon->config)),
+                      .watches_state = (route->watch & RH_ROUTE_WATCH_STATE) != 0},
     };
     rh_daemon_step(daemon, &event);
 }
@@ -181,7 +184,8 @@ void rh_daemon_client_relay(struct rh_daemon *daemon, struct rh_daemon_client *c
                       .hop = {.hops = subscription->hop.hops},
                       .limit = subscription->limit,
                       .wait_ms = subscription->wait_ms,
-                      .may_relay = true},
+                      .may_relay = true,
+                      .watches_state = (client->watch & RH_ROUTE_WATCH_STATE) != 0},
     };
     rh_daemon_step(daemon, &event);
 }
@@ -493,6 +497,9 @@ void rh_daemon_clients_perform(struct rh_daemon *daemon, const struct rh_action 
     case RH_ACTION_STATE:
         rh_daemon_state_answered(daemon, action);
         return;
+    case RH_ACTION_CHANGED:
+        rh_daemon_stream_changed(daemon, action);
+        return;
     case RH_ACTION_SEND:
     case RH_ACTION_CATCH_UP:
     case RH_ACTION_SWEPT:
@@ -513,6 +520,7 @@ void rh_daemon_clients_perform(struct rh_daemon *daemon, const struct rh_action 
 int rh_daemon_clients_start(struct rh_daemon *daemon, struct rh_reason *reason)
 {
     const struct rh_config *config = daemon->config;
+    const struct rh_client_limits limits = rh_daemon_client_limits(daemon);
     const struct rh_http_server_options options = {
         .limits = {.head_bytes = config->limits.header_bytes,
                    .target_bytes = TARGET_BYTES_MAX < config->limits.header_bytes
@@ -528,7 +536,7 @@ int rh_daemon_clients_start(struct rh_daemon *daemon, struct rh_reason *reason)
         .idle_timeout_ms = config->limits.idle_timeout_ms,
         .send_queue_bytes = config->limits.send_queue_bytes + RH_DAEMON_SEND_QUEUE_LOW,
         .send_queue_low_bytes = RH_DAEMON_SEND_QUEUE_LOW,
-        .message_bytes = rh_client_json_text_max(config->limits.message_bytes),
+        .message_bytes = rh_client_json_text_max(&limits),
         .deflate = {.level = (uint8_t)config->compression.level,
                     .bits_max = (uint8_t)config->compression.window_bits,
                     .threshold = config->compression.threshold},

@@ -351,6 +351,10 @@ static enum rh_problem client_problem(enum rh_client_error_code code)
         return RH_PROBLEM_BAD_MESSAGE_ID;
     case RH_CLIENT_BAD_PAYLOAD:
         return RH_PROBLEM_BAD_PAYLOAD;
+    case RH_CLIENT_BAD_CONDITION:
+        return RH_PROBLEM_BAD_CONDITION;
+    case RH_CLIENT_BAD_CONTENT_TYPE:
+        return RH_PROBLEM_BAD_CONTENT_TYPE;
     case RH_CLIENT_TOO_LARGE:
         return RH_PROBLEM_TOO_LARGE;
     }

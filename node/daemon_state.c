@@ -131,7 +131,7 @@ void rh_daemon_state_write(struct rh_daemon *daemon, struct rh_http_connection *
         return;
     }
     struct rh_bytes type = rh_http_request_field(http, "content-type");
-    if (!is_delete && !rh_peer_content_type_valid(type)) {
+    if (!is_delete && !rh_content_type_valid(type)) {
         rh_daemon_respond_problem(connection, RH_PROBLEM_BAD_CONTENT_TYPE,
                                   "Content-Type must be at most 255 printable ASCII characters");
         return;
@@ -178,7 +178,7 @@ static void respond_document(const struct rh_daemon_request *request,
                              const struct rh_state_result *result)
 {
     char tag[TAG_SIZE];
-    char type[RH_PEER_CONTENT_TYPE_SIZE_MAX + 1] = CONTENT_TYPE_DEFAULT;
+    char type[RH_CONTENT_TYPE_SIZE_MAX + 1] = CONTENT_TYPE_DEFAULT;
     struct rh_route route;
     struct rh_bytes if_none_match = kept(request, &route);
     /* Anybody may have written it: a browser is not to take it for a page of this origin. */
@@ -224,13 +224,17 @@ static void respond_tagged(struct rh_daemon *daemon, const struct rh_daemon_requ
     rh_buffer_clear(&daemon->scratch);
 }
 
+const char *rh_daemon_state_conflict_text(uint64_t version)
+{
+    return version == 0 ? "there is no state" : "the state has another version";
+}
+
 /* A problem that says which version there is. */
 static void respond_conflict(struct rh_daemon *daemon, const struct rh_daemon_request *request,
                              uint64_t version)
 {
     struct rh_buffer *body = &daemon->scratch;
-    int rv = rh_problem_encode(RH_PROBLEM_VERSION_CONFLICT,
-                               version == 0 ? "there is no state" : "the state has another version",
+    int rv = rh_problem_encode(RH_PROBLEM_VERSION_CONFLICT, rh_daemon_state_conflict_text(version),
                                body);
     if (rv == 0) {
         rh_buffer_truncate(body, rh_buffer_size(body) - 1);
@@ -255,15 +259,11 @@ static void respond_written(struct rh_daemon *daemon, const struct rh_daemon_req
                    result->outcome == RH_PEER_STATE_DELETED ? 0 : result->version, rv);
 }
 
-static void respond_refusal(const struct rh_daemon_request *request, enum rh_refusal refusal)
+const char *rh_daemon_state_refusal_text(enum rh_refusal refusal)
 {
-    if (refusal == RH_REFUSAL_UNKNOWN) {
-        rh_daemon_respond_problem(request->connection, RH_PROBLEM_UNKNOWN_OUTCOME,
-                                  "the owner did not answer in time; the write may have been "
-                                  "done: read the state");
-    } else {
-        rh_daemon_respond_refusal(request->connection, refusal);
-    }
+    return refusal == RH_REFUSAL_UNKNOWN
+               ? "the owner did not answer in time; the write may have been done: read the state"
+               : rh_refusal_text(refusal);
 }
 
 static void respond(struct rh_daemon *daemon, const struct rh_daemon_request *request,
@@ -290,6 +290,13 @@ static void respond(struct rh_daemon *daemon, const struct rh_daemon_request *re
     rh_daemon_respond_problem(request->connection, RH_PROBLEM_INTERNAL, NULL);
 }
 
+bool rh_daemon_state_fits(const struct rh_daemon_request *request,
+                          const struct rh_state_result *result)
+{
+    return request->is_read == (result->outcome == RH_PEER_STATE_FOUND) ||
+           result->outcome == RH_PEER_STATE_NONE;
+}
+
 void rh_daemon_state_answered(struct rh_daemon *daemon, const struct rh_action *action)
 {
     const struct rh_state_result *result = &action->state.result;
@@ -297,14 +304,14 @@ void rh_daemon_state_answered(struct rh_daemon *daemon, const struct rh_action *
     if (request == NULL) {
         return;
     }
-    /* The answer of a peer may be of the wrong kind: what was asked decides what can be said. */
-    bool fits = request->is_read == (result->outcome == RH_PEER_STATE_FOUND) ||
-                result->outcome == RH_PEER_STATE_NONE;
-    if (result->refusal != RH_REFUSAL_NONE) {
-        respond_refusal(request, result->refusal);
+    if (request->client != NULL) {
+        rh_daemon_stream_state_answered(daemon, request, result);
+    } else if (result->refusal != RH_REFUSAL_NONE) {
+        rh_daemon_respond_problem(request->connection, rh_daemon_problem(result->refusal),
+                                  rh_daemon_state_refusal_text(result->refusal));
     } else if (result->redirect != NULL) {
         redirect(daemon, request, result->redirect);
-    } else if (!fits) {
+    } else if (!rh_daemon_state_fits(request, result)) {
         rh_daemon_respond_problem(request->connection, RH_PROBLEM_INTERNAL, NULL);
     } else {
         respond(daemon, request, result);

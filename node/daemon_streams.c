@@ -2,9 +2,6 @@
 #include "node/daemon_client.h"
 
 #include "node/clock.h"
-#include "router/client_json.h"
-#include "router/event_stream.h"
-
 #include <assert.h>
 
 /* Publishes of one WebSocket that are not answered yet; more are refused, not queued. */
@@ -103,9 +100,8 @@ static struct rh_shared *take_event(struct rh_daemon *daemon, struct rh_event_st
     return frame;
 }
 
-/* Sends what an encoder left in `scratch`, if it could; as the data of |event| to who gets events. */
-static void send_event(struct rh_daemon *daemon, struct rh_daemon_client *client,
-                       struct rh_event_stream_event event, int rv)
+void rh_daemon_stream_send(struct rh_daemon *daemon, struct rh_daemon_client *client,
+                           struct rh_event_stream_event event, int rv)
 {
     struct rh_shared *frame = NULL;
     if (client->kind == RH_DAEMON_EVENTS) {
@@ -122,40 +118,57 @@ static void send_event(struct rh_daemon *daemon, struct rh_daemon_client *client
 /* What only WebSockets are told. */
 static void send_scratch(struct rh_daemon *daemon, struct rh_daemon_client *client, int rv)
 {
-    send_event(daemon, client, (struct rh_event_stream_event){0}, rv);
+    rh_daemon_stream_send(daemon, client, (struct rh_event_stream_event){0}, rv);
 }
 
-static void send_error(struct rh_daemon *daemon, struct rh_daemon_client *client, const char *code,
-                       const char *text, struct rh_bytes id)
+void rh_daemon_stream_error(struct rh_daemon *daemon, struct rh_daemon_client *client,
+                            const char *code, const char *text, struct rh_bytes id)
 {
     const struct rh_event_stream_event event = {
         .name = "error",
         .retry_ms = retry_ms(client->kind),
     };
     int rv = rh_client_json_error(&daemon->scratch, code, text, id);
-    send_event(daemon, client, event, rv);
+    rh_daemon_stream_send(daemon, client, event, rv);
 }
 
 /* ---- what a client says ---- */
 
-static void publish(struct rh_daemon *daemon, struct rh_daemon_client *client,
-                    const struct rh_client_request *said)
+struct rh_client_limits rh_daemon_client_limits(const struct rh_daemon *daemon)
+{
+    return (struct rh_client_limits){.message_bytes = daemon->config->limits.message_bytes,
+                                     .state_bytes = daemon->config->limits.state_bytes};
+}
+
+struct rh_daemon_request *rh_daemon_stream_request(struct rh_daemon *daemon,
+                                                   struct rh_daemon_client *client,
+                                                   struct rh_bytes id)
 {
     if (client->requests_count >= REQUESTS_MAX) {
-        send_error(daemon, client, rh_problem_code(RH_PROBLEM_LIMIT_REACHED),
-                   "too many publishes of this connection are not answered yet", said->id);
-        return;
+        rh_daemon_stream_error(daemon, client, rh_problem_code(RH_PROBLEM_LIMIT_REACHED),
+                               "too many requests of this connection are not answered yet", id);
+        return NULL;
     }
-    struct rh_daemon_request *request = rh_daemon_request_create(daemon, said->id);
+    struct rh_daemon_request *request = rh_daemon_request_create(daemon, id);
     if (request == NULL) {
-        send_error(daemon, client, rh_problem_code(RH_PROBLEM_NO_MEMORY),
-                   rh_refusal_text(RH_REFUSAL_NO_MEMORY), said->id);
-        return;
+        rh_daemon_stream_error(daemon, client, rh_problem_code(RH_PROBLEM_NO_MEMORY),
+                               rh_refusal_text(RH_REFUSAL_NO_MEMORY), id);
+        return NULL;
     }
     request->client = client;
     request->connection = client->connection;
     rh_list_push_back(&client->requests, &request->link);
     client->requests_count++;
+    return request;
+}
+
+static void publish(struct rh_daemon *daemon, struct rh_daemon_client *client,
+                    const struct rh_client_request *said)
+{
+    struct rh_daemon_request *request = rh_daemon_stream_request(daemon, client, said->id);
+    if (request == NULL) {
+        return;
+    }
     struct rh_event event = {
         .kind = RH_EVENT_PUBLISH,
         .publish = {.request = request->number,
@@ -172,20 +185,20 @@ void rh_daemon_stream_message(struct rh_daemon *daemon, struct rh_daemon_client 
     struct rh_client_request said;
     struct rh_client_error error;
     if (opcode != RH_WEBSOCKET_TEXT) {
-        send_error(daemon, client, rh_problem_code(RH_PROBLEM_BAD_MESSAGE),
-                   "a message is JSON text, not a binary frame", rh_bytes(NULL, 0));
+        rh_daemon_stream_error(daemon, client, rh_problem_code(RH_PROBLEM_BAD_MESSAGE),
+                               "a message is JSON text, not a binary frame", rh_bytes(NULL, 0));
         return;
     }
-    int rv = rh_client_json_decode(payload, daemon->config->limits.message_bytes, &daemon->decoded,
-                                   &said, &error);
+    const struct rh_client_limits limits = rh_daemon_client_limits(daemon);
+    int rv = rh_client_json_decode(payload, &limits, &daemon->decoded, &said, &error);
     if (rv == RH_ERR_NO_MEMORY) {
-        send_error(daemon, client, rh_problem_code(RH_PROBLEM_NO_MEMORY),
-                   rh_refusal_text(RH_REFUSAL_NO_MEMORY), rh_bytes(NULL, 0));
+        rh_daemon_stream_error(daemon, client, rh_problem_code(RH_PROBLEM_NO_MEMORY),
+                               rh_refusal_text(RH_REFUSAL_NO_MEMORY), rh_bytes(NULL, 0));
         return;
     }
     if (rv != 0) {
-        send_error(daemon, client, rh_client_error_name(error.code), error.reason.text,
-                   rh_bytes(error.id, error.id_size));
+        rh_daemon_stream_error(daemon, client, rh_client_error_name(error.code), error.reason.text,
+                               rh_bytes(error.id, error.id_size));
         return;
     }
     switch (said.type) {
@@ -196,6 +209,11 @@ void rh_daemon_stream_message(struct rh_daemon *daemon, struct rh_daemon_client 
         rv = rh_client_json_pong(&daemon->scratch);
         send_scratch(daemon, client, rv);
         return;
+    case RH_CLIENT_STATE_GET:
+    case RH_CLIENT_STATE_PUT:
+    case RH_CLIENT_STATE_DELETE:
+        rh_daemon_stream_state(daemon, client, &said);
+        return;
     }
     assert(false && "unknown message type");
 }
@@ -205,8 +223,9 @@ void rh_daemon_stream_published(struct rh_daemon *daemon, const struct rh_daemon
 {
     struct rh_bytes id = rh_bytes(request->text, request->text_size);
     if (result->refusal != RH_REFUSAL_NONE) {
-        send_error(daemon, request->client, rh_problem_code(rh_daemon_problem(result->refusal)),
-                   rh_refusal_text(result->refusal), id);
+        rh_daemon_stream_error(daemon, request->client,
+                               rh_problem_code(rh_daemon_problem(result->refusal)),
+                               rh_refusal_text(result->refusal), id);
         return;
     }
     int rv = rh_client_json_ack(&daemon->scratch, id, result->seq);
@@ -234,7 +253,7 @@ void rh_daemon_stream_welcome(struct rh_daemon *daemon, const struct rh_action *
         .retry_ms = retry_ms(client->kind),
     };
     int rv = rh_client_json_welcome(&daemon->scratch, &welcome);
-    send_event(daemon, client, event, rv);
+    rh_daemon_stream_send(daemon, client, event, rv);
 }
 
 void rh_daemon_feed_soon(struct rh_daemon *daemon, struct rh_daemon_client *client)
@@ -268,6 +287,29 @@ static struct rh_shared *encode_event(struct rh_daemon *daemon, uint64_t incarna
         .id = {.incarnation = incarnation, .seq = message->seq},
     };
     return take_event(daemon, event, rv);
+}
+
+void rh_daemon_stream_send_shared(struct rh_daemon *daemon, struct rh_daemon_client *client,
+                                  struct rh_daemon_frames *frames,
+                                  struct rh_event_stream_event event,
+                                  int (*encode)(struct rh_buffer *out, const void *what),
+                                  const void *what)
+{
+    bool events = client->kind == RH_DAEMON_EVENTS;
+    struct rh_shared **frame = events ? &frames->event : &frames->websocket;
+    if (*frame == NULL && events) {
+        *frame = take_event(daemon, event, encode(&daemon->scratch, what));
+    } else if (*frame == NULL && encode(&daemon->scratch, what) == 0) {
+        *frame = rh_websocket_encode(RH_WEBSOCKET_TEXT, rh_buffer_content(&daemon->scratch));
+        rh_buffer_clear(&daemon->scratch);
+    }
+    send_frame(daemon, client, *frame);
+}
+
+void rh_daemon_frames_give(struct rh_daemon_frames *frames)
+{
+    rh_shared_give(frames->websocket);
+    rh_shared_give(frames->event);
 }
 
 void rh_daemon_streams_forget(struct rh_daemon *daemon)
@@ -337,11 +379,15 @@ void rh_daemon_stream_deliver(struct rh_daemon *daemon, const struct rh_action *
 void rh_daemon_stream_drained(struct rh_daemon *daemon, struct rh_daemon_client *client)
 {
     feed_again(daemon, client);
+    if (client->wants_state) {
+        client->wants_state = false;
+        struct rh_event event = {.kind = RH_EVENT_SHOW_STATE,
+                                 .subscription = &client->subscription};
+        rh_daemon_step(daemon, &event);
+    }
 }
 
-/* Above the low mark drained() comes later; at or below it, nobody else would ask again. One that is
- * being closed hears nothing more. */
-static bool has_room(const struct rh_daemon_client *client)
+bool rh_daemon_stream_has_room(const struct rh_daemon_client *client)
 {
     return !rh_http_connection_is_closing(client->connection) &&
            rh_http_connection_send_queue_bytes(client->connection) <= RH_DAEMON_SEND_QUEUE_LOW;
@@ -360,8 +406,8 @@ void rh_daemon_clients_feed(struct rh_daemon *daemon)
             rh_daemon_client_relay(daemon, client);
             continue;
         }
-        if (!has_room(client)) {
-            continue;
+        if (!rh_daemon_stream_has_room(client)) {
+            continue; /* drained() comes */
         }
         struct rh_event event = {.kind = RH_EVENT_DRAINED, .subscription = &client->subscription};
         rh_daemon_step(daemon, &event);
@@ -387,6 +433,7 @@ static int encode_moved(struct rh_daemon *daemon, const struct rh_daemon_client 
         .ticket = sent.ticket,
         .token = sent.token,
         .client = sent.client,
+        .watch = client->watch,
     };
     rh_buffer_clear(&daemon->url);
     int rv = rh_url_build(&url, &daemon->url);
@@ -410,7 +457,7 @@ void rh_daemon_stream_moved(struct rh_daemon *daemon, const struct rh_action *ac
     struct rh_daemon_client *client = rh_daemon_client_of(action->moved.subscription);
     rh_list_remove(&client->queue_link);
     int rv = encode_moved(daemon, client, action);
-    send_event(daemon, client, (struct rh_event_stream_event){.name = "moved"}, rv);
+    rh_daemon_stream_send(daemon, client, (struct rh_event_stream_event){.name = "moved"}, rv);
     client->is_moved = true;
     daemon->moved_count++;
     client->linger_ms = rh_clock_monotonic_ms() + daemon->config->rebalance.moved_linger_ms;
@@ -437,8 +484,8 @@ void rh_daemon_stream_refused(struct rh_daemon *daemon, struct rh_daemon_client 
         return;
     }
     accept(client);
-    send_error(daemon, client, rh_problem_code(rh_daemon_problem(refusal)),
-               rh_refusal_text(refusal), rh_bytes(NULL, 0));
+    rh_daemon_stream_error(daemon, client, rh_problem_code(rh_daemon_problem(refusal)),
+                           rh_refusal_text(refusal), rh_bytes(NULL, 0));
     rh_daemon_stream_close(client, RH_WEBSOCKET_CODE_TRY_AGAIN, rh_refusal_text(refusal));
 }
 

@@ -17,15 +17,22 @@ bool rh_key_valid(struct rh_bytes key)
     return true;
 }
 
-bool rh_message_id_valid(struct rh_bytes id)
+static bool is_printable_ascii(struct rh_bytes text)
 {
-    if (id.size == 0 || id.size > RH_MESSAGE_ID_SIZE_MAX) {
-        return false;
-    }
-    for (size_t i = 0; i < id.size; i++) {
-        if (id.data[i] < 0x20 || id.data[i] > 0x7e) {
+    for (size_t i = 0; i < text.size; i++) {
+        if (text.data[i] < 0x20 || text.data[i] > 0x7e) {
             return false;
         }
     }
     return true;
+}
+
+bool rh_message_id_valid(struct rh_bytes id)
+{
+    return id.size > 0 && id.size <= RH_MESSAGE_ID_SIZE_MAX && is_printable_ascii(id);
+}
+
+bool rh_content_type_valid(struct rh_bytes text)
+{
+    return text.size <= RH_CONTENT_TYPE_SIZE_MAX && is_printable_ascii(text);
 }

@@ -253,7 +253,7 @@ int rh_peer_check_state_put(const struct rh_peer_message *message, struct rh_rea
     const struct rh_peer_state_put *put = &message->state_put;
     int rv =
         check_state_write(put->key, put->id, put->condition, put->if_version, "state_put", reason);
-    if (rv == 0 && !rh_peer_content_type_valid(put->content_type)) {
+    if (rv == 0 && !rh_content_type_valid(put->content_type)) {
         return rh_fail(reason, RH_ERR_INVALID, "state_put.content_type: not one");
     }
     return rv;
@@ -294,7 +294,7 @@ int rh_peer_check_state_answer(const struct rh_peer_message *message, struct rh_
     if (answer->incarnation == 0 && answer->version != 0) {
         return rh_fail(reason, RH_ERR_INVALID, "state_answer.incarnation: is 0");
     }
-    if (!rh_peer_content_type_valid(answer->content_type) ||
+    if (!rh_content_type_valid(answer->content_type) ||
         (answer->content_type.size > 0 && !is_found)) {
         return rh_fail(reason, RH_ERR_INVALID,
                        "state_answer.content_type: not one, or without a document");

@@ -181,7 +181,7 @@ struct rh_peer_state_put {
     struct rh_bytes id; /* of this write: rh_message_id_valid() */
     enum rh_peer_state_condition condition;
     uint64_t if_version;          /* VERSION; 0, which no document has, is allowed. Otherwise 0 */
-    struct rh_bytes content_type; /* 0 to RH_PEER_CONTENT_TYPE_SIZE_MAX bytes of printable ASCII */
+    struct rh_bytes content_type; /* 0 to RH_CONTENT_TYPE_SIZE_MAX bytes of printable ASCII */
     struct rh_bytes state;
     uint32_t deadline_ms; /* as in publish */
 };
@@ -281,8 +281,5 @@ const char *rh_peer_result_name(enum rh_peer_result result);
  */
 RH_MUST_CHECK int rh_peer_message_check(const struct rh_peer_message *message,
                                         struct rh_reason *reason);
-
-/* 0 to RH_PEER_CONTENT_TYPE_SIZE_MAX bytes of printable ASCII. */
-bool rh_peer_content_type_valid(struct rh_bytes text);
 
 #endif

@@ -109,16 +109,6 @@ static int check_copy(struct rh_bytes key, uint64_t incarnation, struct rh_term 
     return rv == 0 ? check_term(term, name, "term", reason) : rv;
 }
 
-bool rh_peer_content_type_valid(struct rh_bytes text)
-{
-    for (size_t i = 0; i < text.size; i++) {
-        if (text.data[i] < 0x20 || text.data[i] > 0x7e) {
-            return false;
-        }
-    }
-    return text.size <= RH_PEER_CONTENT_TYPE_SIZE_MAX;
-}
-
 /* ---- operations and ids ---- */
 
 /* |in_order|: whether its seq fits its place. */
@@ -147,7 +137,7 @@ static int check_operation(const struct rh_peer_operation *operation, bool in_or
         }
         return rh_peer_check_payload(&operation->payload, name, reason);
     case RH_PEER_OPERATION_STATE:
-        if (!rh_peer_content_type_valid(operation->content_type)) {
+        if (!rh_content_type_valid(operation->content_type)) {
             return fail(name, "content_type", "not one", reason);
         }
         break;
@@ -350,7 +340,7 @@ static int check_sync_state(const struct rh_peer_sync_begin *begin, struct rh_re
     if (begin->has_state && begin->version == 0) {
         return fail("sync_begin", "version", "is 0", reason);
     }
-    if (!rh_peer_content_type_valid(begin->content_type) ||
+    if (!rh_content_type_valid(begin->content_type) ||
         (begin->content_type.size > 0 && !begin->has_state)) {
         return fail("sync_begin", "content_type", "not one, or without a document", reason);
     }

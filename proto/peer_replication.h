@@ -18,15 +18,14 @@
 #include "proto/payload.h"
 #include "proto/term.h"
 
-#define RH_PEER_GROUP_MAX             64   /* members of a group */
-#define RH_PEER_TERMS_MAX             1024 /* entries of a list of terms */
-#define RH_PEER_OPERATIONS_MAX        4096 /* operations of one message */
-#define RH_PEER_IDS_MAX               4096 /* message ids of one message */
-#define RH_PEER_COPIES_MAX            4096 /* copies of one report */
-#define RH_PEER_CONTENT_TYPE_SIZE_MAX 255
-#define RH_PEER_VIEW_MEMBERS_MAX      4096
-#define RH_PEER_VIEW_CONFIG_SIZE_MAX  (64 * 1024)
-#define RH_PEER_VIEW_DATA_SIZE_MAX    4096
+#define RH_PEER_GROUP_MAX            64   /* members of a group */
+#define RH_PEER_TERMS_MAX            1024 /* entries of a list of terms */
+#define RH_PEER_OPERATIONS_MAX       4096 /* operations of one message */
+#define RH_PEER_IDS_MAX              4096 /* message ids of one message */
+#define RH_PEER_COPIES_MAX           4096 /* copies of one report */
+#define RH_PEER_VIEW_MEMBERS_MAX     4096
+#define RH_PEER_VIEW_CONFIG_SIZE_MAX (64 * 1024)
+#define RH_PEER_VIEW_DATA_SIZE_MAX   4096
 #define RH_PEER_BATCH_SIZE \
     (64 * 1024)                     /* a sender begins no further item of a list above it;
                                                one item is always taken, however large */

@@ -28,7 +28,9 @@
     X(RH_CLIENT_BAD_MESSAGE, "bad_message")       /* not JSON, no object, unknown type */        \
     X(RH_CLIENT_BAD_MESSAGE_ID, "bad_message_id") /* length or characters */                     \
     X(RH_CLIENT_BAD_PAYLOAD, "bad_payload")       /* not exactly one payload, or a broken one */ \
-    X(RH_CLIENT_TOO_LARGE, "too_large")           /* decoded payload above the limit */
+    X(RH_CLIENT_BAD_CONDITION, "bad_condition")   /* if_version is nothing that can be meant */  \
+    X(RH_CLIENT_BAD_CONTENT_TYPE, "bad_content_type") /* length or characters */                 \
+    X(RH_CLIENT_TOO_LARGE, "too_large")               /* decoded payload above the limit */
 
 enum rh_client_error_code {
 #define RH_CLIENT_ERROR_ENUM(name, text) name,
@@ -52,17 +54,39 @@ struct rh_client_error {
 enum rh_client_request_type {
     RH_CLIENT_PUBLISH,
     RH_CLIENT_PING,
+    RH_CLIENT_STATE_GET,
+    RH_CLIENT_STATE_PUT,
+    RH_CLIENT_STATE_DELETE,
+};
+
+/* Of a write of the state: what must be true of the document. */
+enum rh_client_condition {
+    RH_CLIENT_ANY,
+    RH_CLIENT_VERSION, /* "if_version": 7 */
+    RH_CLIENT_PRESENT, /* "if_version": "*" */
+    RH_CLIENT_ABSENT,  /* "if_version": null; not of a delete */
 };
 
 struct rh_client_request {
     enum rh_client_request_type type;
-    struct rh_bytes id;        /* publish: the client's message id; size 0 when it gave none */
-    struct rh_payload payload; /* publish */
+    struct rh_bytes
+        id; /* the client's message id, or, of a request for the state, any name that its
+                           answer has as well; size 0 when it gave none */
+    struct rh_payload payload;          /* publish, put */
+    struct rh_bytes content_type;       /* put */
+    enum rh_client_condition condition; /* put, delete */
+    uint64_t if_version;                /* VERSION */
 };
 
-/* The largest text a client may send when payloads have at most |message_bytes|: every byte of a
- * string may be an escape of six. For rh_websocket_init(). */
-uint32_t rh_client_json_text_max(uint64_t message_bytes);
+/* What a client may send. */
+struct rh_client_limits {
+    uint64_t message_bytes; /* payload of a publish */
+    uint64_t state_bytes;   /* document */
+};
+
+/* The largest text a client may send: every byte of a string may be an escape of six. For
+ * rh_websocket_init(). */
+uint32_t rh_client_json_text_max(const struct rh_client_limits *limits);
 
 /*
  * Decodes one text message of a client. The slices of |ret_request| point into |text| or |scratch|
@@ -70,7 +94,7 @@ uint32_t rh_client_json_text_max(uint64_t message_bytes);
  * connections. Unknown fields are ignored.
  * RH_ERR_INVALID: |ret_error| is filled, for rh_client_json_error(). RH_ERR_NO_MEMORY.
  */
-RH_MUST_CHECK int rh_client_json_decode(struct rh_bytes text, uint64_t message_bytes,
+RH_MUST_CHECK int rh_client_json_decode(struct rh_bytes text, const struct rh_client_limits *limits,
                                         struct rh_buffer *scratch,
                                         struct rh_client_request *ret_request,
                                         struct rh_client_error *ret_error);
@@ -86,6 +110,10 @@ RH_MUST_CHECK int rh_client_payload_from_body(struct rh_bytes content_type, stru
                                               uint64_t message_bytes,
                                               struct rh_payload *ret_payload,
                                               struct rh_client_error *ret_error);
+
+/* The payload as which a document of |content_type| is shown to clients of WebSockets and events: JSON
+ * if it says so and is, text if it may be and is UTF-8, else binary. The slice points into |body|. */
+struct rh_payload rh_client_payload_of_state(struct rh_bytes content_type, struct rh_bytes body);
 
 /* ---- server to client, over WebSocket ---- */
 
@@ -129,6 +157,26 @@ RH_MUST_CHECK int rh_client_json_ack(struct rh_buffer *output, struct rh_bytes i
 RH_MUST_CHECK int rh_client_json_pong(struct rh_buffer *output);
 RH_MUST_CHECK int rh_client_json_moved(struct rh_buffer *output,
                                        const struct rh_client_moved *moved);
+
+/* Answers a write of the state. |id| of size 0 is left out. */
+RH_MUST_CHECK int rh_client_json_state_ack(struct rh_buffer *output, struct rh_bytes id,
+                                           uint64_t version);
+
+/* The state document, for who asked for it or watches it. */
+struct rh_client_document {
+    struct rh_bytes id;           /* size 0: nobody asked, the member is left out */
+    uint64_t version;             /* of its last change; 0: there never was one */
+    bool exists;                  /* false: it was deleted; then there is nothing of what follows */
+    struct rh_bytes content_type; /* size 0: application/octet-stream */
+    struct rh_bytes state;
+};
+
+RH_MUST_CHECK int rh_client_json_document(struct rh_buffer *output,
+                                          const struct rh_client_document *document);
+
+/* An error that says which version there is; 0: null, there is no document. */
+RH_MUST_CHECK int rh_client_json_conflict(struct rh_buffer *output, const char *code,
+                                          const char *text, struct rh_bytes id, uint64_t version);
 
 /* |code| is a stable name, |text| a sentence; |id| of size 0 is left out. */
 RH_MUST_CHECK int rh_client_json_error(struct rh_buffer *output, const char *code, const char *text,

@@ -21,10 +21,11 @@ static int fail(struct rh_client_error *error, enum rh_client_error_code code, c
     return rh_fail(&error->reason, RH_ERR_INVALID, "%s", text);
 }
 
-uint32_t rh_client_json_text_max(uint64_t message_bytes)
+uint32_t rh_client_json_text_max(const struct rh_client_limits *limits)
 {
-    return message_bytes > (UINT32_MAX - 4096) / 6 ? UINT32_MAX
-                                                   : (uint32_t)(message_bytes * 6 + 4096);
+    uint64_t bytes =
+        limits->message_bytes > limits->state_bytes ? limits->message_bytes : limits->state_bytes;
+    return bytes > (UINT32_MAX - 4096) / 6 ? UINT32_MAX : (uint32_t)(bytes * 6 + 4096);
 }
 
 enum field {
@@ -33,14 +34,17 @@ enum field {
     FIELD_DATA,
     FIELD_JSON,
     FIELD_BASE64,
+    FIELD_CONTENT_TYPE,
+    FIELD_IF_VERSION,
     FIELDS_COUNT,
 };
 
-static const char *const field_names[FIELDS_COUNT] = {"type", "id", "data", "json", "base64"};
+static const char *const field_names[FIELDS_COUNT] = {"type",   "id",           "data",      "json",
+                                                      "base64", "content_type", "if_version"};
 
 /* One message being decoded. */
 struct decoding {
-    uint64_t message_bytes;
+    const struct rh_client_limits *limits;
     struct rh_buffer *scratch;
     struct rh_client_error *error;
     bool present[FIELDS_COUNT];
@@ -111,13 +115,16 @@ static int decode_base64(struct decoding *decoding, struct rh_bytes *ret_bytes)
     return 0;
 }
 
-static int decode_payload(struct decoding *decoding, struct rh_payload *ret_payload)
+/* |what| it belongs to, of |bytes_max| at most. */
+static int decode_payload(struct decoding *decoding, const char *what, uint64_t bytes_max,
+                          struct rh_payload *ret_payload)
 {
     const bool *present = decoding->present;
     struct rh_payload payload = {0};
     if (present[FIELD_JSON] + present[FIELD_DATA] + present[FIELD_BASE64] != 1) {
-        return fail(decoding->error, RH_CLIENT_BAD_PAYLOAD,
-                    "a publish has exactly one of json, data and base64");
+        decoding->error->code = RH_CLIENT_BAD_PAYLOAD;
+        return rh_fail(&decoding->error->reason, RH_ERR_INVALID,
+                       "a %s has exactly one of json, data and base64", what);
     }
     int rv = 0;
     if (present[FIELD_JSON]) {
@@ -136,10 +143,10 @@ static int decode_payload(struct decoding *decoding, struct rh_payload *ret_payl
     if (rv != 0) {
         return rv;
     }
-    if (payload.bytes.size > decoding->message_bytes) {
+    if (payload.bytes.size > bytes_max) {
         decoding->error->code = RH_CLIENT_TOO_LARGE;
         return rh_fail(&decoding->error->reason, RH_ERR_INVALID,
-                       "the payload is larger than %" PRIu64 " bytes", decoding->message_bytes);
+                       "the payload is larger than %" PRIu64 " bytes", bytes_max);
     }
     *ret_payload = payload;
     return 0;
@@ -152,7 +159,7 @@ static int decode_publish(struct decoding *decoding, struct rh_client_request *r
     if (rv != 0) {
         return rv;
     }
-    rv = decode_payload(decoding, &request.payload);
+    rv = decode_payload(decoding, "publish", decoding->limits->message_bytes, &request.payload);
     if (rv != 0) {
         return rv;
     }
@@ -160,12 +167,102 @@ static int decode_publish(struct decoding *decoding, struct rh_client_request *r
     return 0;
 }
 
-int rh_client_json_decode(struct rh_bytes text, uint64_t message_bytes, struct rh_buffer *scratch,
-                          struct rh_client_request *ret_request, struct rh_client_error *ret_error)
+static int decode_condition(struct decoding *decoding, struct rh_client_request *request)
+{
+    struct rh_json_value value = decoding->values[FIELD_IF_VERSION];
+    bool is_put = request->type == RH_CLIENT_STATE_PUT;
+    if (!decoding->present[FIELD_IF_VERSION]) {
+        return 0;
+    }
+    if (rh_json_integer(value, INT64_MAX, &request->if_version) == 0) {
+        request->condition = RH_CLIENT_VERSION;
+    } else if (value.type == RH_JSON_STRING && rh_json_string_equal(value, "*")) {
+        request->condition = RH_CLIENT_PRESENT;
+    } else if (value.type == RH_JSON_NULL && is_put) {
+        request->condition = RH_CLIENT_ABSENT;
+    } else {
+        return fail(decoding->error, RH_CLIENT_BAD_CONDITION,
+                    is_put ? "if_version is a version, \"*\", or null"
+                           : "if_version of a delete is a version or \"*\"");
+    }
+    return 0;
+}
+
+/* Without one, the form of the payload says what it is. */
+static int decode_content_type(struct decoding *decoding, struct rh_client_request *request)
+{
+    if (!decoding->present[FIELD_CONTENT_TYPE]) {
+        request->content_type =
+            request->payload.kind == RH_PAYLOAD_JSON   ? rh_bytes_text("application/json")
+            : request->payload.kind == RH_PAYLOAD_TEXT ? rh_bytes_text("text/plain; charset=utf-8")
+                                                       : rh_bytes(NULL, 0);
+        return 0;
+    }
+    if (decoding->values[FIELD_CONTENT_TYPE].type != RH_JSON_STRING) {
+        return fail(decoding->error, RH_CLIENT_BAD_CONTENT_TYPE, "content_type must be a string");
+    }
+    int rv = rh_json_string_decode(decoding->values[FIELD_CONTENT_TYPE], decoding->scratch,
+                                   &request->content_type);
+    if (rv == 0 && !rh_content_type_valid(request->content_type)) {
+        return fail(decoding->error, RH_CLIENT_BAD_CONTENT_TYPE,
+                    "content_type is at most 255 printable ASCII characters");
+    }
+    return rv;
+}
+
+static int decode_state(struct decoding *decoding, enum rh_client_request_type type,
+                        struct rh_client_request *ret_request)
+{
+    struct rh_client_request request = {.type = type};
+    int rv = decode_id(decoding, &request.id);
+    if (rv == 0 && type != RH_CLIENT_STATE_GET) {
+        rv = decode_condition(decoding, &request);
+    }
+    if (rv == 0 && type == RH_CLIENT_STATE_PUT) {
+        rv = decode_payload(decoding, "state", decoding->limits->state_bytes, &request.payload);
+    }
+    if (rv == 0 && type == RH_CLIENT_STATE_PUT) {
+        rv = decode_content_type(decoding, &request);
+    }
+    if (rv == 0) {
+        *ret_request = request;
+    }
+    return rv;
+}
+
+static int decode_type(struct decoding *decoding, struct rh_client_request *ret_request)
+{
+    struct rh_json_value type = decoding->values[FIELD_TYPE];
+    if (!decoding->present[FIELD_TYPE] || type.type != RH_JSON_STRING) {
+        return fail(decoding->error, RH_CLIENT_BAD_MESSAGE,
+                    "a message has a type, which is a string");
+    }
+    if (rh_json_string_equal(type, "publish")) {
+        return decode_publish(decoding, ret_request);
+    }
+    if (rh_json_string_equal(type, "ping")) {
+        *ret_request = (struct rh_client_request){.type = RH_CLIENT_PING};
+        return 0;
+    }
+    if (rh_json_string_equal(type, "state_get")) {
+        return decode_state(decoding, RH_CLIENT_STATE_GET, ret_request);
+    }
+    if (rh_json_string_equal(type, "state_put")) {
+        return decode_state(decoding, RH_CLIENT_STATE_PUT, ret_request);
+    }
+    if (rh_json_string_equal(type, "state_delete")) {
+        return decode_state(decoding, RH_CLIENT_STATE_DELETE, ret_request);
+    }
+    return fail(decoding->error, RH_CLIENT_BAD_MESSAGE,
+                "unknown type: send publish, ping, state_get, state_put or state_delete");
+}
+
+int rh_client_json_decode(struct rh_bytes text, const struct rh_client_limits *limits,
+                          struct rh_buffer *scratch, struct rh_client_request *ret_request,
+                          struct rh_client_error *ret_error)
 {
     struct rh_client_error error = {.code = RH_CLIENT_BAD_MESSAGE};
-    struct decoding decoding = {
-        .message_bytes = message_bytes, .scratch = scratch, .error = &error};
+    struct decoding decoding = {.limits = limits, .scratch = scratch, .error = &error};
     struct rh_json_value value;
     rh_buffer_clear(scratch);
     /* Strings without their escapes are smaller than the text, what base64 stands for smaller
@@ -181,15 +278,7 @@ int rh_client_json_decode(struct rh_bytes text, uint64_t message_bytes, struct r
         rv = collect(&decoding, value);
     }
     if (rv == 0) {
-        if (!decoding.present[FIELD_TYPE] || decoding.values[FIELD_TYPE].type != RH_JSON_STRING) {
-            rv = fail(&error, RH_CLIENT_BAD_MESSAGE, "a message has a type, which is a string");
-        } else if (rh_json_string_equal(decoding.values[FIELD_TYPE], "publish")) {
-            rv = decode_publish(&decoding, ret_request);
-        } else if (rh_json_string_equal(decoding.values[FIELD_TYPE], "ping")) {
-            *ret_request = (struct rh_client_request){.type = RH_CLIENT_PING};
-        } else {
-            rv = fail(&error, RH_CLIENT_BAD_MESSAGE, "unknown type: send publish or ping");
-        }
+        rv = decode_type(&decoding, ret_request);
     }
     if (rv == RH_ERR_TOO_LARGE) {
         rv = RH_ERR_INVALID; /* nested too deep: error.reason says so */
@@ -250,4 +339,16 @@ int rh_client_payload_from_body(struct rh_bytes content_type, struct rh_bytes bo
     }
     *ret_payload = payload;
     return 0;
+}
+
+struct rh_payload rh_client_payload_of_state(struct rh_bytes content_type, struct rh_bytes body)
+{
+    struct rh_payload payload = {.kind = RH_PAYLOAD_BINARY, .bytes = body};
+    struct rh_client_error error;
+    if (content_type.size > 0 &&
+        rh_client_payload_from_body(content_type, body, UINT64_MAX, &payload, &error) != 0 &&
+        rh_bytes_is_utf8(body)) {
+        payload.kind = RH_PAYLOAD_TEXT; /* what calls itself JSON, and is not */
+    }
+    return payload;
 }

@@ -274,8 +274,9 @@ int rh_client_json_moved(struct rh_buffer *output, const struct rh_client_moved 
     return end(&writer);
 }
 
-int rh_client_json_error(struct rh_buffer *output, const char *code, const char *text,
-                         struct rh_bytes id)
+/* An error without its end. */
+static struct writer begin_error(struct rh_buffer *output, const char *code, const char *text,
+                                 struct rh_bytes id)
 {
     struct writer writer = begin(output);
     put_text(&writer, "{\"type\":\"error\",\"code\":", code);
@@ -283,7 +284,73 @@ int rh_client_json_error(struct rh_buffer *output, const char *code, const char 
     if (id.size > 0) {
         put_string(&writer, ID_KEY, id);
     }
+    return writer;
+}
+
+int rh_client_json_error(struct rh_buffer *output, const char *code, const char *text,
+                         struct rh_bytes id)
+{
+    struct writer writer = begin_error(output, code, text, id);
     put(&writer, "}");
+    return end(&writer);
+}
+
+int rh_client_json_state_ack(struct rh_buffer *output, struct rh_bytes id, uint64_t version)
+{
+    struct writer writer = begin(output);
+    put(&writer, "{\"type\":\"ack\"");
+    if (id.size > 0) {
+        put_string(&writer, ID_KEY, id);
+    }
+    put_u64(&writer, ",\"version\":", version);
+    put(&writer, "}");
+    return end(&writer);
+}
+
+static void put_payload(struct writer *writer, const struct rh_payload *payload)
+{
+    put(writer, payload_key(payload->kind));
+    size_t size = payload_size(payload);
+    char *out = writer->rv == 0 ? rh_buffer_reserve(writer->output, size) : NULL;
+    if (out != NULL) {
+        (void)write_payload(out, payload);
+        rh_buffer_commit(writer->output, size);
+    } else if (writer->rv == 0) {
+        writer->rv = RH_ERR_NO_MEMORY;
+    }
+}
+
+int rh_client_json_document(struct rh_buffer *output, const struct rh_client_document *document)
+{
+    struct writer writer = begin(output);
+    put(&writer, "{\"type\":\"state\"");
+    if (document->id.size > 0) {
+        put_string(&writer, ID_KEY, document->id);
+    }
+    put_u64(&writer, ",\"version\":", document->version);
+    put_bool(&writer, ",\"exists\":", document->exists);
+    if (document->exists) {
+        struct rh_payload payload =
+            rh_client_payload_of_state(document->content_type, document->state);
+        put_string(&writer, ",\"content_type\":",
+                   document->content_type.size > 0 ? document->content_type
+                                                   : rh_bytes_text("application/octet-stream"));
+        put_payload(&writer, &payload);
+    }
+    put(&writer, "}");
+    return end(&writer);
+}
+
+int rh_client_json_conflict(struct rh_buffer *output, const char *code, const char *text,
+                            struct rh_bytes id, uint64_t version)
+{
+    struct writer writer = begin_error(output, code, text, id);
+    if (version == 0) {
+        put(&writer, ",\"version\":null}");
+    } else {
+        put_u64(&writer, ",\"version\":", version);
+        put(&writer, "}");
+    }
     return end(&writer);
 }
 

@@ -215,10 +215,11 @@ void rh_http_connection_abort(struct rh_http_connection *connection);
 /* ---- Streams: WebSockets and events. ---- */
 
 /*
- * Queues an encoded frame (router/websocket.h) or event (router/event_stream.h) and takes a reference of its own; the same frame can
- * wait on many connections. RH_ERR_FULL: the queue would exceed send_queue_bytes; close with 4408.
- * (A frame is always taken when the queue is empty.) RH_ERR_CLOSED: close_websocket() or
- * end_events() was called, or the client is gone and closed() is on its way. RH_ERR_NO_MEMORY. On failure nothing is queued.
+ * Queues an encoded frame (router/websocket.h) or event (router/event_stream.h) and takes a reference of
+ * its own; the same frame can wait on many connections. RH_ERR_FULL: the queue would exceed
+ * send_queue_bytes; close with 4408. (A frame is always taken when the queue is at or below
+ * send_queue_low_bytes.) RH_ERR_CLOSED: close_websocket() or end_events() was called, or the client is
+ * gone and closed() is on its way. RH_ERR_NO_MEMORY. On failure nothing is queued.
  */
 RH_MUST_CHECK int rh_http_connection_send(struct rh_http_connection *connection,
                                           struct rh_shared *frame);

@@ -72,8 +72,9 @@ int rh_http_connection_send(struct rh_http_connection *connection, struct rh_sha
         return RH_ERR_CLOSED;
     }
     size_t queued = rh_send_queue_bytes(&connection->queue);
-    if (queued > 0 && (queued > server->options.send_queue_bytes ||
-                       frame->size > server->options.send_queue_bytes - queued)) {
+    if (queued > server->options.send_queue_low_bytes &&
+        (queued > server->options.send_queue_bytes ||
+         frame->size > server->options.send_queue_bytes - queued)) {
         server->stats.send_queue_full++;
         return RH_ERR_FULL;
     }

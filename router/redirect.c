@@ -85,6 +85,10 @@ static int append_query(const struct rh_url *url, struct rh_buffer *buffer)
     if (rv == 0) {
         rv = append_value(buffer, &separator, "token", url->token);
     }
+    if (rv == 0) {
+        rv = append_value(buffer, &separator, "watch",
+                          rh_bytes_text(rh_route_watch_text(url->watch)));
+    }
     if (rv == 0 && url->has_chain) {
         rv = append_number(buffer, &separator, "hops", url->hops);
     }
@@ -235,6 +239,7 @@ int rh_redirect_decide(const struct rh_redirect_request *request,
         .client = route->client,
         .ticket = route->ticket,
         .token = route->token,
+        .watch = route->watch,
         .has_chain = true,
         .hops = hops + 1,
         .epoch = target->epoch,

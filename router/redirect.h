@@ -106,6 +106,7 @@ struct rh_url {
     struct rh_bytes client; /* these three are put in as they are; empty: left out */
     struct rh_bytes ticket;
     struct rh_bytes token;
+    uint8_t watch; /* bits of enum rh_route_watch */
 };
 
 /*

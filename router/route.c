@@ -161,6 +161,7 @@ enum name {
     NAME_TOKEN,
     NAME_ROUTE,
     NAME_CLIENT,
+    NAME_WATCH,
     NAME_KEY,
     NAMES_COUNT,
 };
@@ -169,7 +170,7 @@ static const char *const names[NAMES_COUNT] = {
     [NAME_AFTER] = "after", [NAME_LIMIT] = "limit", [NAME_WAIT] = "wait",
     [NAME_HOPS] = "hops",   [NAME_EPOCH] = "epoch", [NAME_TICKET] = "ticket",
     [NAME_TOKEN] = "token", [NAME_ROUTE] = "route", [NAME_CLIENT] = "client",
-    [NAME_KEY] = "key",
+    [NAME_WATCH] = "watch", [NAME_KEY] = "key",
 };
 
 static enum rh_problem set_key(struct rh_bytes text, bool plus, struct rh_route *route,
@@ -228,6 +229,38 @@ static enum rh_problem set_way(struct rh_bytes value, struct rh_route *route,
     return RH_PROBLEM_NONE;
 }
 
+const char *rh_route_watch_text(uint8_t watch)
+{
+    return (watch & RH_ROUTE_WATCH_STATE) != 0 ? "state" : "";
+}
+
+static uint8_t watch_bit(struct rh_bytes word)
+{
+    return rh_bytes_equal_text(word, "state") ? RH_ROUTE_WATCH_STATE : 0;
+}
+
+/* A list of words with commas between them, each at most once. */
+static enum rh_problem set_watch(struct rh_bytes value, struct rh_route *route,
+                                 struct rh_reason *reason)
+{
+    char text[32];
+    size_t size = 0;
+    int rv = rh_percent_decode(value, true, text, sizeof(text), &size);
+    for (size_t at = 0; rv == 0 && at <= size;) {
+        const char *comma = memchr(text + at, ',', size - at);
+        size_t end = comma == NULL ? size : (size_t)(comma - text);
+        uint8_t bit = watch_bit(rh_bytes(text + at, end - at));
+        rv = bit == 0 || (route->watch & bit) != 0 ? RH_ERR_INVALID : 0;
+        route->watch |= bit;
+        at = end + 1;
+    }
+    if (rv != 0) {
+        (void)rh_fail(reason, RH_ERR_INVALID, "watch can only be state");
+        return RH_PROBLEM_BAD_QUERY;
+    }
+    return RH_PROBLEM_NONE;
+}
+
 /* What is passed on in URLs must be a valid query value of moderate size. */
 static enum rh_problem set_text(enum name name, struct rh_bytes value, struct rh_bytes *ret_text,
                                 struct rh_reason *reason)
@@ -279,6 +312,8 @@ static enum rh_problem set_parameter(enum name name, struct rh_bytes value, stru
         return set_text(name, value, &route->client, reason);
     case NAME_ROUTE:
         return set_way(value, route, reason);
+    case NAME_WATCH:
+        return set_watch(value, route, reason);
     case NAME_KEY:
     case NAMES_COUNT:
     default:

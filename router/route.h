@@ -16,8 +16,9 @@
  * HEAD goes where GET goes, but not to `ws` and `events`. OPTIONS on any of them is a preflight.
  *
  * A key is one path segment, percent-encoded (so `/` in a key is %2F). Query names are `after`,
- * `limit`, `wait`, `hops`, `epoch`, `ticket`, `token`, `route`, `client` (and `key` of where): at
- * most once each; other names are ignored. In the query a `+` is a space, as forms encode it.
+ * `limit`, `wait`, `hops`, `epoch`, `ticket`, `token`, `route`, `client`, `watch` (and `key` of
+ * where): at most once each; other names are ignored. In the query a `+` is a space, as forms encode
+ * it.
  */
 
 #include "proto/payload.h"
@@ -36,6 +37,11 @@ enum rh_route_kind {
     RH_ROUTE_STATE_PUT,
     RH_ROUTE_STATE_DELETE,
     RH_ROUTE_PREFLIGHT, /* answer with rh_http_connection_respond_preflight() */
+};
+
+/* What a stream wants to hear of beside the messages, a bit each; `watch` lists their names. */
+enum rh_route_watch {
+    RH_ROUTE_WATCH_STATE = 1, /* "state": changes of the state document */
 };
 
 /* The name of a kind for logs and metrics, static: "where", "websocket", "messages_post" ... */
@@ -62,6 +68,7 @@ struct rh_route {
     uint64_t epoch;  /* of the node that redirected here */
     bool relay;      /* route=relay */
     bool redirect;   /* route=redirect */
+    uint8_t watch;   /* bits of enum rh_route_watch */
     /* As they were sent, still percent-encoded, so that they can be passed on in a URL; they point
      * into the request's query. Empty when not given. */
     struct rh_bytes ticket;
@@ -89,6 +96,9 @@ enum rh_problem rh_route_parse(const struct rh_http_request *request, struct rh_
  */
 RH_MUST_CHECK int rh_percent_decode(struct rh_bytes text, bool plus, char *out, size_t out_size,
                                     size_t *ret_size);
+
+/* The names of the bits of |watch|, as the parameter lists them; static, "" for none. */
+const char *rh_route_watch_text(uint8_t watch);
 
 /* Appends |bytes| as one path segment or query value: all but unreserved characters are escaped
  * (RFC 3986, 2.3), and the segments `.` and `..` wholly. RH_ERR_NO_MEMORY: nothing was appended. */

@@ -72,6 +72,12 @@ static void long_base64_is_read_back_as_it_was_written(void **state RH_UNUSED)
 
 /* ---- Client to server ---- */
 
+#define UNKNOWN_TYPE "unknown type: send publish, ping, state_get, state_put or state_delete"
+
+static const struct rh_client_limits limits = {.message_bytes = MESSAGE_BYTES, .state_bytes = 24};
+static const struct rh_client_limits limits_of_1000 = {.message_bytes = 1000};
+static const struct rh_client_limits limits_of_1000000 = {.message_bytes = 1000000};
+
 static void requests_are_decoded(void **state RH_UNUSED)
 {
     static const struct {
@@ -106,15 +112,117 @@ static void requests_are_decoded(void **state RH_UNUSED)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct rh_client_request request;
         struct rh_client_error error;
-        assert_int_equal(rh_client_json_decode(rh_bytes_text(rows[i].text), MESSAGE_BYTES, &scratch,
-                                               &request, &error),
-                         0);
+        assert_int_equal(
+            rh_client_json_decode(rh_bytes_text(rows[i].text), &limits, &scratch, &request, &error),
+            0);
         assert_int_equal(request.type, rows[i].type);
         assert_bytes(request.id, rows[i].id);
         assert_int_equal(request.payload.kind, rows[i].kind);
         assert_bytes(request.payload.bytes, rows[i].payload);
     }
     rh_buffer_finish(&scratch);
+}
+
+#define STATE(what) "{\"type\":\"state_" what "\""
+
+static void requests_for_the_state_are_decoded(void **state RH_UNUSED)
+{
+    static const struct {
+        const char *text;
+        enum rh_client_request_type type;
+        const char *id;
+        enum rh_client_condition condition;
+        uint64_t version;
+        const char *content_type;
+        const char *payload;
+    } rows[] = {
+        {STATE("get") "}", RH_CLIENT_STATE_GET, "", RH_CLIENT_ANY, 0, "", ""},
+        {STATE("get") ",\"id\":\"a\",\"if_version\":{}}", RH_CLIENT_STATE_GET, "a", RH_CLIENT_ANY,
+         0, "", ""},
+        {STATE("put") ",\"data\":\"exactly twenty-four byte\"}", RH_CLIENT_STATE_PUT, "",
+         RH_CLIENT_ANY, 0, "text/plain; charset=utf-8", "exactly twenty-four byte"},
+        {STATE("put") ",\"json\":{\"a\":1},\"if_version\":7}", RH_CLIENT_STATE_PUT, "",
+         RH_CLIENT_VERSION, 7, "application/json", "{\"a\":1}"},
+        {STATE("put") ",\"base64\":\"Zm8=\",\"if_version\":null}", RH_CLIENT_STATE_PUT, "",
+         RH_CLIENT_ABSENT, 0, "", "fo"},
+        {STATE("put") ",\"data\":\"{}\",\"content_type\":\"application\\/x\",\"if_version\":\"*\"}",
+         RH_CLIENT_STATE_PUT, "", RH_CLIENT_PRESENT, 0, "application/x", "{}"},
+        {STATE("delete") ",\"id\":\"b\",\"if_version\":0}", RH_CLIENT_STATE_DELETE, "b",
+         RH_CLIENT_VERSION, 0, "", ""},
+        {STATE("delete") ",\"if_version\":\"*\"}", RH_CLIENT_STATE_DELETE, "", RH_CLIENT_PRESENT, 0,
+         "", ""},
+    };
+    struct rh_buffer scratch = {0};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct rh_client_request request;
+        struct rh_client_error error;
+        assert_int_equal(
+            rh_client_json_decode(rh_bytes_text(rows[i].text), &limits, &scratch, &request, &error),
+            0);
+        assert_int_equal(request.type, rows[i].type);
+        assert_bytes(request.id, rows[i].id);
+        assert_int_equal(request.condition, rows[i].condition);
+        assert_int_equal(request.if_version, rows[i].version);
+        assert_bytes(request.content_type, rows[i].content_type);
+        assert_bytes(request.payload.bytes, rows[i].payload);
+    }
+    rh_buffer_finish(&scratch);
+}
+
+static void a_document_is_shown_as_what_it_says_it_is_if_it_is(void **state RH_UNUSED)
+{
+    static const struct {
+        const char *type;
+        const char *state;
+        const char *expected;
+    } rows[] = {
+        {"application/json", " {\"a\":1} ", "\"application/json\",\"json\":{\"a\":1}}"},
+        {"application/json; x=y", "{", "\"application/json; x=y\",\"data\":\"{\"}"},
+        {"application/json", "\xff", "\"application/json\",\"base64\":\"/w==\"}"},
+        {"text/html", "<p>", "\"text/html\",\"data\":\"<p>\"}"},
+        {"text/plain", "\xff", "\"text/plain\",\"base64\":\"/w==\"}"},
+        {"image/png", "png", "\"image/png\",\"data\":\"png\"}"},
+        {"image/png", "\xff", "\"image/png\",\"base64\":\"/w==\"}"},
+        {"application/octet-stream", "abc", "\"application/octet-stream\",\"base64\":\"YWJj\"}"},
+        {"", "abc", "\"application/octet-stream\",\"base64\":\"YWJj\"}"},
+        {"", "", "\"application/octet-stream\",\"base64\":\"\"}"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct rh_buffer out = {0};
+        const struct rh_client_document document = {
+            .version = 7,
+            .exists = true,
+            .content_type = rh_bytes_text(rows[i].type),
+            .state = rh_bytes_text(rows[i].state),
+        };
+        assert_int_equal(rh_client_json_document(&out, &document), 0);
+        static const char opening[] =
+            "{\"type\":\"state\",\"version\":7,\"exists\":true,\"content_type\":";
+        struct rh_bytes text = rh_buffer_content(&out);
+        assert_true(text.size > strlen(opening));
+        assert_bytes(rh_bytes(text.data, strlen(opening)), opening);
+        assert_bytes(rh_bytes(text.data + strlen(opening), text.size - strlen(opening)),
+                     rows[i].expected);
+        rh_buffer_finish(&out);
+    }
+}
+
+static void answers_about_the_state_name_what_they_answer(void **state RH_UNUSED)
+{
+    struct rh_buffer out = {0};
+    const struct rh_client_document none = {.version = 9, .id = rh_bytes_text("a")};
+    assert_int_equal(rh_client_json_document(&out, &none), 0);
+    assert_int_equal(rh_client_json_state_ack(&out, rh_bytes_text("b"), 3), 0);
+    assert_int_equal(rh_client_json_state_ack(&out, rh_bytes(NULL, 0), 4), 0);
+    assert_int_equal(rh_client_json_conflict(&out, "c", "t", rh_bytes_text("d"), 5), 0);
+    assert_int_equal(rh_client_json_conflict(&out, "c", "t", rh_bytes(NULL, 0), 0), 0);
+    assert_bytes(rh_buffer_content(&out),
+                 "{\"type\":\"state\",\"id\":\"a\",\"version\":9,\"exists\":false}"
+                 "{\"type\":\"ack\",\"id\":\"b\",\"version\":3}"
+                 "{\"type\":\"ack\",\"version\":4}"
+                 "{\"type\":\"error\",\"code\":\"c\",\"message\":\"t\",\"id\":\"d\",\"version\":5}"
+                 "{\"type\":\"error\",\"code\":\"c\",\"message\":\"t\",\"version\":null}");
+    rh_buffer_finish(&out);
 }
 
 static void what_is_wrong_gets_a_code_a_sentence_and_the_id(void **state RH_UNUSED)
@@ -131,9 +239,8 @@ static void what_is_wrong_gets_a_code_a_sentence_and_the_id(void **state RH_UNUS
         {"[]", "bad_message", "a message is a JSON object", ""},
         {"{}", "bad_message", "a message has a type, which is a string", ""},
         {"{\"type\":1}", "bad_message", "a message has a type, which is a string", ""},
-        {"{\"type\":\"subscribe\",\"id\":\"a\"}", "bad_message",
-         "unknown type: send publish or ping", ""},
-        {"{\"type\":\"Ping\"}", "bad_message", "unknown type: send publish or ping", ""},
+        {"{\"type\":\"subscribe\",\"id\":\"a\"}", "bad_message", UNKNOWN_TYPE, ""},
+        {"{\"type\":\"Ping\"}", "bad_message", UNKNOWN_TYPE, ""},
         {"{\"type\":\"ping\",\"type\":\"ping\"}", "bad_message", "type occurs twice", ""},
         {PUBLISH "\"data\":\"a\",\"dat\\u0061\":\"b\"}", "bad_message", "data occurs twice", ""},
         {PUBLISH "\"id\":5,\"data\":\"\"}", "bad_message_id", "id must be a string", ""},
@@ -157,14 +264,31 @@ static void what_is_wrong_gets_a_code_a_sentence_and_the_id(void **state RH_UNUS
          "the payload is larger than 20 bytes", ""},
         {PUBLISH "\"base64\":\"b25lIGJ5dGUgb3ZlciB0d2VudHku\"}", "too_large",
          "the payload is larger than 20 bytes", ""},
+        {STATE("get") ",\"id\":7}", "bad_message_id", "id must be a string", ""},
+        {STATE("put") ",\"id\":\"a\"}", "bad_payload",
+         "a state has exactly one of json, data and base64", "a"},
+        {STATE("put") ",\"data\":\"one byte over twenty-four\"}", "too_large",
+         "the payload is larger than 24 bytes", ""},
+        {STATE("put") ",\"id\":\"a\",\"data\":\"\",\"if_version\":-1}", "bad_condition",
+         "if_version is a version, \"*\", or null", "a"},
+        {STATE("put") ",\"data\":\"\",\"if_version\":1.0}", "bad_condition",
+         "if_version is a version, \"*\", or null", ""},
+        {STATE("put") ",\"data\":\"\",\"if_version\":\"1\"}", "bad_condition",
+         "if_version is a version, \"*\", or null", ""},
+        {STATE("delete") ",\"if_version\":null}", "bad_condition",
+         "if_version of a delete is a version or \"*\"", ""},
+        {STATE("put") ",\"data\":\"\",\"content_type\":1}", "bad_content_type",
+         "content_type must be a string", ""},
+        {STATE("put") ",\"id\":\"b\",\"data\":\"\",\"content_type\":\"a\\n\"}", "bad_content_type",
+         "content_type is at most 255 printable ASCII characters", "b"},
     };
     struct rh_buffer scratch = {0};
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct rh_client_request request;
         struct rh_client_error error;
-        assert_int_equal(rh_client_json_decode(rh_bytes_text(rows[i].text), MESSAGE_BYTES, &scratch,
-                                               &request, &error),
-                         RH_ERR_INVALID);
+        assert_int_equal(
+            rh_client_json_decode(rh_bytes_text(rows[i].text), &limits, &scratch, &request, &error),
+            RH_ERR_INVALID);
         assert_string_equal(rh_client_error_name(error.code), rows[i].code);
         assert_string_equal(error.reason.text, rows[i].reason);
         assert_bytes(rh_bytes(error.id, error.id_size), rows[i].id);
@@ -187,9 +311,9 @@ static void a_published_value_may_nest_so_deep_and_no_deeper(void **state RH_UNU
         assert_int_equal(rh_buffer_append_text(&text, PUBLISH "\"json\":"), 0);
         assert_int_equal(rh_buffer_append(&text, brackets, 2 * depth), 0);
         assert_int_equal(rh_buffer_append_text(&text, "}"), 0);
-        assert_int_equal(
-            rh_client_json_decode(rh_buffer_content(&text), 1000, &scratch, &request, &error),
-            expected);
+        assert_int_equal(rh_client_json_decode(rh_buffer_content(&text), &limits_of_1000, &scratch,
+                                               &request, &error),
+                         expected);
         assert_string_equal(error.reason.text, expected == 0 ? "" : "JSON nested deeper than 129");
         assert_int_equal(rh_client_payload_from_body(rh_bytes_text("application/json"),
                                                      rh_bytes(brackets, 2 * depth), 1000, &payload,
@@ -203,6 +327,7 @@ static void a_published_value_may_nest_so_deep_and_no_deeper(void **state RH_UNU
 static void the_largest_payload_fits_into_the_largest_text(void **state RH_UNUSED)
 {
     enum { PAYLOAD = 65536 };
+    const struct rh_client_limits large = {.message_bytes = PAYLOAD, .state_bytes = 1};
     struct rh_buffer text = {0};
     struct rh_buffer scratch = {0};
     struct rh_client_request request;
@@ -212,11 +337,12 @@ static void the_largest_payload_fits_into_the_largest_text(void **state RH_UNUSE
         assert_int_equal(rh_buffer_append_text(&text, "\\u0001"), 0);
     }
     assert_int_equal(rh_buffer_append_text(&text, "\"}"), 0);
-    assert_true(rh_buffer_size(&text) <= rh_client_json_text_max(PAYLOAD));
+    assert_true(rh_buffer_size(&text) <= rh_client_json_text_max(&large));
     assert_int_equal(
-        rh_client_json_decode(rh_buffer_content(&text), PAYLOAD, &scratch, &request, &error), 0);
+        rh_client_json_decode(rh_buffer_content(&text), &large, &scratch, &request, &error), 0);
     assert_int_equal(request.payload.bytes.size, PAYLOAD);
-    assert_true(rh_client_json_text_max(UINT64_MAX) == UINT32_MAX);
+    const struct rh_client_limits endless = {.state_bytes = UINT64_MAX};
+    assert_true(rh_client_json_text_max(&endless) == UINT32_MAX);
     rh_buffer_finish(&text);
     rh_buffer_finish(&scratch);
 }
@@ -236,9 +362,9 @@ static void what_was_decoded_stays_in_place(void **state RH_UNUSED)
     for (unsigned round = 0; round < 3; round++) {
         struct rh_client_request request;
         struct rh_client_error error;
-        assert_int_equal(
-            rh_client_json_decode(rh_buffer_content(&text), 1000000, &scratch, &request, &error),
-            0);
+        assert_int_equal(rh_client_json_decode(rh_buffer_content(&text), &limits_of_1000000,
+                                               &scratch, &request, &error),
+                         0);
         assert_bytes(request.id, "ab");
         assert_int_equal(request.payload.bytes.size, 3 * 5001);
         for (size_t i = 3; i < request.payload.bytes.size; i += 3) {
@@ -577,9 +703,9 @@ static void want_of_memory_leaves_the_output_as_it_was(void **state RH_UNUSED)
     struct rh_client_request request;
     struct rh_client_error error;
     rh_test_allocation_fail(1);
-    assert_int_equal(
-        rh_client_json_decode(rh_bytes_text("{\"type\":\"ping\"}"), 1, &scratch, &request, &error),
-        RH_ERR_NO_MEMORY);
+    assert_int_equal(rh_client_json_decode(rh_bytes_text("{\"type\":\"ping\"}"), &limits, &scratch,
+                                           &request, &error),
+                     RH_ERR_NO_MEMORY);
     assert_true(rh_test_allocation_failed());
     free(url);
 }
@@ -590,6 +716,9 @@ int main(void)
         RH_TEST(base64_is_written_as_rfc_4648_shows),
         RH_TEST(long_base64_is_read_back_as_it_was_written),
         RH_TEST(requests_are_decoded),
+        RH_TEST(requests_for_the_state_are_decoded),
+        RH_TEST(a_document_is_shown_as_what_it_says_it_is_if_it_is),
+        RH_TEST(answers_about_the_state_name_what_they_answer),
         RH_TEST(what_is_wrong_gets_a_code_a_sentence_and_the_id),
         RH_TEST(a_published_value_may_nest_so_deep_and_no_deeper),
         RH_TEST(the_largest_payload_fits_into_the_largest_text),

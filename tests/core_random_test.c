@@ -382,6 +382,7 @@ static void perform(struct run *run, unsigned node, const struct rh_action *acti
         (void)take_answer(run, node, action->inspected.request, true);
         return;
     case RH_ACTION_STATE:
+    case RH_ACTION_CHANGED:
         fail_msg("nobody asked for a state");
         return;
     case RH_ACTION_GOES_ON:

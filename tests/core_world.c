@@ -203,6 +203,31 @@ static void trace_state(struct world *world, const char *id, const struct rh_act
     }
 }
 
+static void trace_changed(struct world *world, const char *id, const struct rh_action *action)
+{
+    const struct rh_entry *state = action->changed.state;
+    struct rh_subscription *at = action->changed.subscription;
+    if (at == NULL) {
+        at = rh_channel_watcher_next(action->changed.channel, NULL);
+    }
+    line(world, "%s > show", id);
+    if (state == NULL) {
+        line(world, " v0");
+    } else {
+        struct rh_bytes bytes = rh_entry_payload(state).bytes;
+        line(world, " v%" PRIu64 "%s%.*s", rh_entry_version(state),
+             state->entry_kind == RH_ENTRY_STATE ? ":" : " deleted", RH_BYTES_ARG(bytes));
+    }
+    line(world, " to");
+    while (at != NULL) {
+        line(world, " s%u", sub_number(world, at));
+        at = action->changed.subscription != NULL
+                 ? NULL
+                 : rh_channel_watcher_next(action->changed.channel, at);
+    }
+    line(world, "\n");
+}
+
 static void trace_requests(struct world *world, const char *id, const struct rh_action *action)
 {
     if (action->kind == RH_ACTION_PUBLISHED) {
@@ -260,6 +285,9 @@ static void trace_action(struct world *world, unsigned node, const struct rh_act
         return;
     case RH_ACTION_STATE:
         trace_state(world, id, action);
+        return;
+    case RH_ACTION_CHANGED:
+        trace_changed(world, id, action);
         return;
     case RH_ACTION_PUBLISHED:
     case RH_ACTION_INSPECTED:
@@ -430,8 +458,8 @@ void world_restart(struct world *world, unsigned node, const struct rh_core_opti
     world_forget(world);
 }
 
-void world_subscribe_at(struct world *world, unsigned node, unsigned sub, const char *key,
-                        const struct rh_position *after, struct rh_hop hop)
+static void subscribe(struct world *world, unsigned node, unsigned sub, const char *key,
+                      const struct rh_position *after, struct rh_hop hop, bool watches_state)
 {
     struct rh_event event = {
         .kind = RH_EVENT_SUBSCRIBE,
@@ -439,15 +467,28 @@ void world_subscribe_at(struct world *world, unsigned node, unsigned sub, const 
                       .key = rh_bytes_text(key),
                       .has_after = after != NULL,
                       .after = after == NULL ? (struct rh_position){0} : *after,
-                      .hop = hop},
+                      .hop = hop,
+                      .watches_state = watches_state},
     };
     world_step(world, node, &event);
+}
+
+void world_subscribe_at(struct world *world, unsigned node, unsigned sub, const char *key,
+                        const struct rh_position *after, struct rh_hop hop)
+{
+    subscribe(world, node, sub, key, after, hop, false);
 }
 
 void world_subscribe(struct world *world, unsigned node, unsigned sub, const char *key,
                      const struct rh_position *after)
 {
     world_subscribe_at(world, node, sub, key, after, (struct rh_hop){0});
+}
+
+void world_watch(struct world *world, unsigned node, unsigned sub, const char *key,
+                 const struct rh_position *after)
+{
+    subscribe(world, node, sub, key, after, (struct rh_hop){0}, true);
 }
 
 void world_unsubscribe(struct world *world, unsigned node, unsigned sub)

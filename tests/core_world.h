@@ -74,6 +74,9 @@ void world_subscribe(struct world *world, unsigned node, unsigned sub, const cha
                      const struct rh_position *after);
 void world_subscribe_at(struct world *world, unsigned node, unsigned sub, const char *key,
                         const struct rh_position *after, struct rh_hop hop);
+/* A stream that watches the state. */
+void world_watch(struct world *world, unsigned node, unsigned sub, const char *key,
+                 const struct rh_position *after);
 void world_unsubscribe(struct world *world, unsigned node, unsigned sub);
 void world_drained(struct world *world, unsigned node, unsigned sub);
 void world_read_from(struct world *world, unsigned node, unsigned sub, const char *key,

@@ -311,7 +311,7 @@ static struct rh_peer_message chunk_of(struct rh_peer_operation operations[stati
 
 static void operations_are_consecutive_and_complete(void **state RH_UNUSED)
 {
-    char longest[RH_PEER_CONTENT_TYPE_SIZE_MAX + 1];
+    char longest[RH_CONTENT_TYPE_SIZE_MAX + 1];
     memset(longest, 'x', sizeof(longest));
     REFUSED_OPERATION(0, kind = RH_PEER_OPERATION_KINDS, "kind");
     REFUSED_OPERATION(0, kind = (enum rh_peer_operation_kind) - 1, "kind");
@@ -344,7 +344,7 @@ static void operations_are_consecutive_and_complete(void **state RH_UNUSED)
 
     struct rh_peer_operation operations[3];
     struct rh_peer_message message = chunk_of(operations);
-    operations[1].content_type = rh_bytes(longest, RH_PEER_CONTENT_TYPE_SIZE_MAX);
+    operations[1].content_type = rh_bytes(longest, RH_CONTENT_TYPE_SIZE_MAX);
     assert_peer_message_round_trip(&message);
     operations[1] = operations[0];
     assert_peer_message_refused(&message, "sync_chunk.operations[1].seq:");

@@ -125,10 +125,11 @@ static void the_query_has_defaults_and_values(void **state RH_UNUSED)
     assert_int_equal(parsed.wait_s, 0);
     assert_int_equal(parsed.hops, 0);
     assert_false(parsed.relay || parsed.redirect);
-    assert_int_equal(parse(RH_HTTP_GET, "/v1/channels/a/messages",
-                           "after=00000000000000ab%3A7&limit=1000&wait=60&hops=2&epoch=57&&"
-                           "ticket=t.%41&token=a=b&route=relay&client=lib/1.0&other=1&key=x&=&x"),
-                     RH_PROBLEM_NONE);
+    assert_int_equal(
+        parse(RH_HTTP_GET, "/v1/channels/a/messages",
+              "after=00000000000000ab%3A7&limit=1000&wait=60&hops=2&epoch=57&&"
+              "ticket=t.%41&token=a=b&route=relay&client=lib/1.0&watch=state&other=1&key=x&=&x"),
+        RH_PROBLEM_NONE);
     assert_true(parsed.has_after && parsed.has_limit && parsed.has_wait && parsed.has_epoch);
     assert_true(parsed.after.incarnation == 0xab && parsed.after.seq == 7);
     assert_int_equal(parsed.limit, 1000);
@@ -139,6 +140,7 @@ static void the_query_has_defaults_and_values(void **state RH_UNUSED)
     assert_true(rh_bytes_equal_text(parsed.ticket, "t.%41"));
     assert_true(rh_bytes_equal_text(parsed.token, "a=b"));
     assert_true(rh_bytes_equal_text(parsed.client, "lib/1.0"));
+    assert_int_equal(parsed.watch, RH_ROUTE_WATCH_STATE);
     assert_true(rh_bytes_equal_text(rh_route_key(&parsed), "a"));
     assert_int_equal(parse(RH_HTTP_GET, "/v1/channels/a/ws", "route=redirect"), RH_PROBLEM_NONE);
     assert_true(parsed.redirect && !parsed.relay);
@@ -155,6 +157,12 @@ static void a_bad_value_is_refused_by_name(void **state RH_UNUSED)
         {"after=ab:1", RH_PROBLEM_BAD_POSITION},
         {"after=%zz", RH_PROBLEM_BAD_POSITION},
         {"limit=0", RH_PROBLEM_BAD_QUERY},
+        {"watch=", RH_PROBLEM_BAD_QUERY},
+        {"watch=State", RH_PROBLEM_BAD_QUERY},
+        {"watch=state,", RH_PROBLEM_BAD_QUERY},
+        {"watch=state,state", RH_PROBLEM_BAD_QUERY},
+        {"watch=state%2", RH_PROBLEM_BAD_QUERY},
+        {"watch=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", RH_PROBLEM_BAD_QUERY},
         {"limit=1001", RH_PROBLEM_BAD_QUERY},
         {"limit=", RH_PROBLEM_BAD_QUERY},
         {"limit=-1", RH_PROBLEM_BAD_QUERY},

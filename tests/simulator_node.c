@@ -583,6 +583,8 @@ static void perform_core(struct sim *sim, struct sim_node *node, struct rh_actio
     case RH_ACTION_STATE:
         on_state(sim, node, action);
         return;
+    case RH_ACTION_CHANGED:
+        return; /* no client of a simulated cluster asks for it */
     case RH_ACTION_SEND:
         send_to_peer(sim, node, action);
         return;
