@@ -131,6 +131,37 @@ def test_the_state_document_has_versions(steady, key, runtime):
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
+def test_who_watches_the_state_follows_it_through_a_drain_of_its_owner(cluster, key, runtime,
+                                                                       transport):
+    owner = cluster.owner(key)
+    others = [node for node in cluster.running() if node is not owner]
+    channel = JsChannel(runtime, cluster.running(), key, watch=["state"], transports=[transport],
+                        client={"pollWait": 1})
+    assert channel.wait_for("state")[0] == {"version": 0, "exists": False}
+    assert channel.write("set", {"n": 1}, {"ifVersion": None})["version"] == 1
+    shown = channel.wait_for("state", 2)[1]
+    assert (shown["version"], shown["kind"], shown["data"]) == (1, "json", {"n": 1})
+    cluster.cli("drain", owner.id, "--wait")
+    for number in range(2, 6):
+        assert state(runtime, others, key, "set", {"n": number}, {"ifVersion": number - 1})
+    with pytest.raises(ClientError) as error:
+        channel.write("set", "late", {"ifVersion": 1})
+    assert error.value.fields["name"] == "VersionConflict" and error.value.fields["version"] == 5
+    assert channel.write("delete", {"ifVersion": 5})["version"] == 6
+
+    def gone():
+        assert channel.of("state")[-1]["exists"] is False, channel.of("state")[-1]
+        return True
+    wait_for(gone, 30.0)
+    versions = [one["version"] for one in channel.of("state")]
+    assert versions == sorted(versions)
+    if transport != "poll":
+        assert versions[-1] == 6 and len(set(versions)) == len(versions)
+        assert channel.of("welcome")[-1]["node"] != owner.id
+    channel.close()
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
 def test_a_join_that_moves_the_channel_loses_nothing(shared_zookeeper, make_cluster, runtime,
                                                      transport):
     cluster = make_cluster(shared_zookeeper, nodes=2)

@@ -51,9 +51,13 @@ export interface OpenOptions {
   after?: Position | 0;
   /** Overrides the client's. */
   transports?: Transport[];
+  /** What is told beside the messages: `"state"`, each change of the state document. Default: nothing. */
+  watch?: Watched[];
   /** Closes the channel. */
   signal?: AbortSignal;
 }
+
+export type Watched = "state";
 
 export interface PublishOptions {
   /** The message id, kept over all attempts. Default: a random one. */
@@ -125,8 +129,18 @@ export interface StatusChange {
   error: RinghopError | null;
 }
 
+/** The state document, as it is now. */
+export type StateChange =
+  | { version: number; exists: false }
+  | ({ version: number; exists: true; contentType: string } & (
+    | { kind: "text"; data: string }
+    | { kind: "json"; data: any }
+    | { kind: "bytes"; data: Uint8Array }
+  ));
+
 export interface ChannelEvents {
   message: Message;
+  state: StateChange;
   welcome: Welcome;
   gap: Gap;
   moved: Moved;
@@ -165,7 +179,8 @@ export interface StateDocument {
 
 export interface StateWritten {
   version: number;
-  incarnation: string;
+  /** Known when the write went by HTTP. */
+  incarnation?: string;
 }
 
 export interface State {

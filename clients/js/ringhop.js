@@ -60,6 +60,7 @@ const FAILURES_UNPROVEN = 2; // attempts before the next transport is tried, for
 const FAILURES_PROVEN = 6; // and for one that did
 const BETTER_MS = 60_000; // after that a channel on a fallback tries a better transport again
 const BETTER_MAX_MS = 3_600_000;
+const SOCKET_STATE_MAX = 65_536; // bytes of a document that is written over a WebSocket
 const MOVES_MAX = 8; // `moved` in a row without a welcome; nodes end a chain after three
 
 const REAL_CLOCK = {
@@ -178,6 +179,24 @@ function decode(message) {
     return { kind: "bytes", data: Uint8Array.from(atob(message.base64), (one) => one.charCodeAt(0)) };
   }
   return { kind: "text", data: message.data };
+}
+
+/** How a document of the state is shown, as nodes do it: by its type, if it is what that says. */
+function decodeState({ version, contentType, bytes }) {
+  const document = { version, exists: true, contentType };
+  const type = contentType.split(";")[0].trim().toLowerCase();
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    if (type === "application/json") {
+      return { ...document, kind: "json", data: JSON.parse(text) };
+    }
+    if (type !== "application/octet-stream") {
+      return { ...document, kind: "text", data: text };
+    }
+  } catch {
+    // It is not what it says.
+  }
+  return { ...document, kind: "bytes", data: bytes };
 }
 
 /** The key as a path segment. Refuses what a node would refuse, as a browser could not see why. */
@@ -415,8 +434,9 @@ class Link {
   #error = null; // what the node said before it ended the connection
   #retryMs = 0; // and how long it asks us to stay away after that
 
-  constructor(nodes, key, { transport, url, position, moves, told }) {
-    Object.assign(this, { nodes, key, transport, position, moves, told, start: nodes.start });
+  constructor(nodes, key, { transport, url, position, moves, watch, told }) {
+    Object.assign(this, { nodes, key, transport, position, moves, watched: watch, told,
+      start: nodes.start });
     this.options = nodes.options;
     // Not at once: the class that extends this one is not made yet, nor is our caller ready.
     Promise.resolve().then(() => this.#run(url)).catch((error) => this.end(asError(error)));
@@ -454,6 +474,9 @@ class Link {
     if (this.position !== undefined) {
       url.searchParams.set("after", this.position);
     }
+    if (this.watched.length > 0) {
+      url.searchParams.set("watch", this.watched.join(","));
+    }
     return url.href;
   }
 
@@ -464,6 +487,9 @@ class Link {
       this.told.welcome(this, object);
     } else if (object.type === "message") {
       this.told.message(this, object);
+    } else if (object.type === "state") {
+      this.told.state(this, { version: object.version, exists: object.exists,
+        ...(object.exists && { contentType: object.content_type, ...decode(object) }) });
     } else if (object.type === "moved") {
       this.moved = true;
       this.told.moved(this, object);
@@ -510,7 +536,7 @@ class Link {
 /** Publishes go over it as well. A dead network is noticed by a ping without any answer. */
 class WebSocketLink extends Link {
   #socket = null;
-  #waiting = new Map(); // message id: {promise, resolve, reject, cancel}
+  #waiting = new Map(); // id: {promise, resolve, reject, cancel}
 
   _open(url) {
     const WebSocket = this.options.WebSocket;
@@ -535,9 +561,11 @@ class WebSocketLink extends Link {
     this.#listen();
     const waiting = this.#waiting.get(object.id);
     if (waiting && object.type === "ack") {
-      waiting.resolve({ id: object.id, seq: object.seq });
+      waiting.resolve(object);
     } else if (waiting && object.type === "error") {
-      waiting.reject(new RinghopError(object.code, object.message ?? object.code));
+      waiting.reject(object.code === "version_conflict"
+        ? new VersionConflict(object.message ?? object.code, object.version)
+        : new RinghopError(object.code, object.message ?? object.code));
     } else {
       this.hear(object);
     }
@@ -564,7 +592,14 @@ class WebSocketLink extends Link {
   }
 
   /** Until it is acknowledged. Rejects when the connection ends before that. */
-  publish(id, payload) {
+  async publish(id, payload) {
+    const { seq } = await this.ask({ type: "publish", id, ...payloadMember(payload) });
+    return { id, seq };
+  }
+
+  /** What acknowledges a message with an id. */
+  ask(message) {
+    const { id } = message;
     const known = this.#waiting.get(id);
     if (known) {
       return known.promise;
@@ -576,10 +611,10 @@ class WebSocketLink extends Link {
         this.#waiting.delete(id);
       });
     waiting.cancel = this.nodes.clock.after(this.options.requestTimeout, () => waiting.reject(
-      new RinghopError("timeout", "the publish was not acknowledged in time")));
+      new RinghopError("timeout", `the ${message.type} was not acknowledged in time`)));
     this.#waiting.set(id, waiting);
     try {
-      this.#socket.send(JSON.stringify({ type: "publish", id, ...payloadMember(payload) }));
+      this.#socket.send(JSON.stringify(message));
     } catch (error) {
       waiting.reject(asError(error));
     }
@@ -682,6 +717,17 @@ class EventParser {
 class PollLink extends Link {
   #incarnation; // of the answer before
 
+  /** What is watched comes late here: it is looked for after each answer. A failure waits for the next. */
+  #look() {
+    if (this.watched.includes("state")) {
+      new State(this.nodes, this.key).get({ signal: this.abort.signal }).then((found) => {
+        if (!this.over) {
+          this.told.state(this, found ? decodeState(found) : { version: null, exists: false });
+        }
+      }, () => {});
+    }
+  }
+
   async _open(url) {
     let wait = 0; // the first answer says at once where we are
     while (!this.over) {
@@ -694,6 +740,7 @@ class PollLink extends Link {
         { signal: this.abort.signal, timeoutMs, cache: "no-store" });
       const answer = JSON.parse(text);
       this.#hear(answer, response);
+      this.#look();
       url = this.#following(response.url || poll.href, answer.position);
       wait = answer.more ? 0 : this.options.pollWait;
     }
@@ -740,16 +787,20 @@ export class Channel extends EventTarget {
   #proven = new Set(); // transports that have worked
   #failures = 0; // in a row, of the channel
   #openedAt = 0;
+  #watch;
+  #state = null; // the last one told: {incarnation, version, exists}
   #cancelRetry = null;
   #cancelBetter = null;
   #betterMs = BETTER_MS;
   #done = []; // undoes what was set up
 
-  constructor(nodes, key, { after, transports = nodes.options.transports, signal } = {}) {
+  constructor(nodes, key,
+    { after, transports = nodes.options.transports, watch = [], signal } = {}) {
     super();
     keySegment(key);
     this.key = key;
-    this.state = new State(nodes, key);
+    this.state = new State(nodes, key, () => this.#socket());
+    this.#watch = checkWatch(watch);
     this.#nodes = nodes;
     this.#options = nodes.options;
     this.#cursor = new Cursor(after);
@@ -788,8 +839,11 @@ export class Channel extends EventTarget {
 
   /** Publishes; see Client.publish(). The first attempt takes the WebSocket if there is one. */
   publish(data, options) {
-    return publish(this.#nodes, this.key, data, options,
-      () => (this.#link instanceof WebSocketLink && !this.#link.over ? this.#link : null));
+    return publish(this.#nodes, this.key, data, options, () => this.#socket());
+  }
+
+  #socket() {
+    return this.#link instanceof WebSocketLink && !this.#link.over ? this.#link : null;
   }
 
   /** Goes over to another transport, from now on the preferred one; nothing is missed. */
@@ -827,9 +881,11 @@ export class Channel extends EventTarget {
       url,
       moves,
       position: this.#cursor.position,
+      watch: this.#watch,
       told: {
         welcome: (link, welcome) => this.#welcomed(link, welcome),
         message: (link, message) => this.#heard(link, message),
+        state: (link, state) => this.#shown(link, state),
         moved: (link, moved) => this.#moved(link, moved),
         end: (link, error) => this.#ended(link, error),
       },
@@ -890,6 +946,19 @@ export class Channel extends EventTarget {
     } else if (taken === "next") {
       const { seq, id, time } = message;
       this.#emit("message", { seq, id, time, ...decode(message), position: this.#cursor.position });
+    }
+  }
+
+  /** The state document as it is now. It comes again with every connection, and is told once. */
+  #shown(link, state) {
+    const { incarnation } = this.#cursor;
+    const before = this.#state?.incarnation === incarnation ? this.#state : null;
+    // By long polls one learns that there is none, and not which change made it so.
+    const isNew = !before || (state.version === null ? before.exists : state.version > before.version);
+    if (link === this.#link && isNew) {
+      const version = state.version ?? before?.version ?? 0;
+      this.#state = { incarnation, version, exists: state.exists };
+      this.#emit("state", { ...state, version });
     }
   }
 
@@ -1039,6 +1108,16 @@ function checkTransports(transports) {
   return [...transports];
 }
 
+const WATCHED = ["state"];
+
+function checkWatch(watch) {
+  const wrong = watch.find((what) => !WATCHED.includes(what));
+  if (wrong !== undefined) {
+    throw new TypeError(`ringhop: what can be watched is ${WATCHED.join(", ")}, not '${wrong}'`);
+  }
+  return [...new Set(watch)];
+}
+
 // --- publish and state ---------------------------------------------------------------------------
 
 /** One message id over all attempts, so the channel gets the message once however often we ask. */
@@ -1077,10 +1156,12 @@ class StateDocument {
 /** The state document of a channel. Needs no connection. */
 class State {
   #nodes;
+  #link;
   #path;
 
-  constructor(nodes, key) {
+  constructor(nodes, key, link = () => null) {
     this.#nodes = nodes;
+    this.#link = link;
     this.#path = `/v1/channels/${keySegment(key)}/state`;
   }
 
@@ -1102,27 +1183,46 @@ class State {
   /** Writes it; `ifVersion` is the version it must have, null for "only if there is none". */
   async set(value, { contentType, ifVersion, signal } = {}) {
     const payload = encode(value);
-    const headers = { "Content-Type": contentType ?? payload.contentType, ...condition(ifVersion) };
-    return this.#write({ method: "PUT", headers, body: payload.body, signal });
+    const type = contentType ?? payload.contentType;
+    const headers = { "Content-Type": type, ...condition(ifVersion) };
+    return this.#write({ method: "PUT", headers, body: payload.body, signal },
+      { type: "state_put", content_type: type, if_version: ifVersion, ...payloadMember(payload) });
   }
 
   async delete({ ifVersion, signal } = {}) {
     if (ifVersion === null) {
       throw new TypeError("ringhop: a document that is not there cannot be deleted");
     }
-    return this.#write({ method: "DELETE", headers: condition(ifVersion), signal });
+    return this.#write({ method: "DELETE", headers: condition(ifVersion), signal },
+      { type: "state_delete", if_version: ifVersion });
   }
 
-  /** Tried again only when nothing can have happened: a write has no id that would make it safe. */
-  async #write(init) {
-    const { text } = await this.#ask(init, (error) => error.retryable && !error.unsure);
-    const { version, incarnation } = JSON.parse(text);
-    return { version, incarnation };
+  /**
+   * Tried again only when nothing can have happened: a write has no id that would make it safe. The
+   * first attempt takes the WebSocket if there is one, unless the document is so large that a node
+   * might close the connection for it.
+   */
+  async #write(init, message) {
+    const fits = init.body === undefined || init.body.length <= SOCKET_STATE_MAX;
+    const mayRetry = (error) => error.retryable && !error.unsure;
+    const { version, incarnation } = await this.#retry(async (attempt) => {
+      const socket = attempt === 0 && fits ? this.#link() : null;
+      if (socket) {
+        return abortable(socket.ask({ ...message, id: randomId() }), init.signal);
+      }
+      const { text } = await this.#nodes.askAny(this.#path, init);
+      return JSON.parse(text);
+    }, init, mayRetry);
+    return incarnation === undefined ? { version } : { version, incarnation };
   }
 
   #ask(init, mayRetry) {
-    return this.#nodes.retry(() => this.#nodes.askAny(this.#path, init),
-      { signal: init.signal, timeoutMs: this.#nodes.options.publishTimeout, mayRetry });
+    return this.#retry(() => this.#nodes.askAny(this.#path, init), init, mayRetry);
+  }
+
+  #retry(work, { signal }, mayRetry) {
+    return this.#nodes.retry(work,
+      { signal, timeoutMs: this.#nodes.options.publishTimeout, mayRetry });
   }
 }
 

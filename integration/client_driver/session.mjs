@@ -7,11 +7,12 @@
 //   {"do":"stream","id":"c"}     publishes 1, 2, 3 ..., each after the one before is acknowledged
 //   {"do":"pause","id":"c"}      -> the list of their seqs
 //   {"do":"switch","id":"c","transport":"events"}   {"do":"close","id":"c"}
+//   {"do":"write","id":"c","call":"set","arguments":["x"]}   state of an open channel
 //   {"do":"state","urls":[...],"key":"k","call":"get","arguments":[...]}
 //
 // What an error is answered with: {"error":{"name":...,"code":...,"message":...}}.
 
-const EVENTS = ["message", "welcome", "gap", "moved", "status", "error"];
+const EVENTS = ["message", "welcome", "gap", "state", "moved", "status", "error"];
 
 const PACE_MS = 10; // so that a test has some hundred messages and not ten thousands
 
@@ -65,6 +66,7 @@ export function makeRun({ Client }, tell, extra = {}) {
     },
     switch: ({ id, transport }) => channels.get(id).channel.switchTo(transport),
     close: ({ id }) => channels.get(id).channel.close(),
+    write: ({ id, call, arguments: values }) => channels.get(id).channel.state[call](...values),
     async state({ urls, key, call, arguments: values }) {
       const found = await new Client(urls, extra).state(key)[call](...values);
       return found && call === "get"

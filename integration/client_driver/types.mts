@@ -17,6 +17,8 @@ const published: Promise<Published> = channel.publish({ a: 1 }, { id: "x", kind:
 const written: Promise<{ version: number }> = client.state("k").set("text", { ifVersion: null });
 written.catch((error) => error instanceof VersionConflict && error.version);
 channel.state.get().then((found) => found?.json());
+const watched: Channel = client.open("room:1", { watch: ["state"] });
+watched.on("state", (state) => console.log(state.version, state.exists ? state.contentType : null));
 channel.switchTo("events");
 off();
 console.log(published, channel.status === "open");
@@ -25,6 +27,8 @@ console.log(published, channel.status === "open");
 channel.switchTo("pigeon");
 // @ts-expect-error: nor such an event
 channel.on("presence", () => {});
+// @ts-expect-error: nor can that be watched
+client.open("k", { watch: ["weather"] });
 // @ts-expect-error: channels are made by open()
 new Channel();
 // @ts-expect-error: a version is a number

@@ -111,6 +111,10 @@ class JsChannel:
         """Publishes 1, 2, 3 ... from now on, and retries each until it is acknowledged."""
         self._do("stream")
 
+    def write(self, call, *arguments):
+        """A call of its state document."""
+        return self._do("write", call=call, arguments=list(arguments))
+
     def pause(self):
         """Ends that; the seqs of the acknowledgements."""
         return self._do("pause")
