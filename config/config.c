@@ -31,8 +31,9 @@
 #define MIB(n)     KIB((n)*UINT64_C(1024))
 #define GIB(n)     MIB((n)*UINT64_C(1024))
 
-#define CHANNELS_MAX UINT64_C(100000000)
-#define COPIES_MAX   (CHANNELS_MAX * RH_RING_REPLICAS_MAX)
+#define CHANNELS_MAX        UINT64_C(100000000)
+#define CHANNEL_CLIENTS_MAX 1000 /* a list is one message between nodes: RH_PEER_PRESENT_MAX */
+#define COPIES_MAX          (CHANNELS_MAX * RH_RING_REPLICAS_MAX)
 
 /* The first line of each group is what must be given, if anything. */
 static const struct rh_field top_fields[] = {
@@ -102,6 +103,13 @@ static const struct rh_field rebalance_fields[] = {
            SECONDS(30)),
 };
 
+static const struct rh_field presence_fields[] = {
+    AMOUNT("grace", presence.grace_ms, RH_VALUE_DURATION, SECONDS(1), HOURS(1), SECONDS(10)),
+    AMOUNT("clients", presence.clients, RH_VALUE_COUNT, 1, 10000000, 100000),
+    AMOUNT("channel_clients", presence.channel_clients, RH_VALUE_COUNT, 1, CHANNEL_CLIENTS_MAX,
+           CHANNEL_CLIENTS_MAX),
+};
+
 static const struct rh_fields top = {top_fields, COUNT_OF(top_fields)};
 
 static const struct section {
@@ -114,6 +122,7 @@ static const struct section {
     {"heartbeat", {heartbeat_fields, COUNT_OF(heartbeat_fields)}},
     {"compression", {compression_fields, COUNT_OF(compression_fields)}},
     {"rebalance", {rebalance_fields, COUNT_OF(rebalance_fields)}},
+    {"presence", {presence_fields, COUNT_OF(presence_fields)}},
 };
 
 /* The place of a section; of the whole file when the section is not there. */

@@ -80,6 +80,11 @@ struct rh_config {
         uint32_t moved_linger_ms;
         uint32_t drain_timeout_ms; /* for the channels of a node that stops; default 30s */
     } rebalance;
+    struct {
+        uint32_t grace_ms;        /* for who lost its last connection; default 10s */
+        uint32_t clients;         /* of all channels that a node has a list of; 100000 */
+        uint32_t channel_clients; /* of one; 1000, which is the most there can be */
+    } presence;
     struct rh_config_node *nodes;
     size_t nodes_count;
 };

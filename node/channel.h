@@ -71,14 +71,15 @@ struct rh_channel {
     uint8_t role; /* enum rh_role */
     bool suspect : 1;
     bool lacked : 1;
-    bool told_whole : 1; /* the report of this view went out */
-    bool urgent : 1;     /* somebody waits: goes first */
-    bool moving : 1;     /* its turn has come to be handed over, or mended */
-    bool is_fetched : 1; /* an answer to a Fetch is on its way */
-    bool is_dropped : 1; /* taken out of the core; its memory lives until the next step */
-    bool is_watched : 1; /* in rh_core::watches */
-    bool is_short : 1;   /* counted in stats: acting, with fewer copies than wanted */
-    uint8_t queue;       /* enum rh_queue: that queue_link is in */
+    bool told_whole : 1;   /* the report of this view went out */
+    bool urgent : 1;       /* somebody waits: goes first */
+    bool moving : 1;       /* its turn has come to be handed over, or mended */
+    bool is_fetched : 1;   /* an answer to a Fetch is on its way */
+    bool is_dropped : 1;   /* taken out of the core; its memory lives until the next step */
+    bool is_watched : 1;   /* in rh_core::watches */
+    bool has_presence : 1; /* in rh_core::presences */
+    bool is_short : 1;     /* counted in stats: acting, with fewer copies than wanted */
+    uint8_t queue;         /* enum rh_queue: that queue_link is in */
     char key[];
 };
 

@@ -230,6 +230,7 @@ static void tick(struct rh_core *core)
     rh_core_sweep(core);
     catch_up_if_due(core);
     rh_core_streams_expire(core);
+    rh_core_presence_expire(core);
     if (core->now_ms - core->retry_ms >= RETRY_MS) {
         rh_core_requests_expire(core);
     }
@@ -249,6 +250,7 @@ static void tick(struct rh_core *core)
         rh_core_tombs_expire(core);
     }
     rh_core_watches_flush(core);
+    rh_core_presence_flush(core);
     rh_core_relayed_tick(core);
     rh_core_remotes_tick(core);
     rh_core_relayed_flush(core);
@@ -317,6 +319,7 @@ uint64_t rh_core_deadline_ms(const struct rh_core *core)
     }
     deadline = earlier(deadline, held_ms(&core->held));
     deadline = earlier(deadline, held_ms(&core->held_welcomed));
+    deadline = earlier(deadline, rh_core_presence_ms(core));
     if (core->options.replication) {
         deadline = earlier(deadline, replication_deadline_ms(core));
     }
@@ -349,6 +352,12 @@ static int init_tables(struct rh_core *core)
     if (rv == 0) {
         rv = rh_table_init(&core->watches);
     }
+    if (rv == 0) {
+        rv = rh_table_init(&core->presences);
+    }
+    if (rv == 0) {
+        rv = rh_table_init(&core->presents);
+    }
     return rv;
 }
 
@@ -362,6 +371,8 @@ static void finish_tables(struct rh_core *core)
     rh_table_finish(&core->relayed);
     rh_table_finish(&core->remotes);
     rh_table_finish(&core->watches);
+    rh_table_finish(&core->presences);
+    rh_table_finish(&core->presents);
 }
 
 static void init_lists(struct rh_core *core)
@@ -383,7 +394,11 @@ static void init_lists(struct rh_core *core)
                                &core->tunnels_out,
                                &core->tunnels_in,
                                &core->relayed_waiting,
-                               &core->watches_to_tell};
+                               &core->watches_to_tell,
+                               &core->presences_to_tell,
+                               &core->presences_to_copy,
+                               &core->gone,
+                               &core->gone_moved};
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
         rh_list_init(lists[i]);
     }
@@ -412,6 +427,7 @@ int rh_core_create(const struct rh_core_options *options, struct rh_core **ret_c
     core->self = RH_RING_NONE;
     core->lost = true;
     core->standing = 1;
+    core->presence_copy_ms = UINT64_MAX;
     init_lists(core);
     int rv = init_tables(core);
     if (rv == 0) {
@@ -479,6 +495,7 @@ void rh_core_destroy(struct rh_core *core)
     rh_core_remotes_finish(core);
     rh_core_requests_finish(core);
     rh_core_watches_finish(core);
+    rh_core_presence_finish(core);
     destroy_channels(core, &core->swept);
     destroy_channels(core, &core->unswept);
     free_subscriptions(&core->catching_up);
@@ -553,6 +570,9 @@ static void step(struct rh_core *core, const struct rh_event *event)
         return;
     case RH_EVENT_INSPECT:
         rh_core_inspect(core, event);
+        return;
+    case RH_EVENT_PRESENT:
+        rh_core_presence_ask(core, event);
         return;
     case RH_EVENT_STATE_GET:
     case RH_EVENT_STATE_PUT:

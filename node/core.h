@@ -55,6 +55,12 @@ struct rh_core_options {
     uint32_t pending_max;         /* requests that wait for a view, a link or an answer */
     uint64_t pending_bytes_max;   /* keys, ids and payloads they hold */
 
+    /* Who is in a channel: docs/presence.md. */
+    uint32_t presence_grace_ms;
+    uint32_t presence_move_ms;             /* beside the grace, after a move */
+    uint32_t presence_clients_max;         /* in all channels, of which this node has a list */
+    uint32_t presence_channel_clients_max; /* at most RH_PEER_PRESENT_MAX */
+
     /* Copies on several nodes, docs/protocol-cluster.md. Off: one copy, and a channel that moves
      * starts empty; then nothing below counts. How many copies, the view says. */
     bool replication;
@@ -100,6 +106,14 @@ struct rh_hop {
     int64_t epoch;  /* its pzxid */
 };
 
+/* How a stream names itself, to be present in its channel. The memory is the caller's, as that of the
+ * subscription, and stays as it is for as long. */
+struct rh_attendee {
+    struct rh_bytes client;     /* rh_client_id_valid() */
+    struct rh_bytes meta;       /* JSON of at most RH_CLIENT_META_SIZE_MAX bytes, or empty */
+    struct rh_present *present; /* the core's; NULL at first */
+};
+
 /* There are as many as connections, so its fields are packed. */
 struct rh_subscription {
     struct rh_list link;        /* rh_audience::{replaying,live,waiting,held}, or
@@ -116,17 +130,20 @@ struct rh_subscription {
         struct rh_relayed *relayed; /* RELAYED */
     };
     uint16_t key_size;
-    enum rh_subscription_state state : 8;
+    uint16_t limit;   /* of a read: messages at most */
+    uint16_t wait_ms; /* of a read */
+    enum rh_subscription_state state : 4;
     bool is_read : 1; /* one waiting read; otherwise a stream */
     bool has_after : 1;
-    bool after_is_ours : 1; /* of a waiting read: the client gave none, it waits from there */
-    bool may_relay : 1;     /* it is served by another node in place of being sent there */
-    bool is_welcomed : 1;   /* a stream that is in its channel, wherever that is served */
-    bool is_remote : 1;     /* of another node's client: rh_remote::subscription */
-    bool wants_room : 1;    /* RELAYED: the next DRAINED is waited for */
-    bool watches_state : 1; /* a stream that is told of changes of the state document */
-    uint32_t limit;         /* of a read: messages at most */
-    uint32_t wait_ms;       /* of a read */
+    bool after_is_ours : 1;       /* of a waiting read: the client gave none, it waits from there */
+    bool may_relay : 1;           /* it is served by another node in place of being sent there */
+    bool is_welcomed : 1;         /* a stream that is in its channel, wherever that is served */
+    bool is_remote : 1;           /* of another node's client: rh_remote::subscription */
+    bool wants_room : 1;          /* RELAYED: the next DRAINED is waited for */
+    bool watches_state : 1;       /* a stream that is told of changes of the state document */
+    bool watches_presence : 1;    /* and of who comes and goes */
+    bool is_shown : 1;            /* of those: knows who is there */
+    struct rh_attendee *attendee; /* of a stream that names itself; or NULL */
 };
 
 /* Makes |subscription| FREE. */
@@ -145,6 +162,7 @@ enum rh_event_kind {
     RH_EVENT_SHOW_STATE,  /* a stream that watches the state has room for it again */
     RH_EVENT_PUBLISH,
     RH_EVENT_INSPECT, /* channel info, from whichever node owns it */
+    RH_EVENT_PRESENT, /* likewise: who is in the channel */
     RH_EVENT_STATE_GET,
     RH_EVENT_STATE_PUT,
     RH_EVENT_STATE_DELETE,
@@ -186,7 +204,9 @@ struct rh_event {
             uint32_t wait_ms; /* READ: 0 answers at once */
             bool may_relay;   /* see struct rh_subscription, also the next one */
             bool after_is_ours;
-            bool watches_state;               /* SUBSCRIBE */
+            bool watches_state; /* SUBSCRIBE; these three */
+            bool watches_presence;
+            struct rh_attendee *attendee;     /* or NULL */
         } subscribe;                          /* SUBSCRIBE, READ */
         struct rh_subscription *subscription; /* UNSUBSCRIBE (in any state), DRAINED,
                                                  SHOW_STATE */
@@ -199,7 +219,7 @@ struct rh_event {
         struct {
             uint64_t request;
             struct rh_bytes key;
-        } inspect;
+        } inspect; /* INSPECT, PRESENT */
         struct {
             uint64_t request;
             struct rh_bytes key;
@@ -220,6 +240,8 @@ struct rh_event {
     X(RH_REFUSAL_NO_OWNER, "no_owner", "no node of the cluster owns any key now")                  \
     X(RH_REFUSAL_TOO_LARGE, "too_large", "the payload is larger than the limit")                   \
     X(RH_REFUSAL_CHANNELS_FULL, "channels_full", "this node holds as many channels as it may")     \
+    X(RH_REFUSAL_PRESENCE_FULL, "presence_full",                                                   \
+      "the channel, or this node, has as many clients that name themselves as it may")             \
     X(RH_REFUSAL_OVERLOADED, "overloaded", "too many requests wait on this node")                  \
     X(RH_REFUSAL_NO_MEMORY, "no_memory", "the node is out of memory")                              \
     X(RH_REFUSAL_UNKNOWN, "unknown_outcome",                                                       \
@@ -250,6 +272,8 @@ enum rh_action_kind {
     RH_ACTION_INSPECTED, /* answer of an INSPECT */
     RH_ACTION_STATE,     /* answer of a STATE_GET, STATE_PUT, STATE_DELETE */
     RH_ACTION_CHANGED,   /* the state document as it is now, to streams that watch it */
+    RH_ACTION_PRESENCE,  /* who is there, or came and went, to streams that watch that */
+    RH_ACTION_PRESENT,   /* answer of a PRESENT */
     RH_ACTION_SEND,      /* a message to a peer whose link is up */
     RH_ACTION_CATCH_UP,  /* somebody knows a later epoch: read the membership now */
     RH_ACTION_SWEPT,     /* all channels were checked against the view: worth a log line */
@@ -311,6 +335,20 @@ struct rh_state_result {
     char node[RH_NODE_ID_SIZE];             /* the owner */
     struct rh_bytes content_type;           /* FOUND */
     struct rh_bytes state;                  /* FOUND */
+};
+
+/* Clients of a channel; valid until the next step. */
+struct rh_present_list {
+    const struct rh_peer_present *items;
+    size_t count;
+};
+
+/* Who is in a channel. */
+struct rh_presence_result {
+    enum rh_refusal refusal;
+    uint64_t incarnation;       /* 0: no such channel */
+    char node[RH_NODE_ID_SIZE]; /* the owner */
+    struct rh_present_list clients;
 };
 
 /* What a channel looks like; of a channel that does not exist: incarnation 0, first_seq 1. */
@@ -381,6 +419,19 @@ struct rh_action {
                 *state; /* its last change; NULL: none ever. Valid until the next step */
         } changed;
         struct {
+            struct rh_subscription **streams; /* valid until the next step */
+            size_t streams_count;
+            uint64_t incarnation;
+            bool is_whole;               /* `joined` are all who are there */
+            struct rh_present_list left; /* before the others */
+            struct rh_present_list joined;
+            struct rh_present_list changed; /* their meta */
+        } presence;
+        struct {
+            uint64_t request;
+            struct rh_presence_result result;
+        } present;
+        struct {
             struct rh_node_ref to;
             struct rh_peer_message message; /* its slices are valid until the next step */
         } send;
@@ -434,6 +485,9 @@ struct rh_core_stats {
     uint64_t remotes_opened; /* of `remotes`, ever */
     uint64_t tunnels_broken; /* to owners: something was lost */
     uint32_t pending;        /* now: requests that wait for a view, a link or an answer */
+    uint32_t presents;       /* now: clients in the lists of all channels */
+    uint64_t presence_joins;
+    uint64_t presence_leaves;
 
     /* With replication. */
     uint64_t syncs_sent;

@@ -198,6 +198,9 @@ void rh_core_role_set(struct rh_core *core, struct rh_channel *channel, enum rh_
     core->stats.channels_acting -= rh_role_serves(from);
     channel->role = (uint8_t)role;
     rh_core_trace(core, channel, RH_TRACE_ROLE, from);
+    if (rh_role_serves(role) && !rh_role_serves(from)) {
+        rh_core_presence_begin(core, channel);
+    }
 }
 
 /* ---- content ---- */
@@ -258,6 +261,7 @@ void rh_core_channel_empty(struct rh_core *core, struct rh_channel *channel)
     rh_channel_clear(channel);
     rh_core_give_group(core, channel->group);
     channel->group = NULL;
+    rh_core_presence_clear(core, channel);
 }
 
 void rh_core_channel_drop(struct rh_core *core, struct rh_channel *channel)
@@ -265,6 +269,7 @@ void rh_core_channel_drop(struct rh_core *core, struct rh_channel *channel)
     assert(!rh_channel_is_used(channel) && !channel->is_dropped);
     channel->is_dropped = true;
     rh_core_channel_empty(core, channel);
+    rh_core_presence_drop(core, channel);
     rh_core_incoming_free(core, channel);
     rh_core_reported_free(core, channel);
     assert(!core->options.replication || !rh_role_holds_copy(channel->role));

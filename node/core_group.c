@@ -509,6 +509,7 @@ void rh_core_on_leave_ack(struct rh_core *core, struct rh_process *from,
 void rh_core_send_own(struct rh_core *core, struct rh_channel *channel)
 {
     const struct rh_acting *acting = channel->acting;
+    rh_core_presence_send(core, channel, acting->passing_to);
     struct rh_peer_message *message = rh_core_send(core, acting->passing_to, RH_PEER_OWN);
     message->epoch = acting->own_epoch; /* repeated as it was (H2), as the group still is */
     message->own = (struct rh_peer_own){

@@ -14,6 +14,7 @@
  *   core_serve.c        publish and inspect: done here
  *   core_state.c        the state document: asked for, written, answered
  *   core_watch.c        who is told of its changes
+ *   core_presence.c     who is in a channel
  *   core_view.c         views, their walk over the channels, reports of our copies
  *   core_reported.c     reports of others, end markers, complete and recorded epochs
  *   core_replication.c  appends, acknowledgements, commit
@@ -262,6 +263,14 @@ struct rh_core {
     struct rh_table watches;        /* rh_watch::table_link, by channel */
     struct rh_list watches_to_tell; /* rh_watch::link */
 
+    struct rh_table presences;        /* rh_presence::table_link, by channel */
+    struct rh_table presents;         /* rh_present::table_link, by channel and name */
+    struct rh_list presences_to_tell; /* rh_presence::tell_link */
+    struct rh_list presences_to_copy; /* rh_presence::copy_link */
+    uint64_t presence_copy_ms;        /* when the first of those has its time, or before */
+    struct rh_list gone;              /* rh_present::gone_link, by time; these two */
+    struct rh_list gone_moved;        /* since this node began to act */
+
     /* With replication. */
     bool lost; /* own registration is not there, or not known to be */
     struct rh_epoch registration_epoch;
@@ -461,6 +470,7 @@ enum rh_pending_state {
 enum rh_ask {
     RH_ASK_PUBLISH,
     RH_ASK_INSPECT,
+    RH_ASK_PRESENCE,
     RH_ASK_STATE_GET,
     RH_ASK_STATE_PUT,
     RH_ASK_STATE_DELETE
@@ -469,7 +479,7 @@ enum rh_ask {
 /* Whether what is asked for changes a channel: then an outcome may be unknown. */
 static inline bool rh_ask_changes(enum rh_ask ask)
 {
-    return ask != RH_ASK_INSPECT && ask != RH_ASK_STATE_GET;
+    return ask != RH_ASK_INSPECT && ask != RH_ASK_PRESENCE && ask != RH_ASK_STATE_GET;
 }
 
 /* A request as it is served or kept: slices of the event, of a peer message, or of a pending. */
@@ -669,6 +679,9 @@ struct rh_entry *rh_core_state_of(const struct rh_peer_sync_begin *begin);
 bool rh_core_watch_prepare(struct rh_core *core, const struct rh_subscription *subscription,
                            struct rh_channel *channel);
 
+/* It does not come. */
+void rh_core_watch_abort(struct rh_core *core, struct rh_channel *channel);
+
 /* The stream is in its channel, and was welcomed; or is about to leave it. */
 void rh_core_watch_begin(struct rh_core *core, struct rh_subscription *subscription);
 void rh_core_watch_end(struct rh_core *core, struct rh_subscription *subscription);
@@ -681,6 +694,65 @@ void rh_core_watch_show(struct rh_core *core, struct rh_subscription *subscripti
 void rh_core_watch_changed(struct rh_core *core, struct rh_channel *channel);
 void rh_core_watches_flush(struct rh_core *core);
 void rh_core_watches_finish(struct rh_core *core);
+
+/* The streams of a channel that were welcomed: NULL gives the first, the last gives NULL. */
+struct rh_subscription *rh_core_stream_next(const struct rh_channel *channel,
+                                            const struct rh_subscription *subscription);
+
+/* ---- core_presence.c ---- */
+
+/* A stream comes into |channel|, or has left the one it was in: counts if it names itself. */
+enum rh_refusal rh_core_presence_enter(struct rh_core *core,
+                                       const struct rh_subscription *subscription,
+                                       struct rh_channel *channel);
+void rh_core_presence_exit(struct rh_core *core, const struct rh_subscription *subscription);
+
+/* A stream that watches: memory for it (false: there is none), it is in its channel, it leaves. */
+bool rh_core_presence_watch(struct rh_core *core, struct rh_channel *channel);
+void rh_core_presence_watch_begin(struct rh_core *core, struct rh_subscription *subscription);
+void rh_core_presence_watch_end(struct rh_core *core, struct rh_subscription *subscription);
+
+/* Frees what is kept of a channel in which nobody is any more. */
+void rh_core_presence_settle(struct rh_core *core, struct rh_channel *channel);
+
+/* This node begins to act for the channel. */
+void rh_core_presence_begin(struct rh_core *core, struct rh_channel *channel);
+
+/* The copy is dropped, and the list with it, but for who is connected here; or the channel is. */
+void rh_core_presence_clear(struct rh_core *core, struct rh_channel *channel);
+void rh_core_presence_drop(struct rh_core *core, struct rh_channel *channel);
+
+/* The list goes to |to|. */
+void rh_core_presence_send(struct rh_core *core, const struct rh_channel *channel,
+                           const struct rh_process *to);
+
+/* A member has got its copy, or may have lost what was sent to it: it is sent the list. */
+void rh_core_presence_wanted(struct rh_core *core, const struct rh_channel *channel);
+void rh_core_presence_peer_up(struct rh_core *core, const struct rh_process *process);
+
+/* Who did not come back leaves; the rest of a turn. */
+void rh_core_presence_expire(struct rh_core *core);
+void rh_core_presence_flush(struct rh_core *core);
+uint64_t rh_core_presence_ms(const struct rh_core *core);
+void rh_core_presence_finish(struct rh_core *core);
+
+void rh_core_on_presence(struct rh_core *core, struct rh_process *from,
+                         const struct rh_peer_message *message);
+
+/* A request for the list, as in core_state.c. */
+void rh_core_presence_ask(struct rh_core *core, const struct rh_event *event);
+void rh_core_serve_presence(struct rh_core *core, const struct rh_request_ref *request,
+                            const struct rh_channel *channel);
+void rh_core_presence_refuse(struct rh_core *core, const struct rh_request_ref *request,
+                             enum rh_refusal refusal);
+void rh_core_presence_not_owner(struct rh_core *core, const struct rh_request_ref *request,
+                                const char *owner);
+void rh_core_presence_forward(struct rh_core *core, const struct rh_pending *pending,
+                              const struct rh_request_ref *request);
+void rh_core_on_presence_get(struct rh_core *core, struct rh_process *from,
+                             const struct rh_peer_message *message);
+void rh_core_on_presence_answer(struct rh_core *core, struct rh_process *from,
+                                const struct rh_peer_message *message);
 
 /* ---- core_view.c ---- */
 

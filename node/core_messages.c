@@ -63,6 +63,9 @@ static const struct rule rules[RH_PEER_MESSAGE_KINDS] = {
     [RH_PEER_STATE_PUT] = {.take = rh_core_on_state_put, .epochs = ANY, .always = true},
     [RH_PEER_STATE_DELETE] = {.take = rh_core_on_state_delete, .epochs = ANY, .always = true},
     [RH_PEER_STATE_ANSWER] = {.take = rh_core_on_state_answer, .epochs = ANY, .always = true},
+    [RH_PEER_PRESENCE_GET] = {.take = rh_core_on_presence_get, .epochs = ANY, .always = true},
+    [RH_PEER_PRESENCE_ANSWER] = {.take = rh_core_on_presence_answer, .epochs = ANY, .always = true},
+    [RH_PEER_PRESENCE] = {.take = rh_core_on_presence, .epochs = NOT_BEFORE, .from_member = true},
     [RH_PEER_APPEND] = {.take = rh_core_on_append, .epochs = NOT_BEFORE, .from_member = true},
     [RH_PEER_APPEND_ACK] = {.take = rh_core_on_append_ack,
                             .epochs = NOT_BEFORE,
@@ -230,6 +233,7 @@ void rh_core_greet(struct rh_core *core, struct rh_process *process)
     rh_core_send_credit(core, process);
     rh_core_reports_peer_up(core, process);
     rh_core_busy_peer_up(core, process);
+    rh_core_presence_peer_up(core, process);
     rh_core_queues_wake(core);
 }
 

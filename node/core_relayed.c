@@ -238,7 +238,7 @@ static void become_local(struct rh_core *core, struct rh_relayed *relayed)
 {
     const struct rh_bytes key = key_of(relayed);
     if (relayed->subscription->is_read) {
-        relayed->subscription->wait_ms = wait_left_ms(core, relayed);
+        relayed->subscription->wait_ms = (uint16_t)wait_left_ms(core, relayed);
     }
     rh_core_stream_begin(core, let_go(core, relayed), key);
 }

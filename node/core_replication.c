@@ -528,6 +528,9 @@ void rh_core_member_acked(struct rh_core *core, struct rh_channel *channel,
         member->sent = member->acked;
     }
     if (member->told != 0 && stamp >= member->told) {
+        if (confirmed && !member->confirmed) {
+            rh_core_presence_wanted(core, channel);
+        }
         member->informed = true;
         member->confirmed = confirmed;
     }

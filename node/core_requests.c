@@ -205,6 +205,7 @@ enum rh_peer_result rh_core_peer_result(enum rh_refusal refusal)
         return RH_PEER_UNKNOWN;
     case RH_REFUSAL_TOO_LARGE:
     case RH_REFUSAL_CHANNELS_FULL:
+    case RH_REFUSAL_PRESENCE_FULL:
     case RH_REFUSAL_OVERLOADED:
     case RH_REFUSAL_NO_MEMORY:
     case RH_REFUSAL_TOO_SLOW:
@@ -286,7 +287,9 @@ void rh_core_request_refuse(struct rh_core *core, const struct rh_request_ref *r
     if (request->maybe_done) {
         refusal = rh_ask_changes(request->ask) ? RH_REFUSAL_UNKNOWN : RH_REFUSAL_UNREACHABLE;
     }
-    if (request->ask == RH_ASK_INSPECT) {
+    if (request->ask == RH_ASK_PRESENCE) {
+        rh_core_presence_refuse(core, request, refusal);
+    } else if (request->ask == RH_ASK_INSPECT) {
         const struct rh_channel_info info = {.first_seq = 1};
         rh_core_answer_inspect(core, request, refusal, &info);
     } else if (request->ask == RH_ASK_PUBLISH) {
@@ -301,7 +304,9 @@ static void answer_not_owner(struct rh_core *core, const struct rh_request_ref *
                              uint32_t owner)
 {
     const char *id = owner == RH_RING_NONE ? "" : core->view->members[owner].id;
-    if (request->ask == RH_ASK_INSPECT) {
+    if (request->ask == RH_ASK_PRESENCE) {
+        rh_core_presence_not_owner(core, request, id);
+    } else if (request->ask == RH_ASK_INSPECT) {
         struct rh_peer_message *message =
             rh_core_send_to(core, &request->from, RH_PEER_INSPECT_ANSWER);
         message->inspect_answer.request = request->request;
@@ -331,6 +336,10 @@ static void send_pending(struct rh_core *core, struct rh_pending *pending)
     pending->sent_ms = core->now_ms;
     pending->unanswered++;
     core->stats.forwards_sent++;
+    if (request.ask == RH_ASK_PRESENCE) {
+        rh_core_presence_forward(core, pending, &request);
+        return;
+    }
     if (request.ask != RH_ASK_PUBLISH && request.ask != RH_ASK_INSPECT) {
         rh_core_state_forward(core, pending, &request);
         return;

@@ -167,6 +167,10 @@ bool rh_core_serve(struct rh_core *core, const struct rh_request_ref *request,
                    const struct rh_core_route *route, struct rh_pending *pending)
 {
     struct rh_channel *channel = route->channel;
+    if (request->ask == RH_ASK_PRESENCE) {
+        rh_core_serve_presence(core, request, channel);
+        return true;
+    }
     if (request->ask == RH_ASK_INSPECT) {
         serve_inspect(core, request, channel);
         return true;

@@ -56,6 +56,7 @@ static void detach(struct rh_core *core, struct rh_subscription *subscription)
         return;
     }
     count(core, subscription, -1);
+    rh_core_presence_exit(core, subscription);
     rh_core_watch_end(core, subscription);
     subscription->channel = NULL;
     channel->used_ms = core->now_ms;
@@ -213,12 +214,6 @@ static void join_channel(struct rh_core *core, struct rh_subscription *subscript
 {
     struct rh_resume resume =
         rh_channel_resume(channel, subscription->has_after, subscription->after);
-    if (subscription->is_welcomed && !resume.recovered) {
-        const struct rh_bytes key = rh_channel_key(channel);
-        rh_core_stream_send_away(core, subscription, key, core->self);
-        rh_core_channel_settle(core, channel);
-        return; /* it comes back, and is told */
-    }
     subscription->next_seq = resume.next_seq;
     channel->used_ms = core->now_ms;
     channel->audience->incarnation = channel->incarnation; /* streams of another were moved */
@@ -437,13 +432,24 @@ static void begin_stream(struct rh_core *core, struct rh_subscription *subscript
     if (channel == NULL) {
         return;
     }
+    const struct rh_resume resume =
+        rh_channel_resume(channel, subscription->has_after, subscription->after);
+    if (subscription->is_welcomed && !resume.recovered) {
+        rh_core_stream_send_away(core, subscription, rh_channel_key(channel), core->self);
+        rh_core_channel_settle(core, channel);
+        return; /* it comes back, and is told */
+    }
+    enum rh_refusal refusal = rh_core_watch_prepare(core, subscription, channel)
+                                  ? rh_core_presence_enter(core, subscription, channel)
+                                  : RH_REFUSAL_NO_MEMORY;
+    if (refusal != RH_REFUSAL_NONE) {
+        rh_core_watch_abort(core, channel);
+        rh_core_channel_settle(core, channel);
+        refuse(core, subscription, refusal);
+        return;
+    }
     if (!core->options.replication) {
         rh_core_channel_bring_up(core, channel);
-    }
-    if (!rh_core_watch_prepare(core, subscription, channel)) {
-        rh_core_channel_settle(core, channel);
-        refuse(core, subscription, RH_REFUSAL_NO_MEMORY);
-        return;
     }
     join_channel(core, subscription, channel);
 }
@@ -538,9 +544,11 @@ static void start(struct rh_core *core, const struct rh_event *event, bool is_re
     subscription->wants_room = false;
     subscription->after = event->subscribe.after;
     subscription->hop = event->subscribe.hop;
-    subscription->limit = event->subscribe.limit;
-    subscription->wait_ms = event->subscribe.wait_ms;
+    subscription->limit = (uint16_t)event->subscribe.limit;
+    subscription->wait_ms = (uint16_t)event->subscribe.wait_ms;
     subscription->watches_state = !is_read && event->subscribe.watches_state;
+    subscription->watches_presence = !is_read && event->subscribe.watches_presence;
+    subscription->attendee = is_read ? NULL : event->subscribe.attendee;
     if (is_behind(core, &subscription->hop)) {
         catch_up(core, subscription, event->subscribe.key);
         return;
@@ -686,9 +694,9 @@ static void redirect_all(struct rh_core *core, struct rh_channel *channel, struc
     rh_list_each_safe (list, link) {
         struct rh_subscription *waiting = rh_container_of(link, struct rh_subscription, link);
         if (waiting->state == RH_SUBSCRIPTION_WAITING) {
-            waiting->wait_ms = waiting->deadline_ms > core->now_ms
-                                   ? (uint32_t)(waiting->deadline_ms - core->now_ms)
-                                   : 0;
+            uint64_t left_ms =
+                waiting->deadline_ms > core->now_ms ? waiting->deadline_ms - core->now_ms : 0;
+            waiting->wait_ms = (uint16_t)left_ms;
         }
         detach(core, waiting);
         waiting->state = RH_SUBSCRIPTION_FREE;

@@ -455,6 +455,7 @@ void rh_core_on_fetch(struct rh_core *core, struct rh_process *from,
         return;
     }
     rh_core_fetches_end(core, channel, from);
+    rh_core_presence_send(core, channel, from);
     bool has_base = fetch->from_op > 0 && fetch->from_op <= channel->op &&
                     fetch->base_term.turn != 0 &&
                     rh_term_equal(rh_channel_term_at(channel, fetch->from_op), fetch->base_term);

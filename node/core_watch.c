@@ -21,7 +21,7 @@ struct rh_watch {
 
 static uint64_t hash_of(const struct rh_channel *channel)
 {
-    return channel->hash;
+    return channel->table_link.hash;
 }
 
 static struct rh_watch *watch_in_table(const struct rh_table_link *link)
@@ -81,7 +81,17 @@ static void show(struct rh_core *core, struct rh_channel *channel,
 bool rh_core_watch_prepare(struct rh_core *core, const struct rh_subscription *subscription,
                            struct rh_channel *channel)
 {
-    return !subscription->watches_state || get(core, channel) != NULL;
+    return (!subscription->watches_state || get(core, channel) != NULL) &&
+           (!subscription->watches_presence || rh_core_presence_watch(core, channel));
+}
+
+void rh_core_watch_abort(struct rh_core *core, struct rh_channel *channel)
+{
+    struct rh_watch *watch = find(core, channel);
+    if (watch != NULL && watch->streams_count == 0) {
+        destroy(core, watch);
+    }
+    rh_core_presence_settle(core, channel);
 }
 
 void rh_core_watch_begin(struct rh_core *core, struct rh_subscription *subscription)
@@ -92,25 +102,30 @@ void rh_core_watch_begin(struct rh_core *core, struct rh_subscription *subscript
         watch->streams_count++;
         show(core, subscription->channel, subscription);
     }
+    if (subscription->watches_presence) {
+        rh_core_presence_watch_begin(core, subscription);
+    }
 }
 
-/* Whether it is in its channel. */
-static bool watches(const struct rh_subscription *subscription)
+static bool is_in(const struct rh_subscription *subscription)
 {
-    return subscription->watches_state && (subscription->state == RH_SUBSCRIPTION_LIVE ||
-                                           subscription->state == RH_SUBSCRIPTION_REPLAYING);
+    return subscription->state == RH_SUBSCRIPTION_LIVE ||
+           subscription->state == RH_SUBSCRIPTION_REPLAYING;
 }
 
 void rh_core_watch_show(struct rh_core *core, struct rh_subscription *subscription)
 {
-    if (watches(subscription)) {
+    if (subscription->watches_state && is_in(subscription)) {
         show(core, subscription->channel, subscription);
     }
 }
 
 void rh_core_watch_end(struct rh_core *core, struct rh_subscription *subscription)
 {
-    if (!watches(subscription)) {
+    if (subscription->watches_presence && is_in(subscription)) {
+        rh_core_presence_watch_end(core, subscription);
+    }
+    if (!subscription->watches_state || !is_in(subscription)) {
         return;
     }
     struct rh_watch *watch = find(core, subscription->channel);
@@ -146,8 +161,8 @@ void rh_core_watches_finish(struct rh_core *core)
     }
 }
 
-struct rh_subscription *rh_channel_watcher_next(const struct rh_channel *channel,
-                                                const struct rh_subscription *subscription)
+struct rh_subscription *rh_core_stream_next(const struct rh_channel *channel,
+                                            const struct rh_subscription *subscription)
 {
     if (channel->audience == NULL) {
         return NULL;
@@ -155,17 +170,18 @@ struct rh_subscription *rh_channel_watcher_next(const struct rh_channel *channel
     struct rh_list *live = &channel->audience->live;
     struct rh_list *replaying = &channel->audience->replaying;
     struct rh_list *link = subscription == NULL ? live->next : subscription->link.next;
-    for (;; link = link->next) {
-        if (link == replaying) {
-            return NULL;
-        }
-        if (link == live) {
-            link = replaying;
-            continue;
-        }
-        struct rh_subscription *next = rh_container_of(link, struct rh_subscription, link);
-        if (next->watches_state) {
-            return next;
-        }
+    if (link == live) {
+        link = replaying->next;
     }
+    return link == replaying ? NULL : rh_container_of(link, struct rh_subscription, link);
+}
+
+struct rh_subscription *rh_channel_watcher_next(const struct rh_channel *channel,
+                                                const struct rh_subscription *subscription)
+{
+    struct rh_subscription *next = rh_core_stream_next(channel, subscription);
+    while (next != NULL && !next->watches_state) {
+        next = rh_core_stream_next(channel, next);
+    }
+    return next;
 }

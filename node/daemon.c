@@ -79,6 +79,8 @@ static void perform(struct rh_daemon *daemon, const struct rh_action *action)
     case RH_ACTION_INSPECTED:
     case RH_ACTION_STATE:
     case RH_ACTION_CHANGED:
+    case RH_ACTION_PRESENCE:
+    case RH_ACTION_PRESENT:
         rh_daemon_clients_perform(daemon, action);
         return;
     }
@@ -260,6 +262,10 @@ static int create_core(struct rh_daemon *daemon, uint64_t instance)
         .remotes_max = config->limits.relayed,
         .pending_max = PENDING_MAX,
         .pending_bytes_max = PENDING_BYTES_MAX,
+        .presence_grace_ms = config->presence.grace_ms,
+        .presence_move_ms = config->rebalance.moved_linger_ms,
+        .presence_clients_max = config->presence.clients,
+        .presence_channel_clients_max = config->presence.channel_clients,
         .replication = daemon->replication,
         .trace = daemon->logger->level_max >= RH_LOG_DEBUG,
         .session_timeout_ms = config->zookeeper.session_timeout_ms,

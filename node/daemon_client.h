@@ -49,16 +49,18 @@ struct rh_daemon_client {
         uint32_t tags_size;      /* of a read */
     };
     uint16_t key_size;
-    uint16_t ticket_size; /* these three as they were sent, to be passed on */
+    uint16_t ticket_size; /* these four as they were sent, to be passed on */
     uint16_t token_size;
     uint16_t client_size;
+    uint16_t meta_size;
     struct rh_list link;       /* rh_daemon::clients */
     struct rh_list queue_link; /* rh_daemon::hungry, or ::lingering, or none */
     struct rh_list requests;   /* rh_daemon_request::link: publishes in flight */
     uint64_t linger_ms;        /* when to close a stream that was told `moved` */
     struct rh_http_connection *connection;
     struct rh_subscription subscription;
-    char data[]; /* key, ticket, token, client; of a read also If-None-Match */
+    char data[]; /* key, ticket, token, client, meta; of a read also If-None-Match; of a stream that
+                    names itself also struct rh_attendee and what that points to */
 };
 
 /* A request that the core has not answered yet. */
@@ -92,6 +94,7 @@ struct rh_daemon_sent {
     struct rh_bytes ticket;
     struct rh_bytes token;
     struct rh_bytes client;
+    struct rh_bytes meta;
     struct rh_bytes tags; /* of a read: If-None-Match */
 };
 
@@ -100,12 +103,14 @@ static inline struct rh_daemon_sent rh_daemon_client_sent(const struct rh_daemon
     const char *ticket = client->data + client->key_size;
     const char *token = ticket + client->ticket_size;
     const char *name = token + client->token_size;
+    const char *meta = name + client->client_size;
     bool is_read = client->kind == RH_DAEMON_READ;
     return (struct rh_daemon_sent){
         .ticket = rh_bytes(ticket, client->ticket_size),
         .token = rh_bytes(token, client->token_size),
         .client = rh_bytes(name, client->client_size),
-        .tags = rh_bytes(name + client->client_size, is_read ? client->tags_size : 0),
+        .meta = rh_bytes(meta, client->meta_size),
+        .tags = rh_bytes(meta + client->meta_size, is_read ? client->tags_size : 0),
     };
 }
 
@@ -179,6 +184,15 @@ void rh_daemon_stream_state_answered(struct rh_daemon *daemon,
                                      const struct rh_daemon_request *request,
                                      const struct rh_state_result *result);
 void rh_daemon_stream_changed(struct rh_daemon *daemon, const struct rh_action *action);
+
+/* ---- daemon_presence.c: who is in a channel ---- */
+
+void rh_daemon_presence_get(struct rh_daemon *daemon, struct rh_http_connection *connection,
+                            const struct rh_route *route);
+void rh_daemon_stream_presence(struct rh_daemon *daemon, struct rh_daemon_client *client,
+                               struct rh_bytes id);
+void rh_daemon_presence_answered(struct rh_daemon *daemon, const struct rh_action *action);
+void rh_daemon_presence_tell(struct rh_daemon *daemon, const struct rh_action *action);
 
 /* ---- daemon_clients.c ---- */
 

@@ -5,31 +5,54 @@
 #include "router/condition.h"
 
 #include <assert.h>
+#include <stdalign.h>
 #include <stdlib.h>
 
 #define CLOSE_TIMEOUT_MS   5000U
 #define TARGET_BYTES_MAX   8192U /* a key of 512 bytes, wholly escaped, and a query */
-#define PASSED_ON_SIZE_MAX 4096U /* ticket, token and client together */
+#define PASSED_ON_SIZE_MAX 4096U /* ticket, token, client and meta together */
 #define STOPPING_TEXT      "the node is shutting down"
 
 /* ---- clients ---- */
 
 static size_t passed_on_size(const struct rh_route *route)
 {
-    return route->ticket.size + route->token.size + route->client.size;
+    return route->ticket.size + route->token.size + route->client.size + route->meta.size;
+}
+
+/* Behind |size| bytes of data, where it is aligned. */
+static size_t attendee_offset(size_t size)
+{
+    size_t align = alignof(struct rh_attendee);
+    return (sizeof(struct rh_daemon_client) + size + align - 1) / align * align;
+}
+
+/* How the client of a stream names itself stands behind its data. */
+static void set_attendee(struct rh_daemon_client *client, size_t offset,
+                         const struct rh_route_client *named)
+{
+    struct rh_attendee *attendee = (struct rh_attendee *)(void *)((char *)client + offset);
+    char *text = (char *)(attendee + 1);
+    attendee->client = rh_bytes(text, named->client.size);
+    text = rh_bytes_write(text, named->client);
+    attendee->meta = rh_bytes(text, named->meta.size);
+    (void)rh_bytes_write(text, named->meta);
+    client->subscription.attendee = attendee;
 }
 
 static struct rh_daemon_client *client_create(struct rh_daemon *daemon,
                                               struct rh_http_connection *connection,
                                               const struct rh_http_request *request,
-                                              const struct rh_route *route)
+                                              const struct rh_route *route,
+                                              const struct rh_route_client *named)
 {
     struct rh_bytes tags = rh_http_request_field(request, "if-none-match");
     if (route->kind != RH_ROUTE_MESSAGES_GET) {
         tags = rh_bytes(NULL, 0);
     }
-    struct rh_daemon_client *client =
-        calloc(1, sizeof(*client) + route->key_size + passed_on_size(route) + tags.size);
+    size_t offset = attendee_offset(route->key_size + passed_on_size(route) + tags.size);
+    size_t named_size = sizeof(struct rh_attendee) + named->client.size + named->meta.size;
+    struct rh_daemon_client *client = calloc(1, offset + (named->client.size > 0 ? named_size : 0));
     if (client == NULL) {
         return NULL;
     }
@@ -42,16 +65,21 @@ static struct rh_daemon_client *client_create(struct rh_daemon *daemon,
     client->ticket_size = (uint16_t)route->ticket.size;
     client->token_size = (uint16_t)route->token.size;
     client->client_size = (uint16_t)route->client.size;
+    client->meta_size = (uint16_t)route->meta.size;
     client->watch = route->watch;
     char *out = rh_bytes_write(client->data, rh_route_key(route));
     out = rh_bytes_write(out, route->ticket);
     out = rh_bytes_write(out, route->token);
     out = rh_bytes_write(out, route->client);
+    out = rh_bytes_write(out, route->meta);
     client->tags_size = (uint32_t)tags.size;
     (void)rh_bytes_write(out, tags);
     rh_list_init(&client->queue_link);
     rh_list_init(&client->requests);
     rh_subscription_init(&client->subscription);
+    if (named->client.size > 0) {
+        set_attendee(client, offset, named);
+    }
     rh_list_push_back(&daemon->clients, &client->link);
     daemon->clients_count++;
     rh_http_connection_set_data(connection, client);
@@ -100,6 +128,7 @@ static void client_route(const struct rh_daemon_client *client, struct rh_route 
         .ticket = sent.ticket,
         .token = sent.token,
         .client = sent.client,
+        .meta = sent.meta,
         .watch = client->watch,
     };
     memcpy(route->key_data, client->data, client->key_size);
@@ -132,10 +161,17 @@ static void begin(struct rh_daemon *daemon, struct rh_http_connection *connectio
     }
     if (passed_on_size(route) > PASSED_ON_SIZE_MAX) {
         rh_daemon_respond_problem(connection, RH_PROBLEM_TARGET_TOO_LONG,
-                                  "ticket, token and client are more than 4096 bytes together");
+                                  "ticket, token, client and meta are more than 4096 bytes "
+                                  "together");
         return;
     }
-    struct rh_daemon_client *client = client_create(daemon, connection, request, route);
+    struct rh_route_client named = {0};
+    struct rh_reason reason = {{0}};
+    if (kind != RH_DAEMON_READ && rh_route_client(route, &named, &reason) != 0) {
+        rh_daemon_respond_problem(connection, RH_PROBLEM_BAD_QUERY, reason.text);
+        return;
+    }
+    struct rh_daemon_client *client = client_create(daemon, connection, request, route, &named);
     if (client == NULL) {
         refuse(daemon, connection, kind, RH_PROBLEM_NO_MEMORY, NULL);
         return;
@@ -159,7 +195,9 @@ static void begin(struct rh_daemon *daemon, struct rh_http_connection *connectio
                       .wait_ms = route->wait_s * 1000,
                       .may_relay =
                           rh_redirect_relays(route, request, rh_config_relays(daemon->config)),
-                      .watches_state = (route->watch & RH_ROUTE_WATCH_STATE) != 0},
+                      .watches_state = (route->watch & RH_ROUTE_WATCH_STATE) != 0,
+                      .watches_presence = (route->watch & RH_ROUTE_WATCH_PRESENCE) != 0,
+                      .attendee = client->subscription.attendee},
     };
     rh_daemon_step(daemon, &event);
 }
@@ -185,7 +223,9 @@ void rh_daemon_client_relay(struct rh_daemon *daemon, struct rh_daemon_client *c
                       .limit = subscription->limit,
                       .wait_ms = subscription->wait_ms,
                       .may_relay = true,
-                      .watches_state = (client->watch & RH_ROUTE_WATCH_STATE) != 0},
+                      .watches_state = (client->watch & RH_ROUTE_WATCH_STATE) != 0,
+                      .watches_presence = (client->watch & RH_ROUTE_WATCH_PRESENCE) != 0,
+                      .attendee = client->subscription.attendee},
     };
     rh_daemon_step(daemon, &event);
 }
@@ -410,6 +450,9 @@ static void on_request(void *context, struct rh_http_connection *connection,
     case RH_ROUTE_STATE_DELETE:
         rh_daemon_state_write(daemon, connection, request, &route);
         return;
+    case RH_ROUTE_PRESENCE:
+        rh_daemon_presence_get(daemon, connection, &route);
+        return;
     case RH_ROUTE_EVENTS:
         begin_events(daemon, connection, request, &route);
         return;
@@ -499,6 +542,12 @@ void rh_daemon_clients_perform(struct rh_daemon *daemon, const struct rh_action 
         return;
     case RH_ACTION_CHANGED:
         rh_daemon_stream_changed(daemon, action);
+        return;
+    case RH_ACTION_PRESENCE:
+        rh_daemon_presence_tell(daemon, action);
+        return;
+    case RH_ACTION_PRESENT:
+        rh_daemon_presence_answered(daemon, action);
         return;
     case RH_ACTION_SEND:
     case RH_ACTION_CATCH_UP:

@@ -127,6 +127,8 @@ void rh_daemon_replication_perform(struct rh_daemon *daemon, const struct rh_act
     case RH_ACTION_INSPECTED:
     case RH_ACTION_STATE:
     case RH_ACTION_CHANGED:
+    case RH_ACTION_PRESENCE:
+    case RH_ACTION_PRESENT:
     case RH_ACTION_SEND:
     case RH_ACTION_CATCH_UP:
     case RH_ACTION_SWEPT:

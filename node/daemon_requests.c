@@ -87,6 +87,7 @@ enum rh_problem rh_daemon_problem(enum rh_refusal refusal)
     case RH_REFUSAL_TOO_LARGE:
         return RH_PROBLEM_TOO_LARGE;
     case RH_REFUSAL_CHANNELS_FULL:
+    case RH_REFUSAL_PRESENCE_FULL:
     case RH_REFUSAL_OVERLOADED:
         return RH_PROBLEM_LIMIT_REACHED;
     case RH_REFUSAL_NO_MEMORY:

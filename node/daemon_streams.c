@@ -214,6 +214,9 @@ void rh_daemon_stream_message(struct rh_daemon *daemon, struct rh_daemon_client 
     case RH_CLIENT_STATE_DELETE:
         rh_daemon_stream_state(daemon, client, &said);
         return;
+    case RH_CLIENT_PRESENCE_GET:
+        rh_daemon_stream_presence(daemon, client, said.id);
+        return;
     }
     assert(false && "unknown message type");
 }
@@ -433,6 +436,7 @@ static int encode_moved(struct rh_daemon *daemon, const struct rh_daemon_client 
         .ticket = sent.ticket,
         .token = sent.token,
         .client = sent.client,
+        .meta = sent.meta,
         .watch = client->watch,
     };
     rh_buffer_clear(&daemon->url);

@@ -1,20 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proto/payload.h"
 
-bool rh_key_valid(struct rh_bytes key)
+/* 1 to |size_max| bytes of UTF-8 without control characters. */
+static bool is_name(struct rh_bytes text, size_t size_max)
 {
-    if (key.size == 0 || key.size > RH_KEY_SIZE_MAX || !rh_bytes_is_utf8(key)) {
+    if (text.size == 0 || text.size > size_max || !rh_bytes_is_utf8(text)) {
         return false;
     }
-    for (size_t i = 0; i < key.size; i++) {
-        unsigned char c = (unsigned char)key.data[i];
+    for (size_t i = 0; i < text.size; i++) {
+        unsigned char c = (unsigned char)text.data[i];
         /* C1 controls are U+0080 to U+009F: 0xc2 followed by 0x80 to 0x9f. */
-        bool c1 = c == 0xc2 && (unsigned char)key.data[i + 1] < 0xa0;
+        bool c1 = c == 0xc2 && (unsigned char)text.data[i + 1] < 0xa0;
         if (c < 0x20 || c == 0x7f || c1) {
             return false;
         }
     }
     return true;
+}
+
+bool rh_key_valid(struct rh_bytes key)
+{
+    return is_name(key, RH_KEY_SIZE_MAX);
+}
+
+bool rh_client_id_valid(struct rh_bytes client)
+{
+    return is_name(client, RH_CLIENT_ID_SIZE_MAX);
 }
 
 static bool is_printable_ascii(struct rh_bytes text)

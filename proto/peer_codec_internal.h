@@ -37,6 +37,9 @@ struct rh_wire_writer {
         Ringhop__Peer__StatePut state_put;
         Ringhop__Peer__StateDelete state_delete;
         Ringhop__Peer__StateAnswer state_answer;
+        Ringhop__Peer__PresenceGet presence_get;
+        Ringhop__Peer__PresenceAnswer presence_answer;
+        Ringhop__Peer__Presence presence;
         Ringhop__Peer__Append append;
         Ringhop__Peer__AppendAck append_ack;
         Ringhop__Peer__SyncBegin sync_begin;

@@ -159,9 +159,9 @@ int rh_peer_check_publish(const struct rh_peer_message *message, struct rh_reaso
 }
 
 /* What all answers about a channel begin with. */
-static int check_answer(enum rh_peer_result result, const char owner[RH_NODE_ID_SIZE],
-                        struct rh_bytes code, struct rh_bytes detail, const char *name,
-                        struct rh_reason *reason)
+int rh_peer_check_answer(enum rh_peer_result result, const char owner[RH_NODE_ID_SIZE],
+                         struct rh_bytes code, struct rh_bytes detail, const char *name,
+                         struct rh_reason *reason)
 {
     if ((unsigned)result >= RH_PEER_RESULTS) {
         return rh_fail(reason, RH_ERR_INVALID, "%s.result: unknown", name);
@@ -183,8 +183,8 @@ static int check_answer(enum rh_peer_result result, const char owner[RH_NODE_ID_
 int rh_peer_check_publish_answer(const struct rh_peer_message *message, struct rh_reason *reason)
 {
     const struct rh_peer_publish_answer *answer = &message->publish_answer;
-    int rv = check_answer(answer->result, answer->owner, answer->code, answer->detail,
-                          "publish_answer", reason);
+    int rv = rh_peer_check_answer(answer->result, answer->owner, answer->code, answer->detail,
+                                  "publish_answer", reason);
     if (rv != 0) {
         return rv;
     }
@@ -205,8 +205,8 @@ int rh_peer_check_inspect(const struct rh_peer_message *message, struct rh_reaso
 int rh_peer_check_inspect_answer(const struct rh_peer_message *message, struct rh_reason *reason)
 {
     const struct rh_peer_inspect_answer *answer = &message->inspect_answer;
-    int rv = check_answer(answer->result, answer->owner, answer->code, answer->detail,
-                          "inspect_answer", reason);
+    int rv = rh_peer_check_answer(answer->result, answer->owner, answer->code, answer->detail,
+                                  "inspect_answer", reason);
     if (rv != 0 || !answer->exists) {
         return rv;
     }
@@ -273,8 +273,8 @@ int rh_peer_check_state_delete(const struct rh_peer_message *message, struct rh_
 int rh_peer_check_state_answer(const struct rh_peer_message *message, struct rh_reason *reason)
 {
     const struct rh_peer_state_answer *answer = &message->state_answer;
-    int rv = check_answer(answer->result, answer->owner, answer->code, answer->detail,
-                          "state_answer", reason);
+    int rv = rh_peer_check_answer(answer->result, answer->owner, answer->code, answer->detail,
+                                  "state_answer", reason);
     if (rv != 0) {
         return rv;
     }

@@ -22,50 +22,53 @@
 
 /* Suffix of the enum, member of the union, name in logs and metrics. The first three belong to the
  * link between two processes, the two after them to the dashboard: they never reach the core. */
-#define RH_PEER_MESSAGE_MAP(X)                          \
-    X(HELLO, hello, "hello")                            \
-    X(PING, ping, "ping")                               \
-    X(PONG, pong, "pong")                               \
-    X(STATUS_ASK, status_ask, "status_ask")             \
-    X(STATUS, status, "status")                         \
-    X(PUBLISH, publish, "publish")                      \
-    X(PUBLISH_ANSWER, publish_answer, "publish_answer") \
-    X(INSPECT, inspect, "inspect")                      \
-    X(INSPECT_ANSWER, inspect_answer, "inspect_answer") \
-    X(STATE_GET, state_get, "state_get")                \
-    X(STATE_PUT, state_put, "state_put")                \
-    X(STATE_DELETE, state_delete, "state_delete")       \
-    X(STATE_ANSWER, state_answer, "state_answer")       \
-    X(APPEND, append, "append")                         \
-    X(APPEND_ACK, append_ack, "append_ack")             \
-    X(SYNC_BEGIN, sync_begin, "sync_begin")             \
-    X(SYNC_CHUNK, sync_chunk, "sync_chunk")             \
-    X(SYNC_ACK, sync_ack, "sync_ack")                   \
-    X(CREDIT, credit, "credit")                         \
-    X(REFUSED, refused, "refused")                      \
-    X(REPORT, report, "report")                         \
-    X(REPORT_END, report_end, "report_end")             \
-    X(FETCH, fetch, "fetch")                            \
-    X(OWN, own, "own")                                  \
-    X(OWN_ACK, own_ack, "own_ack")                      \
-    X(EXPEDITE, expedite, "expedite")                   \
-    X(LEAVE, leave, "leave")                            \
-    X(LEAVE_ACK, leave_ack, "leave_ack")                \
-    X(VIEW_ASK, view_ask, "view_ask")                   \
-    X(VIEW, view, "view")                               \
-    X(VIEW_ACK, view_ack, "view_ack")                   \
-    X(LEASE_ASK, lease_ask, "lease_ask")                \
-    X(LEASE_GRANT, lease_grant, "lease_grant")          \
-    X(RELAY, relay, "relay")                            \
-    X(RELAY_FAILED, relay_failed, "relay_failed")       \
-    X(STREAM_OPEN, stream_open, "stream_open")          \
-    X(STREAM_CLOSE, stream_close, "stream_close")       \
-    X(STREAM_TAKEN, stream_taken, "stream_taken")       \
-    X(TUNNEL_CHECK, tunnel_check, "tunnel_check")       \
-    X(STREAM_OPENED, stream_opened, "stream_opened")    \
-    X(STREAM_BATCH, stream_batch, "stream_batch")       \
-    X(STREAM_READ, stream_read, "stream_read")          \
-    X(STREAM_ENDED, stream_ended, "stream_ended")       \
+#define RH_PEER_MESSAGE_MAP(X)                             \
+    X(HELLO, hello, "hello")                               \
+    X(PING, ping, "ping")                                  \
+    X(PONG, pong, "pong")                                  \
+    X(STATUS_ASK, status_ask, "status_ask")                \
+    X(STATUS, status, "status")                            \
+    X(PUBLISH, publish, "publish")                         \
+    X(PUBLISH_ANSWER, publish_answer, "publish_answer")    \
+    X(INSPECT, inspect, "inspect")                         \
+    X(INSPECT_ANSWER, inspect_answer, "inspect_answer")    \
+    X(STATE_GET, state_get, "state_get")                   \
+    X(STATE_PUT, state_put, "state_put")                   \
+    X(STATE_DELETE, state_delete, "state_delete")          \
+    X(STATE_ANSWER, state_answer, "state_answer")          \
+    X(PRESENCE_GET, presence_get, "presence_get")          \
+    X(PRESENCE_ANSWER, presence_answer, "presence_answer") \
+    X(APPEND, append, "append")                            \
+    X(APPEND_ACK, append_ack, "append_ack")                \
+    X(SYNC_BEGIN, sync_begin, "sync_begin")                \
+    X(SYNC_CHUNK, sync_chunk, "sync_chunk")                \
+    X(SYNC_ACK, sync_ack, "sync_ack")                      \
+    X(CREDIT, credit, "credit")                            \
+    X(REFUSED, refused, "refused")                         \
+    X(REPORT, report, "report")                            \
+    X(REPORT_END, report_end, "report_end")                \
+    X(FETCH, fetch, "fetch")                               \
+    X(OWN, own, "own")                                     \
+    X(OWN_ACK, own_ack, "own_ack")                         \
+    X(EXPEDITE, expedite, "expedite")                      \
+    X(LEAVE, leave, "leave")                               \
+    X(LEAVE_ACK, leave_ack, "leave_ack")                   \
+    X(VIEW_ASK, view_ask, "view_ask")                      \
+    X(VIEW, view, "view")                                  \
+    X(VIEW_ACK, view_ack, "view_ack")                      \
+    X(LEASE_ASK, lease_ask, "lease_ask")                   \
+    X(LEASE_GRANT, lease_grant, "lease_grant")             \
+    X(RELAY, relay, "relay")                               \
+    X(RELAY_FAILED, relay_failed, "relay_failed")          \
+    X(PRESENCE, presence, "presence")                      \
+    X(STREAM_OPEN, stream_open, "stream_open")             \
+    X(STREAM_CLOSE, stream_close, "stream_close")          \
+    X(STREAM_TAKEN, stream_taken, "stream_taken")          \
+    X(TUNNEL_CHECK, tunnel_check, "tunnel_check")          \
+    X(STREAM_OPENED, stream_opened, "stream_opened")       \
+    X(STREAM_BATCH, stream_batch, "stream_batch")          \
+    X(STREAM_READ, stream_read, "stream_read")             \
+    X(STREAM_ENDED, stream_ended, "stream_ended")          \
     X(TUNNEL_STATE, tunnel_state, "tunnel_state")
 
 enum rh_peer_message_kind {
@@ -219,6 +222,41 @@ struct rh_peer_state_answer {
     struct rh_bytes state;        /* likewise */
 };
 
+/* One who is in a channel; docs/presence.md has the rules. */
+struct rh_peer_present {
+    struct rh_bytes client; /* rh_client_id_valid() */
+    struct rh_bytes meta;   /* JSON of at most RH_CLIENT_META_SIZE_MAX bytes, or empty */
+    uint32_t connections;   /* 0: gone, and expected back */
+};
+
+#define RH_PEER_PRESENT_MAX 1000 /* clients of one message */
+
+/* Asks the receiver, as the owner of |key|, who is in the channel. Creates nothing. */
+struct rh_peer_presence_get {
+    uint64_t request;
+    struct rh_bytes key; /* rh_key_valid() */
+};
+
+struct rh_peer_presence_answer {
+    uint64_t request;
+    enum rh_peer_result result;
+    char owner[RH_NODE_ID_SIZE]; /* as in publish_answer, also the next two */
+    struct rh_bytes code;
+    struct rh_bytes detail;
+    uint64_t incarnation;                  /* 0: no such channel */
+    const struct rh_peer_present *clients; /* OK: at most RH_PEER_PRESENT_MAX; otherwise none */
+    size_t clients_count;
+};
+
+/* From the acting owner, or from a holder that is asked for its copy: the whole list. */
+struct rh_peer_presence {
+    struct rh_bytes key;
+    struct rh_term term;
+    uint64_t version;
+    const struct rh_peer_present *clients; /* at most RH_PEER_PRESENT_MAX */
+    size_t clients_count;
+};
+
 struct rh_peer_message {
     enum rh_peer_message_kind kind;
     struct rh_epoch epoch; /* that the sender was in when it sent this */
@@ -235,6 +273,8 @@ struct rh_peer_message {
         struct rh_peer_state_put state_put;
         struct rh_peer_state_delete state_delete;
         struct rh_peer_state_answer state_answer;
+        struct rh_peer_presence_get presence_get;
+        struct rh_peer_presence_answer presence_answer;
         struct rh_peer_append append;
         struct rh_peer_append_ack append_ack;
         struct rh_peer_sync_begin sync_begin;
@@ -266,6 +306,7 @@ struct rh_peer_message {
         struct rh_peer_stream_read stream_read;
         struct rh_peer_stream_ended stream_ended;
         struct rh_peer_tunnel_state tunnel_state;
+        struct rh_peer_presence presence;
     };
 };
 

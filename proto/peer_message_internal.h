@@ -20,6 +20,16 @@ bool rh_peer_node_id_valid(const char id[RH_NODE_ID_SIZE]);
 RH_MUST_CHECK int rh_peer_check_key(struct rh_bytes key, const char *name,
                                     struct rh_reason *reason);
 
+/* What all answers have. */
+RH_MUST_CHECK int rh_peer_check_answer(enum rh_peer_result result,
+                                       const char owner[RH_NODE_ID_SIZE], struct rh_bytes code,
+                                       struct rh_bytes detail, const char *name,
+                                       struct rh_reason *reason);
+
+/* A term that must be there, in |field| of the message. */
+RH_MUST_CHECK int rh_peer_check_term(struct rh_term term, const char *name, const char *field,
+                                     struct rh_reason *reason);
+
 /* JSON is checked by the node that a publisher reached; here only for what could break others. */
 RH_MUST_CHECK int rh_peer_check_payload(const struct rh_payload *payload, const char *name,
                                         struct rh_reason *reason);

@@ -37,8 +37,8 @@ static bool term_is_none(struct rh_term term)
     return rh_term_equal(term, (struct rh_term){0});
 }
 
-static int check_term(struct rh_term term, const char *name, const char *field,
-                      struct rh_reason *reason)
+int rh_peer_check_term(struct rh_term term, const char *name, const char *field,
+                       struct rh_reason *reason)
 {
     if (term.generation == 0 || term.turn == 0 || term.pzxid < 0) {
         return fail(name, field, "not a term", reason);
@@ -49,7 +49,7 @@ static int check_term(struct rh_term term, const char *name, const char *field,
 static int check_term_or_none(struct rh_term term, const char *name, const char *field,
                               struct rh_reason *reason)
 {
-    return term_is_none(term) ? 0 : check_term(term, name, field, reason);
+    return term_is_none(term) ? 0 : rh_peer_check_term(term, name, field, reason);
 }
 
 /* A term of an operation: none if and only if |op|, which there is beside it, is 0. */
@@ -59,7 +59,7 @@ static int check_term_of(struct rh_term term, uint64_t op, const char *name, con
     if (op == 0) {
         return term_is_none(term) ? 0 : fail(name, field, "of operation 0", reason);
     }
-    return check_term(term, name, field, reason);
+    return rh_peer_check_term(term, name, field, reason);
 }
 
 static int check_node(const struct rh_node_ref *node, const char *name, const char *field,
@@ -106,7 +106,7 @@ static int check_copy(struct rh_bytes key, uint64_t incarnation, struct rh_term 
     if (rv == 0 && incarnation == 0) {
         rv = fail(name, "incarnation", "is 0", reason);
     }
-    return rv == 0 ? check_term(term, name, "term", reason) : rv;
+    return rv == 0 ? rh_peer_check_term(term, name, "term", reason) : rv;
 }
 
 /* ---- operations and ids ---- */
@@ -291,7 +291,7 @@ static int check_terms(const struct rh_peer_sync_begin *begin, struct rh_reason 
     struct rh_peer_term_from last = {0};
     for (size_t i = 0; i < begin->terms_count; i++) {
         const struct rh_peer_term_from *from = &begin->terms[i];
-        int rv = check_term(from->term, "sync_begin", "terms", reason);
+        int rv = rh_peer_check_term(from->term, "sync_begin", "terms", reason);
         if (rv == 0) {
             rv = check_number(from->first_op, "sync_begin", "terms", reason);
         }
@@ -429,7 +429,7 @@ static int check_refused_copy(const struct rh_peer_refused *refused, struct rh_r
     if (chunk || refused->about == RH_PEER_EXPEDITE) {
         return check_term_or_none(refused->term, "refused", "term", reason);
     }
-    return check_term(refused->term, "refused", "term", reason);
+    return rh_peer_check_term(refused->term, "refused", "term", reason);
 }
 
 int rh_peer_check_refused(const struct rh_peer_message *message, struct rh_reason *reason)
@@ -464,7 +464,7 @@ int rh_peer_check_refused(const struct rh_peer_message *message, struct rh_reaso
     }
     return refused->have_op == 0
                ? check_term_or_none(refused->have_term, "refused", "have_term", reason)
-               : check_term(refused->have_term, "refused", "have_term", reason);
+               : rh_peer_check_term(refused->have_term, "refused", "have_term", reason);
 }
 
 /* ---- view change ---- */
@@ -553,7 +553,7 @@ int rh_peer_check_own(const struct rh_peer_message *message, struct rh_reason *r
 int rh_peer_check_own_ack(const struct rh_peer_message *message, struct rh_reason *reason)
 {
     int rv = rh_peer_check_key(message->own_ack.key, "own_ack", reason);
-    return rv == 0 ? check_term(message->own_ack.term, "own_ack", "term", reason) : rv;
+    return rv == 0 ? rh_peer_check_term(message->own_ack.term, "own_ack", "term", reason) : rv;
 }
 
 int rh_peer_check_expedite(const struct rh_peer_message *message, struct rh_reason *reason)
@@ -570,7 +570,7 @@ int rh_peer_check_leave(const struct rh_peer_message *message, struct rh_reason 
 int rh_peer_check_leave_ack(const struct rh_peer_message *message, struct rh_reason *reason)
 {
     int rv = rh_peer_check_key(message->leave_ack.key, "leave_ack", reason);
-    return rv == 0 ? check_term(message->leave_ack.term, "leave_ack", "term", reason) : rv;
+    return rv == 0 ? rh_peer_check_term(message->leave_ack.term, "leave_ack", "term", reason) : rv;
 }
 
 /* ---- views, leases, relay ---- */

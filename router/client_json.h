@@ -14,6 +14,7 @@
 #include "base/buffer.h"
 #include "base/shared.h"
 #include "proto/payload.h"
+#include "proto/peer_message.h"
 #include "proto/position.h"
 
 #include <stdbool.h>
@@ -57,6 +58,7 @@ enum rh_client_request_type {
     RH_CLIENT_STATE_GET,
     RH_CLIENT_STATE_PUT,
     RH_CLIENT_STATE_DELETE,
+    RH_CLIENT_PRESENCE_GET,
 };
 
 /* Of a write of the state: what must be true of the document. */
@@ -178,6 +180,23 @@ RH_MUST_CHECK int rh_client_json_document(struct rh_buffer *output,
 RH_MUST_CHECK int rh_client_json_conflict(struct rh_buffer *output, const char *code,
                                           const char *text, struct rh_bytes id, uint64_t version);
 
+struct rh_client_present_list {
+    const struct rh_peer_present *items;
+    size_t count;
+};
+
+/* Who is in a channel, or came and went: for who asked or watches. */
+struct rh_client_presence {
+    struct rh_bytes id; /* size 0: nobody asked, the member is left out */
+    bool is_whole;      /* `joined` are all who are there; the others are empty */
+    struct rh_client_present_list left;
+    struct rh_client_present_list joined;
+    struct rh_client_present_list changed;
+};
+
+RH_MUST_CHECK int rh_client_json_presence(struct rh_buffer *output,
+                                          const struct rh_client_presence *presence);
+
 /* |code| is a stable name, |text| a sentence; |id| of size 0 is left out. */
 RH_MUST_CHECK int rh_client_json_error(struct rh_buffer *output, const char *code, const char *text,
                                        struct rh_bytes id);
@@ -214,6 +233,11 @@ struct rh_client_state {
 
 RH_MUST_CHECK int rh_client_json_state(struct rh_buffer *output,
                                        const struct rh_client_state *state);
+
+/* 200 of a request for who is in a channel. |incarnation| 0 is written as null. */
+RH_MUST_CHECK int rh_client_json_presence_body(struct rh_buffer *output, struct rh_bytes channel,
+                                               const char *node, uint64_t incarnation,
+                                               struct rh_client_present_list clients);
 
 struct rh_client_channel {
     struct rh_bytes key;

@@ -210,12 +210,13 @@ static int decode_content_type(struct decoding *decoding, struct rh_client_reque
     return rv;
 }
 
-static int decode_state(struct decoding *decoding, enum rh_client_request_type type,
-                        struct rh_client_request *ret_request)
+/* What is asked of the state, or for who is there, which has nothing but an id. */
+static int decode_ask(struct decoding *decoding, enum rh_client_request_type type,
+                      struct rh_client_request *ret_request)
 {
     struct rh_client_request request = {.type = type};
     int rv = decode_id(decoding, &request.id);
-    if (rv == 0 && type != RH_CLIENT_STATE_GET) {
+    if (rv == 0 && (type == RH_CLIENT_STATE_PUT || type == RH_CLIENT_STATE_DELETE)) {
         rv = decode_condition(decoding, &request);
     }
     if (rv == 0 && type == RH_CLIENT_STATE_PUT) {
@@ -245,16 +246,20 @@ static int decode_type(struct decoding *decoding, struct rh_client_request *ret_
         return 0;
     }
     if (rh_json_string_equal(type, "state_get")) {
-        return decode_state(decoding, RH_CLIENT_STATE_GET, ret_request);
+        return decode_ask(decoding, RH_CLIENT_STATE_GET, ret_request);
     }
     if (rh_json_string_equal(type, "state_put")) {
-        return decode_state(decoding, RH_CLIENT_STATE_PUT, ret_request);
+        return decode_ask(decoding, RH_CLIENT_STATE_PUT, ret_request);
     }
     if (rh_json_string_equal(type, "state_delete")) {
-        return decode_state(decoding, RH_CLIENT_STATE_DELETE, ret_request);
+        return decode_ask(decoding, RH_CLIENT_STATE_DELETE, ret_request);
+    }
+    if (rh_json_string_equal(type, "presence_get")) {
+        return decode_ask(decoding, RH_CLIENT_PRESENCE_GET, ret_request);
     }
     return fail(decoding->error, RH_CLIENT_BAD_MESSAGE,
-                "unknown type: send publish, ping, state_get, state_put or state_delete");
+                "unknown type: send publish, ping, state_get, state_put, state_delete or "
+                "presence_get");
 }
 
 int rh_client_json_decode(struct rh_bytes text, const struct rh_client_limits *limits,

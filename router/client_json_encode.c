@@ -186,6 +186,13 @@ static void put(struct writer *writer, const char *text)
     }
 }
 
+static void put_bytes(struct writer *writer, struct rh_bytes bytes)
+{
+    if (writer->rv == 0) {
+        writer->rv = rh_buffer_append_bytes(writer->output, bytes);
+    }
+}
+
 static void put_string(struct writer *writer, const char *before, struct rh_bytes text)
 {
     put(writer, before);
@@ -400,6 +407,58 @@ int rh_client_json_state(struct rh_buffer *output, const struct rh_client_state 
     put_u64(&writer, "{\"version\":", state->version);
     put_id(&writer, ",\"incarnation\":", state->incarnation, false);
     put_text(&writer, ",\"node\":", state->node);
+    put(&writer, "}");
+    return end(&writer);
+}
+
+/* |before|, then an array. */
+static void put_clients(struct writer *writer, const char *before,
+                        struct rh_client_present_list list, bool has_connections)
+{
+    put(writer, before);
+    put(writer, "[");
+    for (size_t i = 0; i < list.count; i++) {
+        const struct rh_peer_present *present = &list.items[i];
+        put_string(writer, i == 0 ? "{\"client\":" : ",{\"client\":", present->client);
+        if (present->meta.size > 0) {
+            put(writer, ",\"meta\":");
+            put_bytes(writer, present->meta);
+        }
+        if (has_connections) {
+            put_u64(writer, ",\"connections\":", present->connections);
+        }
+        put(writer, "}");
+    }
+    put(writer, "]");
+}
+
+int rh_client_json_presence(struct rh_buffer *output, const struct rh_client_presence *presence)
+{
+    struct writer writer = begin(output);
+    put(&writer, "{\"type\":\"presence\"");
+    if (presence->id.size > 0) {
+        put_string(&writer, ID_KEY, presence->id);
+    }
+    if (presence->is_whole) {
+        put_clients(&writer, ",\"clients\":", presence->joined, true);
+    } else {
+        put_clients(&writer, ",\"left\":", presence->left, false);
+        put_clients(&writer, ",\"joined\":", presence->joined, false);
+        put_clients(&writer, ",\"changed\":", presence->changed, false);
+    }
+    put(&writer, "}");
+    return end(&writer);
+}
+
+int rh_client_json_presence_body(struct rh_buffer *output, struct rh_bytes channel,
+                                 const char *node, uint64_t incarnation,
+                                 struct rh_client_present_list clients)
+{
+    struct writer writer = begin(output);
+    put_string(&writer, "{\"channel\":", channel);
+    put_text(&writer, ",\"node\":", node);
+    put_id(&writer, ",\"incarnation\":", incarnation, true);
+    put_clients(&writer, ",\"clients\":", clients, true);
     put(&writer, "}");
     return end(&writer);
 }

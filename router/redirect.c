@@ -80,6 +80,9 @@ static int append_query(const struct rh_url *url, struct rh_buffer *buffer)
         rv = append_value(buffer, &separator, "client", url->client);
     }
     if (rv == 0) {
+        rv = append_value(buffer, &separator, "meta", url->meta);
+    }
+    if (rv == 0) {
         rv = append_value(buffer, &separator, "ticket", url->ticket);
     }
     if (rv == 0) {
@@ -169,6 +172,7 @@ static const char *endpoint_of(enum rh_route_kind kind)
     case RH_ROUTE_WHERE:
     case RH_ROUTE_RING:
     case RH_ROUTE_CHANNEL:
+    case RH_ROUTE_PRESENCE:
     case RH_ROUTE_PREFLIGHT:
     default:
         return NULL;
@@ -237,6 +241,7 @@ int rh_redirect_decide(const struct rh_redirect_request *request,
         .relay = route->relay,
         .redirect = route->redirect,
         .client = route->client,
+        .meta = route->meta,
         .ticket = route->ticket,
         .token = route->token,
         .watch = route->watch,

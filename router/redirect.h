@@ -103,7 +103,8 @@ struct rh_url {
     uint64_t epoch;
     bool relay;             /* route=relay */
     bool redirect;          /* route=redirect */
-    struct rh_bytes client; /* these three are put in as they are; empty: left out */
+    struct rh_bytes client; /* these four are put in as they are; empty: left out */
+    struct rh_bytes meta;
     struct rh_bytes ticket;
     struct rh_bytes token;
     uint8_t watch; /* bits of enum rh_route_watch */

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "router/route.h"
 
+#include "router/json_scan.h"
+
 #include <assert.h>
+
+#define META_DEPTH_MAX 16
 
 enum endpoint {
     ENDPOINT_WHERE,
@@ -11,6 +15,7 @@ enum endpoint {
     ENDPOINT_EVENTS,
     ENDPOINT_MESSAGES,
     ENDPOINT_STATE,
+    ENDPOINT_PRESENCE,
 };
 
 /* The path of an endpoint of a channel, after the key. */
@@ -18,10 +23,8 @@ static const struct {
     const char *name;
     enum endpoint endpoint;
 } channel_endpoints[] = {
-    {"ws", ENDPOINT_WEBSOCKET},
-    {"events", ENDPOINT_EVENTS},
-    {"messages", ENDPOINT_MESSAGES},
-    {"state", ENDPOINT_STATE},
+    {"ws", ENDPOINT_WEBSOCKET}, {"events", ENDPOINT_EVENTS},     {"messages", ENDPOINT_MESSAGES},
+    {"state", ENDPOINT_STATE},  {"presence", ENDPOINT_PRESENCE},
 };
 
 static const struct {
@@ -44,6 +47,8 @@ static const struct {
     {ENDPOINT_STATE, RH_HTTP_HEAD, RH_ROUTE_STATE_GET},
     {ENDPOINT_STATE, RH_HTTP_PUT, RH_ROUTE_STATE_PUT},
     {ENDPOINT_STATE, RH_HTTP_DELETE, RH_ROUTE_STATE_DELETE},
+    {ENDPOINT_PRESENCE, RH_HTTP_GET, RH_ROUTE_PRESENCE},
+    {ENDPOINT_PRESENCE, RH_HTTP_HEAD, RH_ROUTE_PRESENCE},
 };
 
 const char *rh_route_kind_name(enum rh_route_kind kind)
@@ -59,6 +64,7 @@ const char *rh_route_kind_name(enum rh_route_kind kind)
         [RH_ROUTE_STATE_GET] = "state_get",
         [RH_ROUTE_STATE_PUT] = "state_put",
         [RH_ROUTE_STATE_DELETE] = "state_delete",
+        [RH_ROUTE_PRESENCE] = "presence",
         [RH_ROUTE_PREFLIGHT] = "preflight",
     };
     return names[kind];
@@ -77,6 +83,7 @@ static const char *allow_of(enum endpoint endpoint)
     case ENDPOINT_WHERE:
     case ENDPOINT_RING:
     case ENDPOINT_CHANNEL:
+    case ENDPOINT_PRESENCE:
     default:
         return "GET, HEAD, OPTIONS";
     }
@@ -161,6 +168,7 @@ enum name {
     NAME_TOKEN,
     NAME_ROUTE,
     NAME_CLIENT,
+    NAME_META,
     NAME_WATCH,
     NAME_KEY,
     NAMES_COUNT,
@@ -170,7 +178,7 @@ static const char *const names[NAMES_COUNT] = {
     [NAME_AFTER] = "after", [NAME_LIMIT] = "limit", [NAME_WAIT] = "wait",
     [NAME_HOPS] = "hops",   [NAME_EPOCH] = "epoch", [NAME_TICKET] = "ticket",
     [NAME_TOKEN] = "token", [NAME_ROUTE] = "route", [NAME_CLIENT] = "client",
-    [NAME_WATCH] = "watch", [NAME_KEY] = "key",
+    [NAME_META] = "meta",   [NAME_WATCH] = "watch", [NAME_KEY] = "key",
 };
 
 static enum rh_problem set_key(struct rh_bytes text, bool plus, struct rh_route *route,
@@ -231,12 +239,16 @@ static enum rh_problem set_way(struct rh_bytes value, struct rh_route *route,
 
 const char *rh_route_watch_text(uint8_t watch)
 {
-    return (watch & RH_ROUTE_WATCH_STATE) != 0 ? "state" : "";
+    static const char *const texts[] = {"", "state", "presence", "state,presence"};
+    return texts[watch & (RH_ROUTE_WATCH_STATE | RH_ROUTE_WATCH_PRESENCE)];
 }
 
 static uint8_t watch_bit(struct rh_bytes word)
 {
-    return rh_bytes_equal_text(word, "state") ? RH_ROUTE_WATCH_STATE : 0;
+    if (rh_bytes_equal_text(word, "state")) {
+        return RH_ROUTE_WATCH_STATE;
+    }
+    return rh_bytes_equal_text(word, "presence") ? RH_ROUTE_WATCH_PRESENCE : 0;
 }
 
 /* A list of words with commas between them, each at most once. */
@@ -255,7 +267,7 @@ static enum rh_problem set_watch(struct rh_bytes value, struct rh_route *route,
         at = end + 1;
     }
     if (rv != 0) {
-        (void)rh_fail(reason, RH_ERR_INVALID, "watch can only be state");
+        (void)rh_fail(reason, RH_ERR_INVALID, "watch is a list of state and presence");
         return RH_PROBLEM_BAD_QUERY;
     }
     return RH_PROBLEM_NONE;
@@ -310,6 +322,8 @@ static enum rh_problem set_parameter(enum name name, struct rh_bytes value, stru
         return set_text(name, value, &route->token, reason);
     case NAME_CLIENT:
         return set_text(name, value, &route->client, reason);
+    case NAME_META:
+        return set_text(name, value, &route->meta, reason);
     case NAME_ROUTE:
         return set_way(value, route, reason);
     case NAME_WATCH:
@@ -365,6 +379,40 @@ static enum rh_problem parse_query(struct rh_bytes query, unsigned names_count,
         }
     }
     return RH_PROBLEM_NONE;
+}
+
+int rh_route_client(const struct rh_route *route, struct rh_route_client *ret_client,
+                    struct rh_reason *reason)
+{
+    char *out = ret_client->data;
+    size_t size = 0;
+    ret_client->client = rh_bytes(NULL, 0);
+    ret_client->meta = rh_bytes(NULL, 0);
+    if (route->client.size == 0) {
+        return route->meta.size == 0
+                   ? 0
+                   : rh_fail(reason, RH_ERR_INVALID, "meta needs a client whose it is");
+    }
+    if (rh_percent_decode(route->client, true, out, RH_CLIENT_ID_SIZE_MAX, &size) != 0 ||
+        !rh_client_id_valid(rh_bytes(out, size))) {
+        return rh_fail(reason, RH_ERR_INVALID,
+                       "client must be 1 to %d bytes of UTF-8 without control characters",
+                       RH_CLIENT_ID_SIZE_MAX);
+    }
+    ret_client->client = rh_bytes(out, size);
+    if (route->meta.size == 0) {
+        return 0;
+    }
+    out += size;
+    struct rh_json_value value;
+    if (rh_percent_decode(route->meta, true, out, RH_CLIENT_META_SIZE_MAX, &size) != 0 ||
+        rh_json_check(rh_bytes(out, size), META_DEPTH_MAX, &value, NULL) != 0) {
+        return rh_fail(reason, RH_ERR_INVALID,
+                       "meta must be JSON of at most %d bytes, nested at most %d deep",
+                       RH_CLIENT_META_SIZE_MAX, META_DEPTH_MAX);
+    }
+    ret_client->meta = value.raw;
+    return 0;
 }
 
 /* ---- Path ---- */

@@ -12,12 +12,13 @@
  *   GET               /v1/channels/{key}/events
  *   GET, POST         /v1/channels/{key}/messages
  *   GET, PUT, DELETE  /v1/channels/{key}/state
+ *   GET               /v1/channels/{key}/presence
  *
  * HEAD goes where GET goes, but not to `ws` and `events`. OPTIONS on any of them is a preflight.
  *
  * A key is one path segment, percent-encoded (so `/` in a key is %2F). Query names are `after`,
- * `limit`, `wait`, `hops`, `epoch`, `ticket`, `token`, `route`, `client`, `watch` (and `key` of
- * where): at most once each; other names are ignored. In the query a `+` is a space, as forms encode
+ * `limit`, `wait`, `hops`, `epoch`, `ticket`, `token`, `route`, `client`, `meta`, `watch` (and
+ * `key` of where): at most once each; other names are ignored. In the query a `+` is a space, as forms encode
  * it.
  */
 
@@ -36,12 +37,14 @@ enum rh_route_kind {
     RH_ROUTE_STATE_GET,
     RH_ROUTE_STATE_PUT,
     RH_ROUTE_STATE_DELETE,
+    RH_ROUTE_PRESENCE,
     RH_ROUTE_PREFLIGHT, /* answer with rh_http_connection_respond_preflight() */
 };
 
 /* What a stream wants to hear of beside the messages, a bit each; `watch` lists their names. */
 enum rh_route_watch {
-    RH_ROUTE_WATCH_STATE = 1, /* "state": changes of the state document */
+    RH_ROUTE_WATCH_STATE = 1,    /* "state": changes of the state document */
+    RH_ROUTE_WATCH_PRESENCE = 2, /* "presence": who comes and goes */
 };
 
 /* The name of a kind for logs and metrics, static: "where", "websocket", "messages_post" ... */
@@ -74,6 +77,7 @@ struct rh_route {
     struct rh_bytes ticket;
     struct rh_bytes token;
     struct rh_bytes client;
+    struct rh_bytes meta;
     char key_data[RH_KEY_SIZE_MAX];
 };
 
@@ -81,6 +85,18 @@ static inline struct rh_bytes rh_route_key(const struct rh_route *route)
 {
     return rh_bytes(route->key_data, route->key_size);
 }
+
+/* How a client names itself: `client` and `meta` of a stream. */
+struct rh_route_client {
+    struct rh_bytes client; /* rh_client_id_valid(), or empty: it does not */
+    struct rh_bytes meta;   /* JSON, or empty */
+    char data[RH_CLIENT_ID_SIZE_MAX + RH_CLIENT_META_SIZE_MAX];
+};
+
+/* Decodes and checks them; the slices of |ret_client| point into it. RH_ERR_INVALID: |reason| names the
+ * parameter. */
+RH_MUST_CHECK int rh_route_client(const struct rh_route *route, struct rh_route_client *ret_client,
+                                  struct rh_reason *reason);
 
 /*
  * Fills |ret_route| and returns RH_PROBLEM_NONE; or returns what to answer, with a sentence in

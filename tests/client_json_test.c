@@ -72,7 +72,8 @@ static void long_base64_is_read_back_as_it_was_written(void **state RH_UNUSED)
 
 /* ---- Client to server ---- */
 
-#define UNKNOWN_TYPE "unknown type: send publish, ping, state_get, state_put or state_delete"
+#define UNKNOWN_TYPE \
+    "unknown type: send publish, ping, state_get, state_put, state_delete or presence_get"
 
 static const struct rh_client_limits limits = {.message_bytes = MESSAGE_BYTES, .state_bytes = 24};
 static const struct rh_client_limits limits_of_1000 = {.message_bytes = 1000};
@@ -137,6 +138,8 @@ static void requests_for_the_state_are_decoded(void **state RH_UNUSED)
         const char *payload;
     } rows[] = {
         {STATE("get") "}", RH_CLIENT_STATE_GET, "", RH_CLIENT_ANY, 0, "", ""},
+        {"{\"type\":\"presence_get\",\"id\":\"a\"}", RH_CLIENT_PRESENCE_GET, "a", RH_CLIENT_ANY, 0,
+         "", ""},
         {STATE("get") ",\"id\":\"a\",\"if_version\":{}}", RH_CLIENT_STATE_GET, "a", RH_CLIENT_ANY,
          0, "", ""},
         {STATE("put") ",\"data\":\"exactly twenty-four byte\"}", RH_CLIENT_STATE_PUT, "",
@@ -205,6 +208,31 @@ static void a_document_is_shown_as_what_it_says_it_is_if_it_is(void **state RH_U
                      rows[i].expected);
         rh_buffer_finish(&out);
     }
+}
+
+static void who_is_there_is_shown_whole_or_as_what_is_new(void **state RH_UNUSED)
+{
+    const struct rh_peer_present items[] = {
+        {.client = rh_bytes_text("a\""), .meta = rh_bytes_text("{\"n\":1}"), .connections = 2},
+        {.client = rh_bytes_text("b")},
+    };
+    const struct rh_client_presence whole = {
+        .id = rh_bytes_text("p"), .is_whole = true, .joined = {.items = items, .count = 2}};
+    const struct rh_client_presence news = {.left = {.items = items + 1, .count = 1},
+                                            .changed = {.items = items, .count = 1}};
+    struct rh_buffer out = {0};
+    assert_int_equal(rh_client_json_presence(&out, &whole), 0);
+    assert_int_equal(rh_client_json_presence(&out, &news), 0);
+    assert_int_equal(rh_client_json_presence_body(&out, rh_bytes_text("k"), "n1", 0, news.joined),
+                     0);
+    assert_bytes(rh_buffer_content(&out),
+                 "{\"type\":\"presence\",\"id\":\"p\",\"clients\":["
+                 "{\"client\":\"a\\\"\",\"meta\":{\"n\":1},\"connections\":2},"
+                 "{\"client\":\"b\",\"connections\":0}]}"
+                 "{\"type\":\"presence\",\"left\":[{\"client\":\"b\"}],\"joined\":[],"
+                 "\"changed\":[{\"client\":\"a\\\"\",\"meta\":{\"n\":1}}]}"
+                 "{\"channel\":\"k\",\"node\":\"n1\",\"incarnation\":null,\"clients\":[]}");
+    rh_buffer_finish(&out);
 }
 
 static void answers_about_the_state_name_what_they_answer(void **state RH_UNUSED)
@@ -718,6 +746,7 @@ int main(void)
         RH_TEST(requests_are_decoded),
         RH_TEST(requests_for_the_state_are_decoded),
         RH_TEST(a_document_is_shown_as_what_it_says_it_is_if_it_is),
+        RH_TEST(who_is_there_is_shown_whole_or_as_what_is_new),
         RH_TEST(answers_about_the_state_name_what_they_answer),
         RH_TEST(what_is_wrong_gets_a_code_a_sentence_and_the_id),
         RH_TEST(a_published_value_may_nest_so_deep_and_no_deeper),

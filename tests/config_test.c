@@ -106,6 +106,9 @@ static void what_is_not_given_has_the_value_of_the_example(void **state RH_UNUSE
     assert_int_equal(bare.zookeeper.session_timeout_ms, 4000);
     assert_int_equal(bare.nodes_count, 0);
     assert_int_equal(bare.limits.header_timeout_ms, 10000);
+    assert_int_equal(bare.presence.grace_ms, 10000);
+    assert_int_equal(bare.presence.clients, 100000);
+    assert_int_equal(bare.presence.channel_clients, 1000);
     assert_true(bare.limits.send_queue_bytes == 1024 * 1024);
     rh_config_finish(&whole);
     rh_config_finish(&bare);
@@ -172,6 +175,9 @@ static const struct amount amounts[] = {
     {"rebalance", "in_flight", "64", "1", "65536", "0", "65537"},
     {"rebalance", "moved_linger", "5s", "0", "10m", "-1s", "600001ms"},
     {"rebalance", "drain_timeout", "30s", "0", "24h", "-1s", "86400001ms"},
+    {"presence", "grace", "10s", "1s", "1h", "999ms", "3600001ms"},
+    {"presence", "clients", "100000", "1", "10000000", "0", "10000001"},
+    {"presence", "channel_clients", "1000", "1", "1000", "0", "1001"},
 };
 
 #define AMOUNTS_COUNT (sizeof(amounts) / sizeof(amounts[0]))

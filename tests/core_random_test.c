@@ -383,6 +383,8 @@ static void perform(struct run *run, unsigned node, const struct rh_action *acti
         return;
     case RH_ACTION_STATE:
     case RH_ACTION_CHANGED:
+    case RH_ACTION_PRESENCE:
+    case RH_ACTION_PRESENT:
         fail_msg("nobody asked for a state");
         return;
     case RH_ACTION_GOES_ON:

@@ -5,15 +5,6 @@
 
 #define ANY RH_PEER_STATE_ANY, 0
 
-/* The end of a turn of the loop, if the core wants one. */
-static void turn(struct world *world, unsigned node)
-{
-    while (rh_core_deadline_ms(world->cores[node]) == 0) {
-        struct rh_event event = {.kind = RH_EVENT_TICK};
-        world_step(world, node, &event);
-    }
-}
-
 static void put(struct world *world, uint64_t request, const char *key, const char *data)
 {
     world_state_put(world, 0, request, key, data, ANY);
@@ -25,11 +16,11 @@ static void a_stream_that_watches_is_shown_what_there_is_and_each_change(void **
     const char *key = world->keys[0];
     world_watch(world, 0, 1, key, NULL);
     put(world, 1, key, "x");
-    turn(world, 0);
+    world_turn(world, 0);
     world_watch(world, 0, 2, key, NULL);
     world_subscribe(world, 0, 3, key, NULL);
     world_state_delete(world, 0, 2, key, ANY);
-    turn(world, 0);
+    world_turn(world, 0);
     world_expect(world, "n1 > welcome s1 seq=0\n"
                         "n1 > show v0 to s1\n"
                         "n1 > state #1 created v1 by n1\n"
@@ -51,9 +42,9 @@ static void changes_of_one_turn_are_shown_as_the_last_of_them(void **state)
     world_publish(world, 0, 3, key, "a", "m");
     put(world, 4, key, "z");
     world_forget(world);
-    turn(world, 0);
+    world_turn(world, 0);
     world_expect(world, "n1 > show v3:z to s1\n");
-    turn(world, 0);
+    world_turn(world, 0);
     world_expect(world, "");
 }
 
@@ -63,7 +54,7 @@ static void a_write_that_changes_nothing_is_not_shown(void **state)
     const char *key = world->keys[0];
     put(world, 1, key, "x");
     world_watch(world, 0, 1, key, NULL);
-    turn(world, 0);
+    world_turn(world, 0);
     world_forget(world);
     world_state_put(world, 0, 2, key, "y", RH_PEER_STATE_VERSION, 7);
     world_publish(world, 0, 3, key, "a", "m");
@@ -89,7 +80,7 @@ static void a_stream_that_is_behind_with_its_messages_is_shown_changes_all_the_s
     world_watch(world, 0, 2, key, NULL);
     world_forget(world);
     put(world, 1000, key, "x");
-    turn(world, 0);
+    world_turn(world, 0);
     world_expect(world, "n1 > state #1000 created v1 by n1\n"
                         "n1 > show v1:x to s2 s1\n");
 }
@@ -103,12 +94,12 @@ static void who_left_or_was_told_moved_is_shown_nothing(void **state)
     put(world, 1, key, "x");
     world_unsubscribe(world, 0, 1);
     world_forget(world);
-    turn(world, 0);
+    world_turn(world, 0);
     world_expect(world, "n1 > show v1:x to s2\n");
     put(world, 2, key, "y");
     world_make_view(world, 6); /* n2 and n3 */
     world_adopt(world, 0);
-    turn(world, 0);
+    world_turn(world, 0);
     assert_int_equal(world->subs[2].state, RH_SUBSCRIPTION_MOVED);
     assert_null(strstr(world->trace, "show"));
     world_forget(world);
@@ -124,7 +115,7 @@ static void a_watch_that_waits_for_its_turn_goes_with_its_channel(void **state)
     put(world, 1, key, "x");
     world_unsubscribe(world, 0, 1);
     world_forget(world);
-    turn(world, 0);
+    world_turn(world, 0);
     world_expect(world, "");
     world_watch(world, 0, 1, key, NULL);
     world_expect(world, "n1 > welcome s1 seq=0\n"

@@ -103,6 +103,9 @@ static void enqueue(struct world *world, unsigned from, const struct rh_action *
         out = copy_bytes(out, &envelope->message.state_delete.key);
         (void)copy_bytes(out, &envelope->message.state_delete.id);
         break;
+    case RH_PEER_PRESENCE_GET:
+        (void)copy_bytes(out, &envelope->message.presence_get.key);
+        break;
     case RH_PEER_STATE_ANSWER:
         out = copy_bytes(out, &envelope->message.state_answer.code);
         out = copy_bytes(out, &envelope->message.state_answer.content_type);
@@ -113,6 +116,7 @@ static void enqueue(struct world *world, unsigned from, const struct rh_action *
     case RH_PEER_STREAM_TAKEN:
     case RH_PEER_TUNNEL_CHECK:
     case RH_PEER_STREAM_OPENED:
+    case RH_PEER_PRESENCE_ANSWER:
     case RH_PEER_STREAM_BATCH:
     case RH_PEER_STREAM_READ:
     case RH_PEER_STREAM_ENDED:
@@ -127,6 +131,7 @@ static void enqueue(struct world *world, unsigned from, const struct rh_action *
     case RH_PEER_MESSAGE_KINDS:
         fail_msg("a message of the link came out of the core");
         break;
+    case RH_PEER_PRESENCE:
     case RH_PEER_APPEND:
     case RH_PEER_APPEND_ACK:
     case RH_PEER_SYNC_BEGIN:
@@ -228,6 +233,50 @@ static void trace_changed(struct world *world, const char *id, const struct rh_a
     line(world, "\n");
 }
 
+static void trace_clients(struct world *world, const char *what, struct rh_present_list list)
+{
+    for (size_t i = 0; i < list.count; i++) {
+        const struct rh_peer_present *present = &list.items[i];
+        line(world, "%s%.*s", i == 0 ? what : ",", RH_BYTES_ARG(present->client));
+        if (present->meta.size > 0) {
+            line(world, "=%.*s", RH_BYTES_ARG(present->meta));
+        }
+    }
+}
+
+static void trace_presence(struct world *world, const char *id, const struct rh_action *action)
+{
+    line(world, "%s > presence", id);
+    trace_clients(world, " left ", action->presence.left);
+    if (action->presence.is_whole) {
+        trace_clients(world, " all ", action->presence.joined);
+    } else {
+        trace_clients(world, " joined ", action->presence.joined);
+    }
+    trace_clients(world, " changed ", action->presence.changed);
+    line(world, " to");
+    for (size_t i = 0; i < action->presence.streams_count; i++) {
+        line(world, " s%u", sub_number(world, action->presence.streams[i]));
+    }
+    line(world, "\n");
+}
+
+static void trace_present(struct world *world, const char *id, const struct rh_action *action)
+{
+    const struct rh_presence_result *result = &action->present.result;
+    line(world, "%s > present #%" PRIu64, id, action->present.request);
+    if (result->refusal != RH_REFUSAL_NONE) {
+        line(world, " %s\n", rh_refusal_code(result->refusal));
+        return;
+    }
+    line(world, " by %s%s", result->node, result->incarnation == 0 ? " absent" : "");
+    for (size_t i = 0; i < result->clients.count; i++) {
+        line(world, " %.*s:%u", RH_BYTES_ARG(result->clients.items[i].client),
+             result->clients.items[i].connections);
+    }
+    line(world, "\n");
+}
+
 static void trace_requests(struct world *world, const char *id, const struct rh_action *action)
 {
     if (action->kind == RH_ACTION_PUBLISHED) {
@@ -288,6 +337,12 @@ static void trace_action(struct world *world, unsigned node, const struct rh_act
         return;
     case RH_ACTION_CHANGED:
         trace_changed(world, id, action);
+        return;
+    case RH_ACTION_PRESENCE:
+        trace_presence(world, id, action);
+        return;
+    case RH_ACTION_PRESENT:
+        trace_present(world, id, action);
         return;
     case RH_ACTION_PUBLISHED:
     case RH_ACTION_INSPECTED:
@@ -401,6 +456,10 @@ struct rh_core_options world_options_of(unsigned node)
         .remotes_max = 100,
         .pending_max = 4,
         .pending_bytes_max = 100000,
+        .presence_grace_ms = 5000,
+        .presence_move_ms = 2000,
+        .presence_clients_max = 8,
+        .presence_channel_clients_max = 5,
     };
     (void)snprintf(options.id, sizeof(options.id), "n%u", node + 1);
     return options;
@@ -489,6 +548,39 @@ void world_watch(struct world *world, unsigned node, unsigned sub, const char *k
                  const struct rh_position *after)
 {
     subscribe(world, node, sub, key, after, (struct rh_hop){0}, true);
+}
+
+void world_attend(struct world *world, unsigned node, unsigned sub, const char *key,
+                  const char *client, const char *meta, bool watches)
+{
+    struct rh_attendee *attendee = client == NULL ? NULL : &world->attendees[sub];
+    if (attendee != NULL) {
+        *attendee =
+            (struct rh_attendee){.client = rh_bytes_text(client), .meta = rh_bytes_text(meta)};
+    }
+    struct rh_event event = {
+        .kind = RH_EVENT_SUBSCRIBE,
+        .subscribe = {.subscription = &world->subs[sub],
+                      .key = rh_bytes_text(key),
+                      .watches_presence = watches,
+                      .attendee = attendee},
+    };
+    world_step(world, node, &event);
+}
+
+void world_present(struct world *world, unsigned node, uint64_t request, const char *key)
+{
+    struct rh_event event = {.kind = RH_EVENT_PRESENT,
+                             .inspect = {.request = request, .key = rh_bytes_text(key)}};
+    world_step(world, node, &event);
+}
+
+void world_turn(struct world *world, unsigned node)
+{
+    while (rh_core_deadline_ms(world->cores[node]) == 0) {
+        struct rh_event event = {.kind = RH_EVENT_TICK};
+        world_step(world, node, &event);
+    }
 }
 
 void world_unsubscribe(struct world *world, unsigned node, unsigned sub)

@@ -33,6 +33,7 @@ struct world {
     int64_t epoch;             /* of |view| */
     uint64_t now_ms;
     struct rh_subscription subs[8];
+    struct rh_attendee attendees[8];
     struct envelope *queue[WORLD_QUEUE];
     size_t queue_count;
     char trace[65536];
@@ -77,6 +78,14 @@ void world_subscribe_at(struct world *world, unsigned node, unsigned sub, const 
 /* A stream that watches the state. */
 void world_watch(struct world *world, unsigned node, unsigned sub, const char *key,
                  const struct rh_position *after);
+
+/* A stream that names itself (|client| NULL: it does not), and may watch who is there. */
+void world_attend(struct world *world, unsigned node, unsigned sub, const char *key,
+                  const char *client, const char *meta, bool watches);
+void world_present(struct world *world, unsigned node, uint64_t request, const char *key);
+
+/* The end of a turn of the loop, if the core wants one. */
+void world_turn(struct world *world, unsigned node);
 void world_unsubscribe(struct world *world, unsigned node, unsigned sub);
 void world_drained(struct world *world, unsigned node, unsigned sub);
 void world_read_from(struct world *world, unsigned node, unsigned sub, const char *key,

@@ -332,6 +332,36 @@ static void bad_requests_for_a_state_are_named(void **state RH_UNUSED)
                    "state_delete.condition:");
 }
 
+static void bad_lists_of_clients_are_named(void **state RH_UNUSED)
+{
+    char longest[RH_CLIENT_META_SIZE_MAX + 1];
+    memset(longest, '1', sizeof(longest));
+    struct rh_peer_present present = {.client = text("a"), .connections = 1};
+    SAMPLE_REFUSED(PRESENCE_GET, presence_get.key = text(""), "presence_get.key:");
+    SAMPLE_REFUSED(PRESENCE_ANSWER, presence_answer.owner[0] = '\0', "presence_answer.owner:");
+    SAMPLE_REFUSED(PRESENCE_ANSWER, presence_answer.incarnation = 0, "presence_answer.clients:");
+    SAMPLE_REFUSED(PRESENCE_ANSWER, presence_answer.result = RH_PEER_NOT_OWNER,
+                   "presence_answer.clients:");
+    SAMPLE_REFUSED(PRESENCE, presence.key = text("\n"), "presence.key:");
+    SAMPLE_REFUSED(PRESENCE, presence.term = (struct rh_term){0}, "presence.term:");
+    SAMPLE_REFUSED(PRESENCE, presence.clients_count = RH_PEER_PRESENT_MAX + 1,
+                   "presence.clients: more than 1000");
+    struct rh_peer_message message = peer_sample(RH_PEER_PRESENCE);
+    message.presence.clients = &present;
+    message.presence.clients_count = 1;
+    present.meta = rh_bytes(longest, RH_CLIENT_META_SIZE_MAX);
+    assert_round_trip(&message);
+    present.meta = rh_bytes(longest, sizeof(longest));
+    assert_peer_message_refused(&message, "presence.clients.meta:");
+    present.meta = text("\xff");
+    assert_peer_message_refused(&message, "presence.clients.meta:");
+    present.meta = text("");
+    present.client = text("");
+    assert_peer_message_refused(&message, "presence.clients.client:");
+    present.client = text("a\tb");
+    assert_peer_message_refused(&message, "presence.clients.client:");
+}
+
 static void bad_answers_about_a_state_are_named(void **state RH_UNUSED)
 {
     SAMPLE_REFUSED(STATE_ANSWER, state_answer.result = RH_PEER_RESULTS, "state_answer.result:");
@@ -659,6 +689,7 @@ int main(int argc, char **argv)
         RH_TEST(an_arena_hands_out_aligned_pieces_up_to_its_limit),
         RH_TEST(bad_requests_for_a_state_are_named),
         RH_TEST(bad_answers_about_a_state_are_named),
+        RH_TEST(bad_lists_of_clients_are_named),
     };
     seed = argc > 1 ? strtoull(argv[1], NULL, 10) : (uint64_t)time(NULL);
     printf("# seed %" PRIu64 "\n", seed);

@@ -47,6 +47,11 @@ static const struct rh_peer_operation operations[] = {
     },
 };
 
+static const struct rh_peer_present present[] = {
+    {.client = TEXT("ada"), .meta = TEXT("{\"name\":\"Ada\"}"), .connections = 2},
+    {.client = TEXT("b\xc3\xb6"), .connections = 0},
+};
+
 static const struct rh_peer_term_from terms[] = {
     {.first_op = 1, .term = {.pzxid = 4709, .generation = 3, .turn = 1}},
     {.first_op = 7, .term = {.pzxid = 4711, .generation = 3, .turn = 2}},
@@ -215,6 +220,28 @@ struct rh_peer_message peer_sample(enum rh_peer_message_kind kind)
             .incarnation = 0x0807060504030201U,
             .content_type = text("text/plain"),
             .state = text("hello"),
+        };
+        break;
+    case RH_PEER_PRESENCE_GET:
+        message.presence_get = (struct rh_peer_presence_get){.request = 85, .key = text("room:7")};
+        break;
+    case RH_PEER_PRESENCE_ANSWER:
+        message.presence_answer = (struct rh_peer_presence_answer){
+            .request = 86,
+            .result = RH_PEER_OK,
+            .owner = "n3",
+            .incarnation = 0x0807060504030201U,
+            .clients = present,
+            .clients_count = 2,
+        };
+        break;
+    case RH_PEER_PRESENCE:
+        message.presence = (struct rh_peer_presence){
+            .key = text("room:7"),
+            .term = {.pzxid = 4711, .generation = 3, .turn = 2},
+            .version = 12,
+            .clients = present,
+            .clients_count = 2,
         };
         break;
     case RH_PEER_APPEND:
@@ -501,6 +528,17 @@ static void assert_state_put_equal(const struct rh_peer_state_put *a,
     assert_int_equal(a->deadline_ms, b->deadline_ms);
 }
 
+static void assert_present_equal(const struct rh_peer_present *a, size_t a_count,
+                                 const struct rh_peer_present *b, size_t b_count)
+{
+    assert_int_equal(a_count, b_count);
+    for (size_t i = 0; i < a_count; i++) {
+        assert_bytes(a[i].client, b[i].client);
+        assert_bytes(a[i].meta, b[i].meta);
+        assert_int_equal(a[i].connections, b[i].connections);
+    }
+}
+
 static void assert_state_answer_equal(const struct rh_peer_state_answer *a,
                                       const struct rh_peer_state_answer *b)
 {
@@ -774,6 +812,27 @@ void assert_peer_message_equal(const struct rh_peer_message *a, const struct rh_
         assert_int_equal(a->state_delete.condition, b->state_delete.condition);
         assert_true(a->state_delete.if_version == b->state_delete.if_version);
         assert_int_equal(a->state_delete.deadline_ms, b->state_delete.deadline_ms);
+        break;
+    case RH_PEER_PRESENCE_GET:
+        assert_true(a->presence_get.request == b->presence_get.request);
+        assert_bytes(a->presence_get.key, b->presence_get.key);
+        break;
+    case RH_PEER_PRESENCE_ANSWER:
+        assert_true(a->presence_answer.request == b->presence_answer.request);
+        assert_int_equal(a->presence_answer.result, b->presence_answer.result);
+        assert_string_equal(a->presence_answer.owner, b->presence_answer.owner);
+        assert_bytes(a->presence_answer.code, b->presence_answer.code);
+        assert_bytes(a->presence_answer.detail, b->presence_answer.detail);
+        assert_true(a->presence_answer.incarnation == b->presence_answer.incarnation);
+        assert_present_equal(a->presence_answer.clients, a->presence_answer.clients_count,
+                             b->presence_answer.clients, b->presence_answer.clients_count);
+        break;
+    case RH_PEER_PRESENCE:
+        assert_bytes(a->presence.key, b->presence.key);
+        assert_true(rh_term_equal(a->presence.term, b->presence.term));
+        assert_true(a->presence.version == b->presence.version);
+        assert_present_equal(a->presence.clients, a->presence.clients_count, b->presence.clients,
+                             b->presence.clients_count);
         break;
     case RH_PEER_STATE_ANSWER:
         assert_state_answer_equal(&a->state_answer, &b->state_answer);

@@ -73,18 +73,19 @@ static void each_kind_of_client_gets_the_form_it_follows(void **state RH_UNUSED)
 
 static void what_the_client_said_goes_with_it(void **state RH_UNUSED)
 {
-    const struct rh_route route = route_of(RH_HTTP_GET, "/v1/channels/a%20b/messages",
-                                           "token=T%3D&x=y&ticket=K&watch=state&client=c&wait=5&"
-                                           "limit=7&after=00000000000000ab:9&hops=1&epoch=50");
+    const struct rh_route route =
+        route_of(RH_HTTP_GET, "/v1/channels/a%20b/messages",
+                 "token=T%3D&x=y&ticket=K&watch=state&meta=1&client=c&wait=5&"
+                 "limit=7&after=00000000000000ab:9&hops=1&epoch=50");
     struct rh_redirect_request request = {.route = &route};
     expect(&request, &plain, RH_REDIRECT_307,
            "http://h:1/v1/channels/a%20b/messages?after=00000000000000ab:9&limit=7&wait=5&client=c"
-           "&ticket=K&token=T%3D&watch=state&hops=2&epoch=57");
+           "&meta=1&ticket=K&token=T%3D&watch=state&hops=2&epoch=57");
     request.has_position = true;
     request.position = (struct rh_position){.incarnation = 0xcd, .seq = 12};
     expect(&request, &plain, RH_REDIRECT_307,
            "http://h:1/v1/channels/a%20b/messages?after=00000000000000cd:12&limit=7&wait=5&client=c"
-           "&ticket=K&token=T%3D&watch=state&hops=2&epoch=57");
+           "&meta=1&ticket=K&token=T%3D&watch=state&hops=2&epoch=57");
     const struct rh_route zero = route_of(RH_HTTP_GET, "/v1/channels/a/ws", "after=0");
     request =
         (struct rh_redirect_request){.route = &zero, .websocket = true, .offers_ringhop = true};

@@ -125,11 +125,11 @@ static void the_query_has_defaults_and_values(void **state RH_UNUSED)
     assert_int_equal(parsed.wait_s, 0);
     assert_int_equal(parsed.hops, 0);
     assert_false(parsed.relay || parsed.redirect);
-    assert_int_equal(
-        parse(RH_HTTP_GET, "/v1/channels/a/messages",
-              "after=00000000000000ab%3A7&limit=1000&wait=60&hops=2&epoch=57&&"
-              "ticket=t.%41&token=a=b&route=relay&client=lib/1.0&watch=state&other=1&key=x&=&x"),
-        RH_PROBLEM_NONE);
+    assert_int_equal(parse(RH_HTTP_GET, "/v1/channels/a/messages",
+                           "after=00000000000000ab%3A7&limit=1000&wait=60&hops=2&epoch=57&&"
+                           "ticket=t.%41&token=a=b&route=relay&client=lib/"
+                           "1.0&meta=%7B%7D&watch=presence%2Cstate&other=1&key=x&=&x"),
+                     RH_PROBLEM_NONE);
     assert_true(parsed.has_after && parsed.has_limit && parsed.has_wait && parsed.has_epoch);
     assert_true(parsed.after.incarnation == 0xab && parsed.after.seq == 7);
     assert_int_equal(parsed.limit, 1000);
@@ -140,10 +140,60 @@ static void the_query_has_defaults_and_values(void **state RH_UNUSED)
     assert_true(rh_bytes_equal_text(parsed.ticket, "t.%41"));
     assert_true(rh_bytes_equal_text(parsed.token, "a=b"));
     assert_true(rh_bytes_equal_text(parsed.client, "lib/1.0"));
-    assert_int_equal(parsed.watch, RH_ROUTE_WATCH_STATE);
+    assert_true(rh_bytes_equal_text(parsed.meta, "%7B%7D"));
+    assert_int_equal(parsed.watch, RH_ROUTE_WATCH_STATE | RH_ROUTE_WATCH_PRESENCE);
     assert_true(rh_bytes_equal_text(rh_route_key(&parsed), "a"));
     assert_int_equal(parse(RH_HTTP_GET, "/v1/channels/a/ws", "route=redirect"), RH_PROBLEM_NONE);
     assert_true(parsed.redirect && !parsed.relay);
+}
+
+static void a_client_names_itself_or_is_told_what_is_wrong(void **state RH_UNUSED)
+{
+    static const struct {
+        const char *query;
+        const char *client; /* NULL: refused */
+        const char *meta;   /* or the reason */
+    } rows[] = {
+        {"", "", ""},
+        {"client=", "", ""},
+        {"client=a%20b+c", "a b c", ""},
+        {"client=%C3%A9&meta=+%7B%22a%22:%5B1%5D%7D+", "\xc3\xa9", "{\"a\":[1]}"},
+        {"client=a&meta=null", "a", "null"},
+        {"meta=1", NULL, "meta needs a client whose it is"},
+        {"client=a%0A", NULL, "client must be 1 to 128 bytes of UTF-8 without control characters"},
+        {"client=%ff", NULL, "client must be 1 to 128 bytes of UTF-8 without control characters"},
+        {"client=a&meta=%7B", NULL,
+         "meta must be JSON of at most 512 bytes, nested at most 16 deep"},
+        {"client=a&meta=%ff", NULL,
+         "meta must be JSON of at most 512 bytes, nested at most 16 deep"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct rh_route_client client;
+        assert_int_equal(parse(RH_HTTP_GET, "/v1/channels/a/ws", rows[i].query), RH_PROBLEM_NONE);
+        int rv = rh_route_client(&parsed, &client, &reason);
+        assert_int_equal(rv, rows[i].client == NULL ? RH_ERR_INVALID : 0);
+        if (rv != 0) {
+            assert_string_equal(reason.text, rows[i].meta);
+            continue;
+        }
+        assert_true(rh_bytes_equal_text(client.client, rows[i].client));
+        assert_true(rh_bytes_equal_text(client.meta, rows[i].meta));
+    }
+}
+
+static void names_and_meta_have_their_longest(void **state RH_UNUSED)
+{
+    char query[1024];
+    struct rh_route_client client;
+    for (int more = 0; more <= 1; more++) {
+        (void)snprintf(query, sizeof(query), "client=%0*d", RH_CLIENT_ID_SIZE_MAX + more, 0);
+        assert_int_equal(parse(RH_HTTP_GET, "/v1/channels/a/ws", query), RH_PROBLEM_NONE);
+        assert_int_equal(rh_route_client(&parsed, &client, &reason), more ? RH_ERR_INVALID : 0);
+        (void)snprintf(query, sizeof(query), "client=a&meta=1%0*d",
+                       RH_CLIENT_META_SIZE_MAX - 1 + more, 0);
+        assert_int_equal(parse(RH_HTTP_GET, "/v1/channels/a/ws", query), RH_PROBLEM_NONE);
+        assert_int_equal(rh_route_client(&parsed, &client, &reason), more ? RH_ERR_INVALID : 0);
+    }
 }
 
 static void a_bad_value_is_refused_by_name(void **state RH_UNUSED)
@@ -160,6 +210,8 @@ static void a_bad_value_is_refused_by_name(void **state RH_UNUSED)
         {"watch=", RH_PROBLEM_BAD_QUERY},
         {"watch=State", RH_PROBLEM_BAD_QUERY},
         {"watch=state,", RH_PROBLEM_BAD_QUERY},
+        {"watch=presence,states", RH_PROBLEM_BAD_QUERY},
+        {"meta=%2", RH_PROBLEM_BAD_QUERY},
         {"watch=state,state", RH_PROBLEM_BAD_QUERY},
         {"watch=state%2", RH_PROBLEM_BAD_QUERY},
         {"watch=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", RH_PROBLEM_BAD_QUERY},
@@ -224,10 +276,16 @@ static void what_is_encoded_decodes_to_itself(void **state RH_UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        RH_TEST(every_path_of_the_table_is_found),      RH_TEST(all_other_paths_are_not_there),
-        RH_TEST(a_wrong_method_is_told_the_right_ones), RH_TEST(a_key_is_one_segment_and_any_text),
-        RH_TEST(a_key_of_512_bytes_is_the_longest),     RH_TEST(the_query_has_defaults_and_values),
-        RH_TEST(a_bad_value_is_refused_by_name),        RH_TEST(what_is_encoded_decodes_to_itself),
+        RH_TEST(every_path_of_the_table_is_found),
+        RH_TEST(all_other_paths_are_not_there),
+        RH_TEST(a_wrong_method_is_told_the_right_ones),
+        RH_TEST(a_key_is_one_segment_and_any_text),
+        RH_TEST(a_key_of_512_bytes_is_the_longest),
+        RH_TEST(the_query_has_defaults_and_values),
+        RH_TEST(a_client_names_itself_or_is_told_what_is_wrong),
+        RH_TEST(names_and_meta_have_their_longest),
+        RH_TEST(a_bad_value_is_refused_by_name),
+        RH_TEST(what_is_encoded_decodes_to_itself),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);

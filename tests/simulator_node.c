@@ -584,6 +584,8 @@ static void perform_core(struct sim *sim, struct sim_node *node, struct rh_actio
         on_state(sim, node, action);
         return;
     case RH_ACTION_CHANGED:
+    case RH_ACTION_PRESENCE:
+    case RH_ACTION_PRESENT:
         return; /* no client of a simulated cluster asks for it */
     case RH_ACTION_SEND:
         send_to_peer(sim, node, action);

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "node/daemon_client.h"
+
+/*
+ * Who is in a channel: asked for over HTTP and WebSockets, and told to streams that watch it.
+ */
+
+/* ---- asking ---- */
+
+static void ask(struct rh_daemon *daemon, const struct rh_daemon_request *request,
+                struct rh_bytes key)
+{
+    struct rh_event event = {
+        .kind = RH_EVENT_PRESENT,
+        .inspect = {.request = request->number, .key = key},
+    };
+    rh_daemon_step(daemon, &event);
+}
+
+void rh_daemon_presence_get(struct rh_daemon *daemon, struct rh_http_connection *connection,
+                            const struct rh_route *route)
+{
+    struct rh_daemon_request *request = rh_daemon_request_create(daemon, rh_route_key(route));
+    if (request == NULL) {
+        rh_daemon_respond_problem(connection, RH_PROBLEM_NO_MEMORY, NULL);
+        return;
+    }
+    request->connection = connection;
+    rh_http_connection_set_data(connection, request);
+    ask(daemon, request, rh_route_key(route));
+}
+
+void rh_daemon_stream_presence(struct rh_daemon *daemon, struct rh_daemon_client *client,
+                               struct rh_bytes id)
+{
+    struct rh_daemon_request *request = rh_daemon_stream_request(daemon, client, id);
+    if (request != NULL) {
+        ask(daemon, request, rh_daemon_client_key(client));
+    }
+}
+
+/* ---- answering ---- */
+
+static struct rh_client_present_list list_of(struct rh_present_list list)
+{
+    return (struct rh_client_present_list){.items = list.items, .count = list.count};
+}
+
+static void respond(struct rh_daemon *daemon, const struct rh_daemon_request *request,
+                    const struct rh_presence_result *result)
+{
+    if (result->refusal != RH_REFUSAL_NONE) {
+        rh_daemon_respond_refusal(request->connection, result->refusal);
+        return;
+    }
+    int rv =
+        rh_client_json_presence_body(&daemon->scratch, rh_bytes(request->text, request->text_size),
+                                     result->node, result->incarnation, list_of(result->clients));
+    rh_daemon_respond_scratch(daemon, request->connection, 200, rv);
+}
+
+static void say(struct rh_daemon *daemon, const struct rh_daemon_request *request,
+                const struct rh_presence_result *result)
+{
+    struct rh_bytes id = rh_bytes(request->text, request->text_size);
+    if (result->refusal != RH_REFUSAL_NONE) {
+        rh_daemon_stream_error(daemon, request->client,
+                               rh_problem_code(rh_daemon_problem(result->refusal)),
+                               rh_refusal_text(result->refusal), id);
+        return;
+    }
+    const struct rh_client_presence all = {
+        .id = id, .is_whole = true, .joined = list_of(result->clients)};
+    int rv = rh_client_json_presence(&daemon->scratch, &all);
+    rh_daemon_stream_send(daemon, request->client, (struct rh_event_stream_event){0}, rv);
+}
+
+void rh_daemon_presence_answered(struct rh_daemon *daemon, const struct rh_action *action)
+{
+    struct rh_daemon_request *request = rh_daemon_request_find(daemon, action->present.request);
+    if (request == NULL) {
+        return;
+    }
+    if (request->client != NULL) {
+        say(daemon, request, &action->present.result);
+    } else {
+        respond(daemon, request, &action->present.result);
+    }
+    rh_daemon_request_destroy(daemon, request);
+}
+
+/* ---- watching ---- */
+
+static int encode(struct rh_buffer *out, const void *what)
+{
+    return rh_client_json_presence(out, what);
+}
+
+void rh_daemon_presence_tell(struct rh_daemon *daemon, const struct rh_action *action)
+{
+    const struct rh_client_presence presence = {
+        .is_whole = action->presence.is_whole,
+        .left = list_of(action->presence.left),
+        .joined = list_of(action->presence.joined),
+        .changed = list_of(action->presence.changed),
+    };
+    const struct rh_event_stream_event event = {.name = "presence"};
+    struct rh_daemon_frames frames = {0};
+    for (size_t i = 0; i < action->presence.streams_count; i++) {
+        rh_daemon_stream_send_shared(daemon, rh_daemon_client_of(action->presence.streams[i]),
+                                     &frames, event, encode, &presence);
+    }
+    rh_daemon_frames_give(&frames);
+}
