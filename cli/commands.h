@@ -21,6 +21,7 @@ extern const struct rh_command rh_command_listen;
 extern const struct rh_command rh_command_nodes;
 extern const struct rh_command rh_command_owner;
 extern const struct rh_command rh_command_plan;
+extern const struct rh_command rh_command_presence;
 extern const struct rh_command rh_command_publish;
 extern const struct rh_command rh_command_recover;
 extern const struct rh_command rh_command_ring;

@@ -15,8 +15,8 @@ from harness.node import program, ringhop as run
 from harness.wait import wait_for
 from harness.zookeeper import Registry
 
-COMMANDS = ["apply", "check", "drain", "drill", "join", "listen", "nodes", "owner", "plan", "publish",
-            "recover", "ring", "state", "turn", "weight"]
+COMMANDS = ["apply", "check", "drain", "drill", "join", "listen", "nodes", "owner", "plan",
+            "presence", "publish", "recover", "ring", "state", "turn", "weight"]
 
 
 # --- help and usage -------------------------------------------------------------------------------

@@ -154,6 +154,21 @@ def test_a_websocket_asks_who_is_there(steady, key):
     ada.close()
 
 
+def test_the_command_line_shows_who_is_there(steady, key):
+    assert steady.cli("presence", key) == ""
+    ada = arrive(steady.owner(key), key, "ada", meta={"n": 1})
+    bob = arrive(steady.owner(key), key, "bob\u2028")
+    lines = steady.cli("presence", key).splitlines()
+    assert lines[1].split() == ["ada", "1", '{"n":1}'] and lines[2].split()[1:] == ["1", "-"]
+    shown = steady.cli_json("presence", key)
+    assert shown["channel"] == key and shown["node"] == steady.owner(key).id
+    assert shown["clients"][0] == {"client": "ada", "meta": {"n": 1}, "connections": 1}
+    steady.cli("presence", "", code=2)
+    steady.cli("presence", code=2)
+    for client in (ada, bob):
+        client.close()
+
+
 def test_asking_makes_no_channel(steady, key):
     for node in steady.running():
         answer = request(f"{node.url}/v1/channels/{quote(key)}/presence").json()

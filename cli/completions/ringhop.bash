@@ -2,7 +2,7 @@
 # Completion of ringhop(1) for bash.
 
 _ringhop() {
-    local commands='apply check drain drill join listen nodes owner plan publish recover ring state turn weight'
+    local commands='apply check drain drill join listen nodes owner plan presence publish recover ring state turn weight'
     local scenarios='node-crash pause rolling-restart scale-in scale-out zookeeper-outage'
     local globals='--config --json --timeout --help --version'
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command='' word
@@ -10,7 +10,7 @@ _ringhop() {
         [apply]='--wait' [check]='' [drain]='--wait'
         [drill]='--channels --connections --keep --payload --rate --report --settle --workers'
         [join]='--wait' [listen]='--after --count' [nodes]=''
-        [owner]='--offline' [plan]='--add --remove --weight --offline' [publish]='--id --type' [recover]='--yes'
+        [owner]='--offline' [plan]='--add --remove --weight --offline' [presence]='' [publish]='--id --type' [recover]='--yes'
         [ring]='--offline' [state]='--type --if-version --if-absent' [turn]='--secret-file --ttl --user'
         [weight]='--wait'
     )
