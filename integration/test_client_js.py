@@ -161,6 +161,50 @@ def test_who_watches_the_state_follows_it_through_a_drain_of_its_owner(cluster, 
     channel.close()
 
 
+@pytest.mark.parametrize("transport", ["websocket", "events"])
+def test_who_is_there_is_told_once_through_a_drain_and_the_death_of_an_owner(
+        shared_zookeeper, make_cluster, key, runtime, transport):
+    cluster = make_cluster(shared_zookeeper, nodes=4, settings={
+        "ring": "{vnodes: 512, replicas: 2, seed: 0}", "presence": "{grace: 3s}",
+        "rebalance": "{moved_linger: 1s}"})
+
+    def join(name, **more):
+        return JsChannel(runtime, cluster.running(), key, transports=[transport], client_id=name,
+                         watch=["presence"], **more)
+
+    def names(channel, kind):
+        return [one["client"] for told in channel.of("presence") for one in told[kind]]
+
+    def there(channel):
+        return {one["client"] for one in channel.of("presence")[-1]["clients"]}
+
+    def wait_there(channel, *wanted):
+        def check():
+            assert channel.of("presence") and there(channel) == set(wanted)
+            return True
+        wait_for(check, 45.0, f"{wanted} to be there")
+    ada = join("ada", meta={"n": 1})
+    bob, eve = join("bob"), join("eve")
+    wait_there(ada, "ada", "bob", "eve")
+    drained = cluster.owner(key)
+    cluster.cli("drain", drained.id, "--wait")
+    for channel in (ada, bob, eve):
+        channel.wait_for("welcome", 2)
+    second = cluster.owner(key)
+    second.kill()
+    for channel in (ada, bob, eve):
+        channel.wait_for("welcome", 3, bound=60)
+    eve.close()
+    wait_there(ada, "ada", "bob")
+    dan = join("dan")
+    wait_there(ada, "ada", "bob", "dan")
+    wait_there(bob, "ada", "bob", "dan")
+    assert sorted(names(ada, "joined")) == ["ada", "bob", "dan", "eve"]
+    assert names(ada, "left") == ["eve"] and names(bob, "left") == ["eve"]
+    for channel in (ada, bob, dan):
+        channel.close()
+
+
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_a_join_that_moves_the_channel_loses_nothing(shared_zookeeper, make_cluster, runtime,
                                                      transport):

@@ -51,13 +51,33 @@ export interface OpenOptions {
   after?: Position | 0;
   /** Overrides the client's. */
   transports?: Transport[];
-  /** What is told beside the messages: `"state"`, each change of the state document. Default: nothing. */
+  /** What is told beside the messages: changes of the state document, who comes and goes. Default: nothing. */
   watch?: Watched[];
+  /** The name under which we are present in the channel: 1 to 128 bytes. Default: we are not. */
+  client?: string;
+  /** What we say of ourselves there: JSON of at most 512 bytes. */
+  meta?: unknown;
   /** Closes the channel. */
   signal?: AbortSignal;
 }
 
-export type Watched = "state";
+export type Watched = "state" | "presence";
+
+/** Who is in a channel. */
+export interface Present {
+  client: string;
+  /** Absent if it said nothing of itself. */
+  meta?: any;
+}
+
+export interface PresenceChange {
+  /** All who are there now. */
+  clients: Present[];
+  left: Present[];
+  joined: Present[];
+  /** With another `meta`. */
+  changed: Present[];
+}
 
 export interface PublishOptions {
   /** The message id, kept over all attempts. Default: a random one. */
@@ -141,6 +161,7 @@ export type StateChange =
 export interface ChannelEvents {
   message: Message;
   state: StateChange;
+  presence: PresenceChange;
   welcome: Welcome;
   gap: Gap;
   moved: Moved;
@@ -202,6 +223,8 @@ export class Channel extends EventTarget {
   readonly transport: Transport | null;
   /** After the last message delivered; undefined before the first welcome. */
   readonly position: Position | undefined;
+  /** Who is there, with `watch: ["presence"]`; null while that is not known. */
+  readonly clients: Present[] | null;
   /** Calls the listener with the `detail` of each event. Returns a function that undoes it. */
   on<K extends keyof ChannelEvents>(type: K, listener: (detail: ChannelEvents[K]) => void): () => void;
   addEventListener<K extends keyof ChannelEvents>(type: K,
@@ -222,5 +245,7 @@ export class Client {
   open(key: string, options?: OpenOptions): Channel;
   publish(key: string, data: unknown, options?: PublishOptions): Promise<Published>;
   state(key: string): State;
+  /** Who is there; without connections are those who may come back yet. */
+  presence(key: string, options?: { signal?: AbortSignal }): Promise<(Present & { connections: number })[]>;
   close(): void;
 }

@@ -434,8 +434,8 @@ class Link {
   #error = null; // what the node said before it ended the connection
   #retryMs = 0; // and how long it asks us to stay away after that
 
-  constructor(nodes, key, { transport, url, position, moves, watch, told }) {
-    Object.assign(this, { nodes, key, transport, position, moves, watched: watch, told,
+  constructor(nodes, key, { transport, url, position, moves, watch, name, told }) {
+    Object.assign(this, { nodes, key, transport, position, moves, watched: watch, name, told,
       start: nodes.start });
     this.options = nodes.options;
     // Not at once: the class that extends this one is not made yet, nor is our caller ready.
@@ -477,6 +477,9 @@ class Link {
     if (this.watched.length > 0) {
       url.searchParams.set("watch", this.watched.join(","));
     }
+    for (const [name, value] of Object.entries(this.name)) {
+      url.searchParams.set(name, value);
+    }
     return url.href;
   }
 
@@ -490,6 +493,8 @@ class Link {
     } else if (object.type === "state") {
       this.told.state(this, { version: object.version, exists: object.exists,
         ...(object.exists && { contentType: object.content_type, ...decode(object) }) });
+    } else if (object.type === "presence") {
+      this.told.presence(this, object);
     } else if (object.type === "moved") {
       this.moved = true;
       this.told.moved(this, object);
@@ -726,6 +731,13 @@ class PollLink extends Link {
         }
       }, () => {});
     }
+    if (this.watched.includes("presence")) {
+      presence(this.nodes, this.key, { signal: this.abort.signal }).then((clients) => {
+        if (!this.over) {
+          this.told.presence(this, { clients });
+        }
+      }, () => {});
+    }
   }
 
   async _open(url) {
@@ -788,6 +800,8 @@ export class Channel extends EventTarget {
   #failures = 0; // in a row, of the channel
   #openedAt = 0;
   #watch;
+  #name; // what says in a URL who we are
+  #clients = null; // who is there, by name: {client, meta}
   #state = null; // the last one told: {incarnation, version, exists}
   #cancelRetry = null;
   #cancelBetter = null;
@@ -795,12 +809,13 @@ export class Channel extends EventTarget {
   #done = []; // undoes what was set up
 
   constructor(nodes, key,
-    { after, transports = nodes.options.transports, watch = [], signal } = {}) {
+    { after, transports = nodes.options.transports, watch = [], client, meta, signal } = {}) {
     super();
     keySegment(key);
     this.key = key;
     this.state = new State(nodes, key, () => this.#socket());
     this.#watch = checkWatch(watch);
+    this.#name = checkName(client, meta);
     this.#nodes = nodes;
     this.#options = nodes.options;
     this.#cursor = new Cursor(after);
@@ -846,6 +861,11 @@ export class Channel extends EventTarget {
     return this.#link instanceof WebSocketLink && !this.#link.over ? this.#link : null;
   }
 
+  /** Who is there, as far as was told; null while that is not known, or not watched. */
+  get clients() {
+    return this.#clients && [...this.#clients.values()];
+  }
+
   /** Goes over to another transport, from now on the preferred one; nothing is missed. */
   switchTo(transport) {
     const [wanted] = checkTransports([transport]);
@@ -882,10 +902,12 @@ export class Channel extends EventTarget {
       moves,
       position: this.#cursor.position,
       watch: this.#watch,
+      name: transport === "poll" ? {} : this.#name, // a poll makes nobody present
       told: {
         welcome: (link, welcome) => this.#welcomed(link, welcome),
         message: (link, message) => this.#heard(link, message),
         state: (link, state) => this.#shown(link, state),
+        presence: (link, presence) => this.#present(link, presence),
         moved: (link, moved) => this.#moved(link, moved),
         end: (link, error) => this.#ended(link, error),
       },
@@ -959,6 +981,33 @@ export class Channel extends EventTarget {
       const version = state.version ?? before?.version ?? 0;
       this.#state = { incarnation, version, exists: state.exists };
       this.#emit("state", { ...state, version });
+    }
+  }
+
+  /**
+   * Who is there, or came and went. Every connection begins with the whole list: what differs from what
+   * we knew is told, so each join and leave is told once, whatever happened between.
+   */
+  #present(link, { clients, left = [], joined = [], changed = [] }) {
+    if (link !== this.#link || (!clients && !this.#clients)) {
+      return;
+    }
+    const before = this.#clients ?? new Map();
+    const after = new Map(clients ? [] : before);
+    left.forEach(({ client }) => after.delete(client));
+    for (const { client, meta } of [...(clients ?? []), ...joined, ...changed]) {
+      after.set(client, meta === undefined ? { client } : { client, meta });
+    }
+    const isFirst = this.#clients === null;
+    this.#clients = after;
+    const differs = {
+      left: [...before.values()].filter(({ client }) => !after.has(client)),
+      joined: [...after.values()].filter(({ client }) => !before.has(client)),
+      changed: [...after.values()].filter(({ client, meta }) => before.has(client) &&
+        JSON.stringify(before.get(client).meta) !== JSON.stringify(meta)),
+    };
+    if (isFirst || Object.values(differs).some((list) => list.length > 0)) {
+      this.#emit("presence", { clients: [...after.values()], ...differs });
     }
   }
 
@@ -1108,7 +1157,7 @@ function checkTransports(transports) {
   return [...transports];
 }
 
-const WATCHED = ["state"];
+const WATCHED = ["state", "presence"];
 
 function checkWatch(watch) {
   const wrong = watch.find((what) => !WATCHED.includes(what));
@@ -1116,6 +1165,34 @@ function checkWatch(watch) {
     throw new TypeError(`ringhop: what can be watched is ${WATCHED.join(", ")}, not '${wrong}'`);
   }
   return [...new Set(watch)];
+}
+
+/** What a channel says in its URLs of who it is; refuses what a node would refuse. */
+function checkName(client, meta) {
+  if (client === undefined) {
+    if (meta !== undefined) {
+      throw new TypeError("ringhop: meta needs a client whose it is");
+    }
+    return {};
+  }
+  const size = (text) => new TextEncoder().encode(text).length;
+  if (typeof client !== "string" || client === "" || size(client) > 128 ||
+      /\p{Cc}/u.test(client) || /[\ud800-\udfff]/u.test(client)) {
+    throw new TypeError("ringhop: a client is 1 to 128 bytes of UTF-8 without control characters");
+  }
+  const text = meta === undefined ? undefined : JSON.stringify(meta);
+  if (meta !== undefined && (text === undefined || size(text) > 512)) {
+    throw new TypeError("ringhop: meta is JSON of at most 512 bytes");
+  }
+  return text === undefined ? { client } : { client, meta: text };
+}
+
+/** Who is in a channel, asked of any node. */
+async function presence(nodes, key, { signal } = {}) {
+  const path = `/v1/channels/${keySegment(key)}/presence`;
+  const { text } = await nodes.retry(() => nodes.askAny(path, { signal, cache: "no-store" }),
+    { signal, timeoutMs: nodes.options.publishTimeout });
+  return JSON.parse(text).clients;
 }
 
 // --- publish and state ---------------------------------------------------------------------------
@@ -1287,6 +1364,11 @@ export class Client {
   /** Publishes without a connection, through any node. Resolves when no copy is missing. */
   publish(key, data, options) {
     return publish(this.#nodes, key, data, options);
+  }
+
+  /** Who is in a channel: [{client, meta, connections}]. */
+  presence(key, options) {
+    return presence(this.#nodes, key, options);
   }
 
   /** The state document of a channel. */

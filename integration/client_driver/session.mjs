@@ -12,7 +12,7 @@
 //
 // What an error is answered with: {"error":{"name":...,"code":...,"message":...}}.
 
-const EVENTS = ["message", "welcome", "gap", "state", "moved", "status", "error"];
+const EVENTS = ["message", "welcome", "gap", "state", "presence", "moved", "status", "error"];
 
 const PACE_MS = 10; // so that a test has some hundred messages and not ten thousands
 

@@ -17,7 +17,10 @@ const published: Promise<Published> = channel.publish({ a: 1 }, { id: "x", kind:
 const written: Promise<{ version: number }> = client.state("k").set("text", { ifVersion: null });
 written.catch((error) => error instanceof VersionConflict && error.version);
 channel.state.get().then((found) => found?.json());
-const watched: Channel = client.open("room:1", { watch: ["state"] });
+const watched: Channel = client.open("room:1", { watch: ["state", "presence"], client: "ada",
+  meta: { name: "Ada" } });
+watched.on("presence", ({ clients, joined }) => console.log(clients.length, joined[0]?.meta, watched.clients));
+client.presence("room:1").then((clients) => clients[0].connections + 1);
 watched.on("state", (state) => console.log(state.version, state.exists ? state.contentType : null));
 channel.switchTo("events");
 off();
@@ -26,7 +29,7 @@ console.log(published, channel.status === "open");
 // @ts-expect-error: there is no such transport
 channel.switchTo("pigeon");
 // @ts-expect-error: nor such an event
-channel.on("presence", () => {});
+channel.on("absence", () => {});
 // @ts-expect-error: nor can that be watched
 client.open("k", { watch: ["weather"] });
 // @ts-expect-error: channels are made by open()

@@ -76,7 +76,9 @@ class JsChannel:
     """A channel of the client; `nodes` are its start URLs."""
     _numbers = itertools.count(1)
 
-    def __init__(self, runtime, nodes, key, client=None, **channel):
+    def __init__(self, runtime, nodes, key, client=None, client_id=None, **channel):
+        if client_id is not None:
+            channel["client"] = client_id
         self._runtime = runtime
         self._id = f"c{next(JsChannel._numbers)}"
         runtime.run(do="open", id=self._id, urls=[node.url for node in nodes], key=key,

@@ -163,7 +163,7 @@ export function make(options = {}, urls = ["http://a", "http://b"]) {
 export async function open(made, options = {}, key = "k") {
   const channel = made.client.open(key, options);
   const heard = {};
-  for (const type of ["message", "welcome", "gap", "state", "moved", "status", "error"]) {
+  for (const type of ["message", "welcome", "gap", "state", "presence", "moved", "status", "error"]) {
     heard[type] = [];
     channel.on(type, (detail) => heard[type].push(detail));
   }
