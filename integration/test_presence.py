@@ -369,3 +369,90 @@ def test_clients_that_are_killed_leave(steady, key):
     watched.wait_there("watcher", bound=GRACE_S + 10)
     assert sorted(watched.of("left")) == names and sorted(watched.of("joined")) == names
     watched.client.close()
+
+
+# --- relayed --------------------------------------------------------------------------------------
+
+def relayed(node, key, **names):
+    client = Client(url(node, key, **names) + "&route=relay")
+    client.welcome()
+    return client
+
+
+def test_relayed_clients_are_present_and_watch(steady, key):
+    owner = steady.owner(key)
+    first, second = [node for node in steady.running() if node is not owner]
+    ada = relayed(first, key, client="ada", meta={"n": 1})
+    watched = Watched(relayed(second, key, client="bob", watch=True))
+    watched.wait_there("ada", "bob")
+    local = watcher(owner, key)
+    assert snapshot(first, key) == {"ada": 1, "bob": 1}
+    eve = relayed(first, key, client="eve")
+    again = relayed(second, key, client="ada", meta={"n": 2})
+    for one in (watched, local):
+        one.wait_there("ada", "bob", "eve")
+    wait_for(lambda: watched.of("changed") == ["ada"] and local.of("changed") == ["ada"], 10.0, "meta")
+    ada.send({"type": "presence_get", "id": "p"})
+    assert ada.wait_event("presence")["clients"] == [
+        {"client": "ada", "meta": {"n": 2}, "connections": 2},
+        {"client": "bob", "connections": 1}, {"client": "eve", "connections": 1}]
+    eve.close()
+    again.close()
+    for one in (watched, local):
+        one.wait_there("ada", "bob", bound=GRACE_S + 10)
+        assert one.of("left") == ["eve"]
+    for client in (ada, watched.client, local.client):
+        client.close()
+
+
+def test_relayed_clients_watch_the_state(steady, key):
+    owner, wrong = steady.owner(key), steady.wrong_node(key)
+    path = f"{wrong.url}/v1/channels/{quote(key)}/state"
+    client = Client(f"{wrong.ws}/v1/channels/{quote(key)}/ws?route=relay&watch=state")
+    assert client.wait_event("state") == {"type": "state", "version": 0, "exists": False}
+    with CurlEvents(f"{wrong.url}/v1/channels/{quote(key)}/events?route=relay&watch=state") as curl:
+        curl.wait_for("state")
+        request(path, "PUT", "one", {"Content-Type": "text/plain"})
+        assert client.wait_event("state", 2)["data"] == "one"
+        assert json.loads(curl.wait_for("state", 2)[1]["data"])["version"] == 1
+    client.send({"type": "state_put", "id": "w", "json": [2], "if_version": 1})
+    assert client.wait_event("ack")["version"] == 2
+    assert client.wait_event("state", 3)["json"] == [2]
+    request(path, "DELETE")
+    assert client.wait_event("state", 4) == {"type": "state", "version": 3, "exists": False}
+    client.close()
+
+
+def test_relayed_clients_stay_through_a_drain_and_the_death_of_the_owner(shared_zookeeper,
+                                                                         make_cluster, key):
+    """Nobody notices: no join, no leave, and the list is the same."""
+    cluster = make_cluster(shared_zookeeper, nodes=4, settings=SETTINGS)
+    if not cluster.replicates():
+        pytest.skip("these nodes keep one copy of a channel")
+    owner = cluster.owner(key)
+    cluster.cli("drain", owner.id, "--wait")
+    cluster.cli("join", owner.id, "--wait")
+    # A node that is none of its owners in what follows.
+    info = owner.channel(key)
+    doomed = [info["owner"], *info["replicas"]]
+    outside = next(node for node in cluster.running() if node.id not in doomed)
+    clients = [relayed(outside, key, client=f"c{number}") for number in range(4)]
+    watched = Watched(relayed(outside, key, watch=True))
+    watched.wait_there("c0", "c1", "c2", "c3")
+    cluster.cli("drain", owner.id, "--wait")
+    wait_for(lambda: outside.channel(key)["owner"] != owner.id, 20.0, "another owner")
+    assert snapshot(outside, key) == {f"c{number}": 1 for number in range(4)}
+    second = cluster[outside.channel(key)["owner"]]
+    if second is not outside:
+        second.kill()
+        wait_for(lambda: snapshot(outside, key) == {f"c{number}": 1 for number in range(4)}, 40.0,
+                 "the list at the next owner")
+    time.sleep(GRACE_S + LINGER_S)
+    mark = Client(url(outside, key, client="mark") + "&route=relay")
+    mark.welcome()
+    watched.wait_there("c0", "c1", "c2", "c3", "mark")
+    assert set(watched.of("joined")) <= {"c0", "c1", "c2", "c3", "mark"} and not watched.of("left")
+    assert all(client.is_open() for client in clients)
+    assert snapshot(outside, key) == {**{f"c{number}": 1 for number in range(4)}, "mark": 1}
+    for client in [*clients, mark, watched.client]:
+        client.close()

@@ -337,18 +337,12 @@ struct rh_state_result {
     struct rh_bytes state;                  /* FOUND */
 };
 
-/* Clients of a channel; valid until the next step. */
-struct rh_present_list {
-    const struct rh_peer_present *items;
-    size_t count;
-};
-
 /* Who is in a channel. */
 struct rh_presence_result {
     enum rh_refusal refusal;
     uint64_t incarnation;       /* 0: no such channel */
     char node[RH_NODE_ID_SIZE]; /* the owner */
-    struct rh_present_list clients;
+    struct rh_peer_present_list clients;
 };
 
 /* What a channel looks like; of a channel that does not exist: incarnation 0, first_seq 1. */
@@ -422,10 +416,10 @@ struct rh_action {
             struct rh_subscription **streams; /* valid until the next step */
             size_t streams_count;
             uint64_t incarnation;
-            bool is_whole;               /* `joined` are all who are there */
-            struct rh_present_list left; /* before the others */
-            struct rh_present_list joined;
-            struct rh_present_list changed; /* their meta */
+            bool is_whole;                    /* `joined` are all who are there */
+            struct rh_peer_present_list left; /* before the others */
+            struct rh_peer_present_list joined;
+            struct rh_peer_present_list changed; /* their meta */
         } presence;
         struct {
             uint64_t request;

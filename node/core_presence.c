@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "node/core_internal.h"
+#include "node/core_tunnel.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -412,9 +412,10 @@ static struct rh_present *present_of(struct rh_list *link, bool told)
 
 /* The clients of |list| as messages and actions have them, valid until the next step. |told|: the list
  * is one of those who are told of. */
-static struct rh_present_list list_of(struct rh_core *core, const struct rh_list *list, bool told)
+static struct rh_peer_present_list list_of(struct rh_core *core, const struct rh_list *list,
+                                           bool told)
 {
-    struct rh_present_list out = {0};
+    struct rh_peer_present_list out = {0};
     rh_list_each ((struct rh_list *)(uintptr_t)list, link) {
         out.count++;
     }
@@ -428,14 +429,22 @@ static struct rh_present_list list_of(struct rh_core *core, const struct rh_list
     return out;
 }
 
-static struct rh_action *act(struct rh_core *core, const struct rh_presence *presence,
-                             struct rh_subscription **streams, size_t count)
+/* |streams| are told |what|. */
+static void say(struct rh_core *core, struct rh_subscription **streams, size_t count,
+                const struct rh_peer_stream_presence *what)
 {
+    count = rh_core_remotes_tell(core, streams, count, what);
+    if (count == 0) {
+        return;
+    }
     struct rh_action *action = rh_core_act(core, RH_ACTION_PRESENCE);
-    action->presence.incarnation = presence->channel->incarnation;
     action->presence.streams = streams;
     action->presence.streams_count = count;
-    return action;
+    action->presence.incarnation = what->incarnation;
+    action->presence.is_whole = what->is_whole;
+    action->presence.left = what->left;
+    action->presence.joined = what->joined;
+    action->presence.changed = what->changed;
 }
 
 /* Those who watch: who was shown the whole list is told what is new, the others are shown it now. */
@@ -462,19 +471,21 @@ static void tell_watchers(struct rh_core *core, struct rh_presence *presence)
     bool is_new = !rh_list_empty(&presence->joined) || !rh_list_empty(&presence->changed) ||
                   !rh_list_empty(&presence->left);
     if (told_count > 0 && is_new) {
-        struct rh_present_list joined = list_of(core, &presence->joined, true);
-        struct rh_present_list changed_list = list_of(core, &presence->changed, true);
-        struct rh_present_list left = list_of(core, &presence->left, true);
-        struct rh_action *action = act(core, presence, told, told_count);
-        action->presence.joined = joined;
-        action->presence.changed = changed_list;
-        action->presence.left = left;
+        const struct rh_peer_stream_presence news = {
+            .incarnation = presence->channel->incarnation,
+            .left = list_of(core, &presence->left, true),
+            .joined = list_of(core, &presence->joined, true),
+            .changed = list_of(core, &presence->changed, true),
+        };
+        say(core, told, told_count, &news);
     }
     if (whole_count > 0) {
-        struct rh_present_list all = list_of(core, &presence->clients, false);
-        struct rh_action *action = act(core, presence, whole, whole_count);
-        action->presence.is_whole = true;
-        action->presence.joined = all;
+        const struct rh_peer_stream_presence all = {
+            .incarnation = presence->channel->incarnation,
+            .is_whole = true,
+            .joined = list_of(core, &presence->clients, false),
+        };
+        say(core, whole, whole_count, &all);
     }
 }
 
@@ -503,7 +514,7 @@ void rh_core_presence_send(struct rh_core *core, const struct rh_channel *channe
         return;
     }
     bool is_actor = rh_role_is_actor(channel->role) || channel->role == RH_ROLE_PASSING;
-    struct rh_present_list all = list_of(core, &presence->clients, false);
+    struct rh_peer_present_list all = list_of(core, &presence->clients, false);
     struct rh_peer_message *message = rh_core_send(core, to, RH_PEER_PRESENCE);
     message->presence = (struct rh_peer_presence){
         .key = rh_channel_key(channel),

@@ -345,6 +345,12 @@ static void send_open(struct rh_core *core, struct rh_relayed *relayed)
         open->after = subscription->after;
     }
     open->is_read = subscription->is_read;
+    open->watches_state = subscription->watches_state;
+    open->watches_presence = subscription->watches_presence;
+    if (subscription->attendee != NULL) {
+        open->client = subscription->attendee->client;
+        open->meta = subscription->attendee->meta;
+    }
     if (subscription->is_read) {
         open->is_anchored = subscription->after_is_ours;
         open->limit = subscription->limit;
@@ -433,6 +439,21 @@ void rh_core_relayed_drained(struct rh_core *core, struct rh_subscription *subsc
     } else if (relayed->untaken > 0 && rh_list_empty(&relayed->taken_link)) {
         rh_list_push_back(&relayed->tunnel->taken, &relayed->taken_link);
     }
+}
+
+void rh_core_relayed_show(struct rh_core *core, struct rh_subscription *subscription)
+{
+    struct rh_relayed *relayed = subscription->relayed;
+    if (relayed->state != RH_RELAYED_OPEN) {
+        return; /* it is shown when it is */
+    }
+    struct rh_tunnel_out *tunnel = relayed->tunnel;
+    struct rh_peer_message *message = rh_core_send(core, tunnel->process, RH_PEER_STREAM_SHOW);
+    message->stream_show = (struct rh_peer_stream_show){
+        .tunnel = tunnel->id,
+        .number = next_number(core, tunnel),
+        .stream = relayed->number,
+    };
 }
 
 /* ---- from the owner ---- */
@@ -608,6 +629,77 @@ void rh_core_on_stream_batch(struct rh_core *core, struct rh_process *from,
         rh_entry_give(entries[i]);
     }
     free(entries);
+}
+
+/* The open streams of |tunnel| that a message is for. */
+static struct rh_subscription **open_streams(struct rh_core *core,
+                                             const struct rh_tunnel_out *tunnel,
+                                             const uint64_t *numbers, size_t numbers_count,
+                                             size_t *ret_count)
+{
+    struct rh_subscription **streams =
+        rh_core_scratch(core, numbers_count, sizeof(struct rh_subscription *));
+    size_t count = 0;
+    for (size_t i = 0; i < numbers_count; i++) {
+        struct rh_relayed *relayed = find(core, tunnel, numbers[i]);
+        if (relayed != NULL && relayed->state == RH_RELAYED_OPEN) {
+            streams[count++] = relayed->subscription;
+        }
+    }
+    *ret_count = count;
+    return streams;
+}
+
+void rh_core_on_stream_state(struct rh_core *core, struct rh_process *from,
+                             const struct rh_peer_message *message)
+{
+    const struct rh_peer_stream_state *state = &message->stream_state;
+    struct rh_tunnel_out *tunnel = take(core, from, state->tunnel, state->number);
+    if (tunnel == NULL) {
+        return;
+    }
+    tunnel->arrived += rh_peer_stream_state_weight(state);
+    struct rh_entry *entry = state->state_count == 0 ? NULL : rh_core_entry_of(&state->state[0]);
+    if (state->state_count > 0 && entry == NULL) {
+        renew(core, tunnel); /* it is sent again */
+        return;
+    }
+    size_t count;
+    struct rh_subscription **streams =
+        open_streams(core, tunnel, state->streams, state->streams_count, &count);
+    for (size_t i = 0; i < count; i++) {
+        struct rh_action *action = rh_core_act(core, RH_ACTION_CHANGED);
+        action->changed.subscription = streams[i];
+        action->changed.state = entry;
+    }
+    if (entry != NULL) {
+        rh_core_keep_entry(core, entry);
+    }
+}
+
+void rh_core_on_stream_presence(struct rh_core *core, struct rh_process *from,
+                                const struct rh_peer_message *message)
+{
+    const struct rh_peer_stream_presence *presence = &message->stream_presence;
+    struct rh_tunnel_out *tunnel = take(core, from, presence->tunnel, presence->number);
+    if (tunnel == NULL) {
+        return;
+    }
+    tunnel->arrived += rh_peer_stream_presence_weight(presence);
+    size_t count;
+    struct rh_subscription **streams =
+        open_streams(core, tunnel, presence->streams, presence->streams_count, &count);
+    if (count == 0) {
+        return;
+    }
+    struct rh_action *action = rh_core_act(core, RH_ACTION_PRESENCE);
+    action->presence.streams = streams;
+    action->presence.streams_count = count;
+    action->presence.incarnation = presence->incarnation;
+    action->presence.is_whole = presence->is_whole;
+    action->presence.left = presence->left;
+    action->presence.joined = presence->joined;
+    action->presence.changed = presence->changed;
 }
 
 void rh_core_on_stream_read(struct rh_core *core, struct rh_process *from,

@@ -51,6 +51,7 @@ static struct rh_tunnel_in *tunnel_create(struct rh_core *core, struct rh_proces
     process->groups++;
     rh_list_init(&tunnel->remotes);
     rh_list_init(&tunnel->ready);
+    rh_list_init(&tunnel->to_show);
     rh_list_push_back(&core->tunnels_in, &tunnel->link);
     return tunnel;
 }
@@ -60,6 +61,7 @@ static void forget(struct rh_core *core, struct rh_remote *remote)
 {
     rh_list_remove(&remote->link);
     rh_list_remove(&remote->ready_link);
+    rh_list_remove(&remote->show_link);
     rh_table_remove(&core->remotes, &remote->table_link);
     core->stats.remotes--;
     rh_core_keep(core, remote);
@@ -158,10 +160,14 @@ static struct rh_remote *find(const struct rh_core *core, const struct rh_tunnel
 static struct rh_remote *create(struct rh_core *core, struct rh_tunnel_in *tunnel,
                                 const struct rh_peer_stream_open *open)
 {
-    struct rh_remote *remote = calloc(1, sizeof(*remote));
+    struct rh_remote *remote = calloc(1, sizeof(*remote) + open->client.size + open->meta.size);
     if (remote == NULL) {
         return NULL;
     }
+    remote->attendee.client = rh_bytes(remote->data, open->client.size);
+    char *meta = rh_bytes_write(remote->data, open->client);
+    remote->attendee.meta = rh_bytes(meta, open->meta.size);
+    (void)rh_bytes_write(meta, open->meta);
     rh_subscription_init(&remote->subscription);
     remote->subscription.is_remote = true;
     remote->tunnel = tunnel;
@@ -170,6 +176,7 @@ static struct rh_remote *create(struct rh_core *core, struct rh_tunnel_in *tunne
     remote->untaken = open->used;
     remote->room_min = open->room_min;
     rh_list_init(&remote->ready_link);
+    rh_list_init(&remote->show_link);
     rh_list_push_back(&tunnel->remotes, &remote->link);
     const struct name name = {.tunnel = tunnel, .number = open->stream};
     rh_table_insert(&core->remotes, &remote->table_link, name_hash(&name));
@@ -221,7 +228,10 @@ void rh_core_on_stream_open(struct rh_core *core, struct rh_process *from,
                       .after = open->after,
                       .hop = {.has_epoch = true, .epoch = message->epoch.pzxid},
                       .limit = open->limit,
-                      .wait_ms = open->wait_ms},
+                      .wait_ms = open->wait_ms,
+                      .watches_state = open->watches_state,
+                      .watches_presence = open->watches_presence,
+                      .attendee = open->client.size > 0 ? &remote->attendee : NULL},
     };
     if (open->is_read) {
         rh_core_read(core, &event);
@@ -317,6 +327,108 @@ void rh_core_on_tunnel_check(struct rh_core *core, struct rh_process *from,
         answer->tunnel_state.tunnel = tunnel->id;
         answer->tunnel_state.number = tunnel->sent;
     }
+}
+
+/* ---- what is watched ---- */
+
+void rh_core_remote_show(struct rh_subscription *subscription)
+{
+    struct rh_remote *remote = remote_of(subscription);
+    if (rh_list_empty(&remote->show_link)) {
+        rh_list_push_back(&remote->tunnel->to_show, &remote->show_link);
+    }
+}
+
+void rh_core_on_stream_show(struct rh_core *core, struct rh_process *from,
+                            const struct rh_peer_message *message)
+{
+    const struct rh_peer_stream_show *show = &message->stream_show;
+    struct rh_tunnel_in *tunnel = take(core, from, show->tunnel, show->number);
+    struct rh_remote *remote = tunnel == NULL ? NULL : find(core, tunnel, show->stream);
+    if (remote != NULL) {
+        rh_core_watch_show(core, &remote->subscription);
+    }
+}
+
+/* The state of the channel of the first who wants it, to all who follow it and want the same. */
+static void send_state(struct rh_core *core, struct rh_tunnel_in *tunnel)
+{
+    struct rh_remote *first =
+        rh_container_of(rh_list_first(&tunnel->to_show), struct rh_remote, show_link);
+    const struct rh_channel *channel = first->subscription.channel;
+    uint64_t *streams = rh_core_scratch(core, BATCH_STREAMS_MAX, sizeof(*streams));
+    size_t count = 0;
+    for (struct rh_list *link = rh_list_first(&tunnel->to_show);
+         link != NULL && count < BATCH_STREAMS_MAX; link = rh_list_first(&tunnel->to_show)) {
+        struct rh_remote *remote = rh_container_of(link, struct rh_remote, show_link);
+        if (remote->subscription.channel != channel) {
+            break;
+        }
+        rh_list_remove(link);
+        streams[count++] = remote->number;
+    }
+    if (channel == NULL) {
+        return; /* they are in none any more */
+    }
+    struct rh_peer_message *message = rh_core_send(core, tunnel->process, RH_PEER_STREAM_STATE);
+    struct rh_peer_stream_state *state = &message->stream_state;
+    state->tunnel = tunnel->id;
+    state->number = ++tunnel->sent;
+    state->streams = streams;
+    state->streams_count = count;
+    if (channel->state != NULL) {
+        struct rh_peer_operation *operation = rh_core_scratch(core, 1, sizeof(*operation));
+        *operation = rh_core_operation(core, channel->state);
+        state->state = operation;
+        state->state_count = 1;
+    }
+    tunnel->on_the_way += rh_peer_stream_state_weight(state);
+}
+
+static void tell(struct rh_core *core, struct rh_tunnel_in *tunnel, const uint64_t *streams,
+                 size_t count, const struct rh_peer_stream_presence *what)
+{
+    struct rh_peer_message *message = rh_core_send(core, tunnel->process, RH_PEER_STREAM_PRESENCE);
+    struct rh_peer_stream_presence *presence = &message->stream_presence;
+    *presence = *what;
+    presence->tunnel = tunnel->id;
+    presence->number = ++tunnel->sent;
+    presence->streams = streams;
+    presence->streams_count = count;
+    tunnel->on_the_way += rh_peer_stream_presence_weight(presence);
+}
+
+size_t rh_core_remotes_tell(struct rh_core *core, struct rh_subscription **streams, size_t count,
+                            const struct rh_peer_stream_presence *what)
+{
+    rh_list_each (&core->tunnels_in, link) {
+        struct rh_tunnel_in *tunnel = rh_container_of(link, struct rh_tunnel_in, link);
+        uint64_t *numbers = NULL;
+        size_t numbers_count = 0;
+        for (size_t i = 0; i < count; i++) {
+            if (!streams[i]->is_remote || remote_of(streams[i])->tunnel != tunnel) {
+                continue;
+            }
+            if (numbers_count % BATCH_STREAMS_MAX == 0) {
+                if (numbers != NULL) {
+                    tell(core, tunnel, numbers, numbers_count, what);
+                }
+                numbers = rh_core_scratch(core, BATCH_STREAMS_MAX, sizeof(*numbers));
+                numbers_count = 0;
+            }
+            numbers[numbers_count++] = remote_of(streams[i])->number;
+        }
+        if (numbers_count > 0) {
+            tell(core, tunnel, numbers, numbers_count, what);
+        }
+    }
+    size_t left = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (!streams[i]->is_remote) {
+            streams[left++] = streams[i];
+        }
+    }
+    return left;
 }
 
 /* ---- what is told ---- */
@@ -469,6 +581,11 @@ static void send_batch(struct rh_core *core, struct rh_tunnel_in *tunnel, struct
 
 static void flush(struct rh_core *core, struct rh_tunnel_in *tunnel)
 {
+    for (unsigned sent = 0;
+         sent < RH_TUNNEL_BATCHES_MAX && has_window(tunnel) && !rh_list_empty(&tunnel->to_show);
+         sent++) {
+        send_state(core, tunnel);
+    }
     for (unsigned sent = 0; sent < RH_TUNNEL_BATCHES_MAX && has_window(tunnel); sent++) {
         struct rh_list *link = rh_list_first(&tunnel->ready);
         if (link == NULL) {
@@ -498,7 +615,8 @@ bool rh_core_remotes_is_due(const struct rh_core *core)
 {
     rh_list_each ((struct rh_list *)(uintptr_t)&core->tunnels_in, link) {
         const struct rh_tunnel_in *tunnel = rh_container_of(link, struct rh_tunnel_in, link);
-        if (!rh_list_empty(&tunnel->ready) && has_window(tunnel)) {
+        bool has_something = !rh_list_empty(&tunnel->ready) || !rh_list_empty(&tunnel->to_show);
+        if (has_something && has_window(tunnel)) {
             return true;
         }
     }

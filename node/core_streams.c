@@ -221,6 +221,7 @@ static void join_channel(struct rh_core *core, struct rh_subscription *subscript
         attach(core, subscription, channel, &channel->audience->remote, RH_SUBSCRIPTION_REMOTE);
         rh_core_remote_opened(core, subscription, channel->incarnation, resume.next_seq - 1,
                               resume.recovered);
+        rh_core_watch_begin(core, subscription);
         rh_core_remote_ready(subscription);
         return;
     }

@@ -81,12 +81,15 @@ struct rh_remote {
     struct rh_subscription subscription;
     struct rh_list link;             /* rh_tunnel_in::remotes */
     struct rh_list ready_link;       /* rh_tunnel_in::ready, or none */
+    struct rh_list show_link;        /* rh_tunnel_in::to_show, or none */
+    struct rh_attendee attendee;     /* of one that names itself */
     struct rh_table_link table_link; /* rh_core::remotes, by tunnel and number */
     struct rh_tunnel_in *tunnel;
     uint64_t number;
     uint64_t window;   /* of a stream: bytes that may be on their way */
     uint64_t room_min; /* so many bytes are told of by themselves, fewer only with others */
     uint64_t untaken;  /* bytes that are on their way */
+    char data[];       /* client and meta of the attendee */
 };
 
 /* What another process says to us about connections of its clients. */
@@ -100,7 +103,9 @@ struct rh_tunnel_in {
     uint64_t heard_ms;
     bool is_broken;         /* a message was missed: nothing is done until there is another one */
     struct rh_list remotes; /* rh_remote::link */
-    struct rh_list ready;   /* rh_remote::ready_link: with something to be sent, and credit */
+    struct rh_list
+        to_show; /* rh_remote::show_link: wants the state document, when there is a window */
+    struct rh_list ready; /* rh_remote::ready_link: with something to be sent, and credit */
 };
 
 /* ---- core_relayed.c ---- */
@@ -116,6 +121,9 @@ void rh_core_relayed_begin(struct rh_core *core, struct rh_subscription *subscri
 /* Forgets what stands behind a subscription that is RELAYED; tells the owner. It is FREE then. */
 void rh_core_relayed_leave(struct rh_core *core, struct rh_subscription *subscription);
 
+/* Its send queue has room for the state document. */
+void rh_core_relayed_show(struct rh_core *core, struct rh_subscription *subscription);
+
 /* Its send queue has room. */
 void rh_core_relayed_drained(struct rh_core *core, struct rh_subscription *subscription);
 
@@ -127,6 +135,10 @@ void rh_core_on_stream_read(struct rh_core *core, struct rh_process *from,
                             const struct rh_peer_message *message);
 void rh_core_on_stream_ended(struct rh_core *core, struct rh_process *from,
                              const struct rh_peer_message *message);
+void rh_core_on_stream_state(struct rh_core *core, struct rh_process *from,
+                             const struct rh_peer_message *message);
+void rh_core_on_stream_presence(struct rh_core *core, struct rh_process *from,
+                                const struct rh_peer_message *message);
 void rh_core_on_tunnel_state(struct rh_core *core, struct rh_process *from,
                              const struct rh_peer_message *message);
 
@@ -148,6 +160,8 @@ void rh_core_on_stream_open(struct rh_core *core, struct rh_process *from,
                             const struct rh_peer_message *message);
 void rh_core_on_stream_close(struct rh_core *core, struct rh_process *from,
                              const struct rh_peer_message *message);
+void rh_core_on_stream_show(struct rh_core *core, struct rh_process *from,
+                            const struct rh_peer_message *message);
 void rh_core_on_stream_taken(struct rh_core *core, struct rh_process *from,
                              const struct rh_peer_message *message);
 void rh_core_on_tunnel_check(struct rh_core *core, struct rh_process *from,
@@ -171,6 +185,13 @@ void rh_core_remote_ended(struct rh_core *core, struct rh_subscription *subscrip
 
 /* The stream has something to be sent, if it has credit. */
 void rh_core_remote_ready(struct rh_subscription *subscription);
+
+/* The stream, which watches it, is shown the state document when there is a window (rule 6). */
+void rh_core_remote_show(struct rh_subscription *subscription);
+
+/* Those of |streams| that are remote are told; returns how many are left, at the front. */
+size_t rh_core_remotes_tell(struct rh_core *core, struct rh_subscription **streams, size_t count,
+                            const struct rh_peer_stream_presence *what);
 
 /* Whether the answer of a read may go now; otherwise it is ready, and answered later (rule 6). */
 bool rh_core_remote_has_window(struct rh_subscription *subscription);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "node/core_internal.h"
+#include "node/core_tunnel.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -69,6 +69,10 @@ static void destroy(struct rh_core *core, struct rh_watch *watch)
 static void show(struct rh_core *core, struct rh_channel *channel,
                  struct rh_subscription *subscription)
 {
+    if (subscription != NULL && subscription->is_remote) {
+        rh_core_remote_show(subscription);
+        return;
+    }
     struct rh_action *action = rh_core_act(core, RH_ACTION_CHANGED);
     action->changed.subscription = subscription;
     action->changed.channel = channel;
@@ -110,12 +114,15 @@ void rh_core_watch_begin(struct rh_core *core, struct rh_subscription *subscript
 static bool is_in(const struct rh_subscription *subscription)
 {
     return subscription->state == RH_SUBSCRIPTION_LIVE ||
-           subscription->state == RH_SUBSCRIPTION_REPLAYING;
+           subscription->state == RH_SUBSCRIPTION_REPLAYING ||
+           subscription->state == RH_SUBSCRIPTION_REMOTE;
 }
 
 void rh_core_watch_show(struct rh_core *core, struct rh_subscription *subscription)
 {
-    if (subscription->watches_state && is_in(subscription)) {
+    if (subscription->watches_state && subscription->state == RH_SUBSCRIPTION_RELAYED) {
+        rh_core_relayed_show(core, subscription);
+    } else if (subscription->watches_state && is_in(subscription)) {
         show(core, subscription->channel, subscription);
     }
 }
@@ -143,13 +150,25 @@ void rh_core_watch_changed(struct rh_core *core, struct rh_channel *channel)
     }
 }
 
+static void show_remotes(const struct rh_channel *channel)
+{
+    for (struct rh_subscription *at = rh_core_stream_next(channel, NULL); at != NULL;
+         at = rh_core_stream_next(channel, at)) {
+        if (at->is_remote && at->watches_state) {
+            rh_core_remote_show(at);
+        }
+    }
+}
+
 /* At the end of a step: who is welcomed in it was shown what there is, and is in the channel. */
 void rh_core_watches_flush(struct rh_core *core)
 {
     for (struct rh_list *link = rh_list_first(&core->watches_to_tell); link != NULL;
          link = rh_list_first(&core->watches_to_tell)) {
+        struct rh_channel *channel = rh_container_of(link, struct rh_watch, link)->channel;
         rh_list_remove(link);
-        show(core, rh_container_of(link, struct rh_watch, link)->channel, NULL);
+        show(core, channel, NULL);
+        show_remotes(channel);
     }
 }
 
@@ -169,18 +188,22 @@ struct rh_subscription *rh_core_stream_next(const struct rh_channel *channel,
     }
     struct rh_list *live = &channel->audience->live;
     struct rh_list *replaying = &channel->audience->replaying;
+    struct rh_list *remote = &channel->audience->remote;
     struct rh_list *link = subscription == NULL ? live->next : subscription->link.next;
     if (link == live) {
         link = replaying->next;
     }
-    return link == replaying ? NULL : rh_container_of(link, struct rh_subscription, link);
+    if (link == replaying) {
+        link = remote->next;
+    }
+    return link == remote ? NULL : rh_container_of(link, struct rh_subscription, link);
 }
 
 struct rh_subscription *rh_channel_watcher_next(const struct rh_channel *channel,
                                                 const struct rh_subscription *subscription)
 {
     struct rh_subscription *next = rh_core_stream_next(channel, subscription);
-    while (next != NULL && !next->watches_state) {
+    while (next != NULL && (!next->watches_state || next->is_remote)) {
         next = rh_core_stream_next(channel, next);
     }
     return next;

@@ -41,11 +41,6 @@ void rh_daemon_stream_presence(struct rh_daemon *daemon, struct rh_daemon_client
 
 /* ---- answering ---- */
 
-static struct rh_client_present_list list_of(struct rh_present_list list)
-{
-    return (struct rh_client_present_list){.items = list.items, .count = list.count};
-}
-
 static void respond(struct rh_daemon *daemon, const struct rh_daemon_request *request,
                     const struct rh_presence_result *result)
 {
@@ -55,7 +50,7 @@ static void respond(struct rh_daemon *daemon, const struct rh_daemon_request *re
     }
     int rv =
         rh_client_json_presence_body(&daemon->scratch, rh_bytes(request->text, request->text_size),
-                                     result->node, result->incarnation, list_of(result->clients));
+                                     result->node, result->incarnation, result->clients);
     rh_daemon_respond_scratch(daemon, request->connection, 200, rv);
 }
 
@@ -69,8 +64,7 @@ static void say(struct rh_daemon *daemon, const struct rh_daemon_request *reques
                                rh_refusal_text(result->refusal), id);
         return;
     }
-    const struct rh_client_presence all = {
-        .id = id, .is_whole = true, .joined = list_of(result->clients)};
+    const struct rh_client_presence all = {.id = id, .is_whole = true, .joined = result->clients};
     int rv = rh_client_json_presence(&daemon->scratch, &all);
     rh_daemon_stream_send(daemon, request->client, (struct rh_event_stream_event){0}, rv);
 }
@@ -100,9 +94,9 @@ void rh_daemon_presence_tell(struct rh_daemon *daemon, const struct rh_action *a
 {
     const struct rh_client_presence presence = {
         .is_whole = action->presence.is_whole,
-        .left = list_of(action->presence.left),
-        .joined = list_of(action->presence.joined),
-        .changed = list_of(action->presence.changed),
+        .left = action->presence.left,
+        .joined = action->presence.joined,
+        .changed = action->presence.changed,
     };
     const struct rh_event_stream_event event = {.name = "presence"};
     struct rh_daemon_frames frames = {0};

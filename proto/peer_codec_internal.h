@@ -40,6 +40,9 @@ struct rh_wire_writer {
         Ringhop__Peer__PresenceGet presence_get;
         Ringhop__Peer__PresenceAnswer presence_answer;
         Ringhop__Peer__Presence presence;
+        Ringhop__Peer__StreamState stream_state;
+        Ringhop__Peer__StreamPresence stream_presence;
+        Ringhop__Peer__StreamShow stream_show;
         Ringhop__Peer__Append append;
         Ringhop__Peer__AppendAck append_ack;
         Ringhop__Peer__SyncBegin sync_begin;
@@ -160,5 +163,12 @@ RH_MUST_CHECK int rh_wire_to_operations(uint64_t first_op, size_t count,
                                         Ringhop__Peer__Operation *const *list,
                                         struct rh_peer_operations *ret_operations,
                                         struct rh_wire_reader *reader);
+
+RH_MUST_CHECK int rh_wire_clients(struct rh_peer_present_list clients,
+                                  struct rh_wire_writer *writer, size_t *ret_count,
+                                  Ringhop__Peer__PresentClient ***ret_list);
+RH_MUST_CHECK int rh_wire_to_clients(size_t count, Ringhop__Peer__PresentClient *const *list,
+                                     struct rh_wire_reader *reader,
+                                     struct rh_peer_present_list *ret_clients);
 
 #endif

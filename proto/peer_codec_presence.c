@@ -2,31 +2,29 @@
 /* Who is in a channel: asked for, answered, and told to those who hold copies. */
 #include "proto/peer_codec_internal.h"
 
-static int pack_clients(const struct rh_peer_present *clients, size_t count,
-                        struct rh_wire_writer *writer, size_t *ret_count,
-                        Ringhop__Peer__PresentClient ***ret_list)
+int rh_wire_clients(struct rh_peer_present_list clients, struct rh_wire_writer *writer,
+                    size_t *ret_count, Ringhop__Peer__PresentClient ***ret_list)
 {
     Ringhop__Peer__PresentClient **list =
-        rh_wire_take(writer, count * (sizeof(*list) + sizeof(**list)));
+        rh_wire_take(writer, clients.count * (sizeof(*list) + sizeof(**list)));
     if (list == NULL) {
         return RH_ERR_NO_MEMORY;
     }
-    Ringhop__Peer__PresentClient *items = (Ringhop__Peer__PresentClient *)(list + count);
-    for (size_t i = 0; i < count; i++) {
+    Ringhop__Peer__PresentClient *items = (Ringhop__Peer__PresentClient *)(list + clients.count);
+    for (size_t i = 0; i < clients.count; i++) {
         ringhop__peer__present_client__init(&items[i]);
-        items[i].client = rh_wire_bytes(clients[i].client);
-        items[i].meta = rh_wire_bytes(clients[i].meta);
-        items[i].connections = clients[i].connections;
+        items[i].client = rh_wire_bytes(clients.items[i].client);
+        items[i].meta = rh_wire_bytes(clients.items[i].meta);
+        items[i].connections = clients.items[i].connections;
         list[i] = &items[i];
     }
-    *ret_count = count;
+    *ret_count = clients.count;
     *ret_list = list;
     return 0;
 }
 
-static int unpack_clients(size_t count, Ringhop__Peer__PresentClient *const *list,
-                          struct rh_wire_reader *reader, const struct rh_peer_present **ret_clients,
-                          size_t *ret_count)
+int rh_wire_to_clients(size_t count, Ringhop__Peer__PresentClient *const *list,
+                       struct rh_wire_reader *reader, struct rh_peer_present_list *ret_clients)
 {
     struct rh_peer_present *items = rh_arena_alloc(reader->arena, count * sizeof(*items));
     if (items == NULL) {
@@ -39,8 +37,7 @@ static int unpack_clients(size_t count, Ringhop__Peer__PresentClient *const *lis
             .connections = list[i]->connections,
         };
     }
-    *ret_clients = items;
-    *ret_count = count;
+    *ret_clients = (struct rh_peer_present_list){.items = items, .count = count};
     return 0;
 }
 
@@ -78,8 +75,8 @@ int rh_wire_pack_presence_answer(const struct rh_peer_message *message,
     wire->detail = rh_wire_bytes(answer->detail);
     wire->incarnation = answer->incarnation;
     frame->presence_answer = wire;
-    return pack_clients(answer->clients, answer->clients_count, writer, &wire->n_clients,
-                        &wire->clients);
+    return rh_wire_clients((struct rh_peer_present_list){answer->clients, answer->clients_count},
+                           writer, &wire->n_clients, &wire->clients);
 }
 
 int rh_wire_unpack_presence_answer(const rh_wire_frame *frame, struct rh_peer_message *message,
@@ -94,8 +91,10 @@ int rh_wire_unpack_presence_answer(const rh_wire_frame *frame, struct rh_peer_me
         .detail = rh_wire_to_bytes(wire->detail),
         .incarnation = wire->incarnation,
     };
-    int rv = unpack_clients(wire->n_clients, wire->clients, reader, &answer->clients,
-                            &answer->clients_count);
+    struct rh_peer_present_list clients = {0};
+    int rv = rh_wire_to_clients(wire->n_clients, wire->clients, reader, &clients);
+    answer->clients = clients.items;
+    answer->clients_count = clients.count;
     return rv != 0
                ? rv
                : rh_wire_to_id(wire->owner, "presence_answer.owner", answer->owner, reader->reason);
@@ -111,8 +110,9 @@ int rh_wire_pack_presence(const struct rh_peer_message *message, struct rh_wire_
     wire->term = rh_wire_term(presence->term, &writer->terms[0]);
     wire->version = presence->version;
     frame->presence = wire;
-    return pack_clients(presence->clients, presence->clients_count, writer, &wire->n_clients,
-                        &wire->clients);
+    return rh_wire_clients(
+        (struct rh_peer_present_list){presence->clients, presence->clients_count}, writer,
+        &wire->n_clients, &wire->clients);
 }
 
 int rh_wire_unpack_presence(const rh_wire_frame *frame, struct rh_peer_message *message,
@@ -122,8 +122,12 @@ int rh_wire_unpack_presence(const rh_wire_frame *frame, struct rh_peer_message *
     struct rh_peer_presence *presence = &message->presence;
     presence->key = rh_wire_to_bytes(wire->key);
     presence->version = wire->version;
+    struct rh_peer_present_list clients = {0};
     int rv = rh_wire_to_term(wire->term, "presence.term", &presence->term, reader->reason);
-    return rv != 0 ? rv
-                   : unpack_clients(wire->n_clients, wire->clients, reader, &presence->clients,
-                                    &presence->clients_count);
+    if (rv == 0) {
+        rv = rh_wire_to_clients(wire->n_clients, wire->clients, reader, &clients);
+    }
+    presence->clients = clients.items;
+    presence->clients_count = clients.count;
+    return rv;
 }

@@ -45,6 +45,10 @@ int rh_wire_pack_stream_open(const struct rh_peer_message *message, struct rh_wi
     wire->window = open->window;
     wire->used = open->used;
     wire->room_min = open->room_min;
+    wire->client = rh_wire_bytes(open->client);
+    wire->meta = rh_wire_bytes(open->meta);
+    wire->watches_state = open->watches_state;
+    wire->watches_presence = open->watches_presence;
     frame->stream_open = wire;
     return 0;
 }
@@ -68,6 +72,10 @@ int rh_wire_unpack_stream_open(const rh_wire_frame *frame, struct rh_peer_messag
         .window = wire->window,
         .used = wire->used,
         .room_min = wire->room_min,
+        .client = rh_wire_to_bytes(wire->client),
+        .meta = rh_wire_to_bytes(wire->meta),
+        .watches_state = wire->watches_state,
+        .watches_presence = wire->watches_presence,
     };
     return 0;
 }
@@ -229,6 +237,95 @@ int rh_wire_unpack_stream_batch(const rh_wire_frame *frame, struct rh_peer_messa
     messages->size = wire->size;
     return unpack_messages(wire->n_messages, wire->messages, &messages->messages,
                            &messages->messages_count, reader);
+}
+
+int rh_wire_pack_stream_state(const struct rh_peer_message *message, struct rh_wire_writer *writer,
+                              rh_wire_frame *frame)
+{
+    const struct rh_peer_stream_state *state = &message->stream_state;
+    Ringhop__Peer__StreamState *wire = &writer->stream_state;
+    ringhop__peer__stream_state__init(wire);
+    wire->tunnel = state->tunnel;
+    wire->number = state->number;
+    wire->streams = (uint64_t *)(uintptr_t)state->streams; /* not written to */
+    wire->n_streams = state->streams_count;
+    frame->stream_state = wire;
+    return pack_messages(state->state, state->state_count, writer, &wire->n_state, &wire->state);
+}
+
+int rh_wire_unpack_stream_state(const rh_wire_frame *frame, struct rh_peer_message *message,
+                                struct rh_wire_reader *reader)
+{
+    const Ringhop__Peer__StreamState *wire = frame->stream_state;
+    struct rh_peer_stream_state *state = &message->stream_state;
+    state->tunnel = wire->tunnel;
+    state->number = wire->number;
+    state->streams = wire->streams;
+    state->streams_count = wire->n_streams;
+    return unpack_messages(wire->n_state, wire->state, &state->state, &state->state_count, reader);
+}
+
+int rh_wire_pack_stream_presence(const struct rh_peer_message *message,
+                                 struct rh_wire_writer *writer, rh_wire_frame *frame)
+{
+    const struct rh_peer_stream_presence *presence = &message->stream_presence;
+    Ringhop__Peer__StreamPresence *wire = &writer->stream_presence;
+    ringhop__peer__stream_presence__init(wire);
+    wire->tunnel = presence->tunnel;
+    wire->number = presence->number;
+    wire->streams = (uint64_t *)(uintptr_t)presence->streams; /* not written to */
+    wire->n_streams = presence->streams_count;
+    wire->incarnation = presence->incarnation;
+    wire->is_whole = presence->is_whole;
+    frame->stream_presence = wire;
+    int rv = rh_wire_clients(presence->left, writer, &wire->n_left, &wire->left);
+    if (rv == 0) {
+        rv = rh_wire_clients(presence->joined, writer, &wire->n_joined, &wire->joined);
+    }
+    return rv != 0 ? rv
+                   : rh_wire_clients(presence->changed, writer, &wire->n_changed, &wire->changed);
+}
+
+int rh_wire_unpack_stream_presence(const rh_wire_frame *frame, struct rh_peer_message *message,
+                                   struct rh_wire_reader *reader)
+{
+    const Ringhop__Peer__StreamPresence *wire = frame->stream_presence;
+    struct rh_peer_stream_presence *presence = &message->stream_presence;
+    presence->tunnel = wire->tunnel;
+    presence->number = wire->number;
+    presence->streams = wire->streams;
+    presence->streams_count = wire->n_streams;
+    presence->incarnation = wire->incarnation;
+    presence->is_whole = wire->is_whole;
+    int rv = rh_wire_to_clients(wire->n_left, wire->left, reader, &presence->left);
+    if (rv == 0) {
+        rv = rh_wire_to_clients(wire->n_joined, wire->joined, reader, &presence->joined);
+    }
+    return rv != 0 ? rv
+                   : rh_wire_to_clients(wire->n_changed, wire->changed, reader, &presence->changed);
+}
+
+int rh_wire_pack_stream_show(const struct rh_peer_message *message, struct rh_wire_writer *writer,
+                             rh_wire_frame *frame)
+{
+    const struct rh_peer_stream_show *show = &message->stream_show;
+    Ringhop__Peer__StreamShow *wire = &writer->stream_show;
+    ringhop__peer__stream_show__init(wire);
+    wire->tunnel = show->tunnel;
+    wire->number = show->number;
+    wire->stream = show->stream;
+    frame->stream_show = wire;
+    return 0;
+}
+
+int rh_wire_unpack_stream_show(const rh_wire_frame *frame, struct rh_peer_message *message,
+                               struct rh_wire_reader *reader)
+{
+    (void)reader;
+    const Ringhop__Peer__StreamShow *wire = frame->stream_show;
+    message->stream_show = (struct rh_peer_stream_show){
+        .tunnel = wire->tunnel, .number = wire->number, .stream = wire->stream};
+    return 0;
 }
 
 int rh_wire_pack_stream_read(const struct rh_peer_message *message, struct rh_wire_writer *writer,

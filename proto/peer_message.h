@@ -69,7 +69,10 @@
     X(STREAM_BATCH, stream_batch, "stream_batch")          \
     X(STREAM_READ, stream_read, "stream_read")             \
     X(STREAM_ENDED, stream_ended, "stream_ended")          \
-    X(TUNNEL_STATE, tunnel_state, "tunnel_state")
+    X(TUNNEL_STATE, tunnel_state, "tunnel_state")          \
+    X(STREAM_STATE, stream_state, "stream_state")          \
+    X(STREAM_PRESENCE, stream_presence, "stream_presence") \
+    X(STREAM_SHOW, stream_show, "stream_show")
 
 enum rh_peer_message_kind {
 #define RH_PEER_MESSAGE_ENUM(suffix, member, name) RH_PEER_##suffix,
@@ -222,15 +225,6 @@ struct rh_peer_state_answer {
     struct rh_bytes state;        /* likewise */
 };
 
-/* One who is in a channel; docs/presence.md has the rules. */
-struct rh_peer_present {
-    struct rh_bytes client; /* rh_client_id_valid() */
-    struct rh_bytes meta;   /* JSON of at most RH_CLIENT_META_SIZE_MAX bytes, or empty */
-    uint32_t connections;   /* 0: gone, and expected back */
-};
-
-#define RH_PEER_PRESENT_MAX 1000 /* clients of one message */
-
 /* Asks the receiver, as the owner of |key|, who is in the channel. Creates nothing. */
 struct rh_peer_presence_get {
     uint64_t request;
@@ -307,6 +301,9 @@ struct rh_peer_message {
         struct rh_peer_stream_ended stream_ended;
         struct rh_peer_tunnel_state tunnel_state;
         struct rh_peer_presence presence;
+        struct rh_peer_stream_state stream_state;
+        struct rh_peer_stream_presence stream_presence;
+        struct rh_peer_stream_show stream_show;
     };
 };
 

@@ -30,6 +30,14 @@ RH_MUST_CHECK int rh_peer_check_answer(enum rh_peer_result result,
 RH_MUST_CHECK int rh_peer_check_term(struct rh_term term, const char *name, const char *field,
                                      struct rh_reason *reason);
 
+/* One operation; |in_order|: its numbers follow those before it. */
+RH_MUST_CHECK int rh_peer_check_operation(const struct rh_peer_operation *operation, bool in_order,
+                                          const char *name, struct rh_reason *reason);
+
+/* Clients of a channel. */
+RH_MUST_CHECK int rh_peer_check_clients(const struct rh_peer_present *clients, size_t count,
+                                        const char *name, struct rh_reason *reason);
+
 /* JSON is checked by the node that a publisher reached; here only for what could break others. */
 RH_MUST_CHECK int rh_peer_check_payload(const struct rh_payload *payload, const char *name,
                                         struct rh_reason *reason);

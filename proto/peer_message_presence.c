@@ -3,8 +3,8 @@
 
 /* Ranges of the messages about who is in a channel. */
 
-static int check_clients(const struct rh_peer_present *clients, size_t count, const char *name,
-                         struct rh_reason *reason)
+int rh_peer_check_clients(const struct rh_peer_present *clients, size_t count, const char *name,
+                          struct rh_reason *reason)
 {
     if (count > RH_PEER_PRESENT_MAX) {
         return rh_fail(reason, RH_ERR_INVALID, "%s.clients: more than %d", name,
@@ -38,7 +38,7 @@ int rh_peer_check_presence_answer(const struct rh_peer_message *message, struct 
     if (answer->clients_count > 0 && (answer->result != RH_PEER_OK || answer->incarnation == 0)) {
         return rh_fail(reason, RH_ERR_INVALID, "presence_answer.clients: of no channel");
     }
-    return check_clients(answer->clients, answer->clients_count, "presence_answer", reason);
+    return rh_peer_check_clients(answer->clients, answer->clients_count, "presence_answer", reason);
 }
 
 int rh_peer_check_presence(const struct rh_peer_message *message, struct rh_reason *reason)
@@ -49,5 +49,6 @@ int rh_peer_check_presence(const struct rh_peer_message *message, struct rh_reas
         rv = rh_peer_check_term(presence->term, "presence", "term", reason);
     }
     return rv != 0 ? rv
-                   : check_clients(presence->clients, presence->clients_count, "presence", reason);
+                   : rh_peer_check_clients(presence->clients, presence->clients_count, "presence",
+                                           reason);
 }

@@ -112,8 +112,8 @@ static int check_copy(struct rh_bytes key, uint64_t incarnation, struct rh_term 
 /* ---- operations and ids ---- */
 
 /* |in_order|: whether its seq fits its place. */
-static int check_operation(const struct rh_peer_operation *operation, bool in_order,
-                           const char *name, struct rh_reason *reason)
+int rh_peer_check_operation(const struct rh_peer_operation *operation, bool in_order,
+                            const char *name, struct rh_reason *reason)
 {
     if ((unsigned)operation->kind >= RH_PEER_OPERATION_KINDS) {
         return fail(name, "kind", "unknown", reason);
@@ -183,11 +183,11 @@ static int check_operations(const struct rh_peer_operations *operations, const c
         uint64_t step = operation->kind == RH_PEER_OPERATION_MESSAGE ? 1 : 0;
         bool in_order = operation->seq >= step && operation->seq <= operations->first_op + i &&
                         (i == 0 || operation->seq == operation[-1].seq + step);
-        rv = check_operation(operation, in_order, name, NULL);
+        rv = rh_peer_check_operation(operation, in_order, name, NULL);
         if (rv != 0) {
             char item[ITEM_NAME_SIZE];
             item_name(item, name, "operations", i);
-            return check_operation(operation, in_order, item, reason);
+            return rh_peer_check_operation(operation, in_order, item, reason);
         }
     }
     return rv;
@@ -204,10 +204,10 @@ int rh_peer_check_messages(const struct rh_peer_operation *messages, size_t coun
         bool in_order = message->seq >= 1 && message->seq <= INT64_MAX &&
                         (i == 0 || message->seq == message[-1].seq + 1);
         bool is_message = message->kind == RH_PEER_OPERATION_MESSAGE;
-        if (!is_message || check_operation(message, in_order, name, NULL) != 0) {
+        if (!is_message || rh_peer_check_operation(message, in_order, name, NULL) != 0) {
             char item[ITEM_NAME_SIZE];
             item_name(item, name, "messages", i);
-            return is_message ? check_operation(message, in_order, item, reason)
+            return is_message ? rh_peer_check_operation(message, in_order, item, reason)
                               : fail(item, "kind", "not a message", reason);
         }
     }

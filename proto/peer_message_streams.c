@@ -68,6 +68,18 @@ static int check_open_position(const struct rh_peer_stream_open *open, struct rh
     return check_seq(open->after.seq, "stream_open", reason);
 }
 
+static int check_open_name(const struct rh_peer_stream_open *open, struct rh_reason *reason)
+{
+    const struct rh_peer_present named = {.client = open->client, .meta = open->meta};
+    if (open->is_read && (open->client.size > 0 || open->watches_state || open->watches_presence)) {
+        return fail("stream_open", "client", "of a read, or it watches", reason);
+    }
+    if (open->client.size == 0) {
+        return open->meta.size == 0 ? 0 : fail("stream_open", "meta", "of nobody", reason);
+    }
+    return rh_peer_check_clients(&named, 1, "stream_open", reason);
+}
+
 int rh_peer_check_stream_open(const struct rh_peer_message *message, struct rh_reason *reason)
 {
     const struct rh_peer_stream_open *open = &message->stream_open;
@@ -99,7 +111,13 @@ int rh_peer_check_stream_open(const struct rh_peer_message *message, struct rh_r
     if (open->room_min > open->window || (open->room_min == 0) != open->is_read) {
         return fail("stream_open", "room_min", "out of range", reason);
     }
-    return 0;
+    return check_open_name(open, reason);
+}
+
+int rh_peer_check_stream_show(const struct rh_peer_message *message, struct rh_reason *reason)
+{
+    const struct rh_peer_stream_show *show = &message->stream_show;
+    return check_stream(show->tunnel, show->number, show->stream, "stream_show", reason);
 }
 
 int rh_peer_check_stream_close(const struct rh_peer_message *message, struct rh_reason *reason)
@@ -139,18 +157,26 @@ int rh_peer_check_stream_opened(const struct rh_peer_message *message, struct rh
     return rv == 0 ? check_seq(opened->seq, "stream_opened", reason) : rv;
 }
 
+static int check_streams(const uint64_t *streams, size_t count, const char *name,
+                         struct rh_reason *reason)
+{
+    if (count == 0 || count > RH_PEER_STREAMS_MAX) {
+        return fail(name, "streams", "none, or too many", reason);
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (streams[i] == 0) {
+            return fail(name, "streams", "one is 0", reason);
+        }
+    }
+    return 0;
+}
+
 int rh_peer_check_stream_batch(const struct rh_peer_message *message, struct rh_reason *reason)
 {
     const struct rh_peer_stream_batch *messages = &message->stream_batch;
     int rv = check_tunnel(messages->tunnel, messages->number, "stream_batch", reason);
-    if (rv == 0 &&
-        (messages->streams_count == 0 || messages->streams_count > RH_PEER_STREAMS_MAX)) {
-        rv = fail("stream_batch", "streams", "none, or too many", reason);
-    }
-    for (size_t i = 0; rv == 0 && i < messages->streams_count; i++) {
-        if (messages->streams[i] == 0) {
-            rv = fail("stream_batch", "streams", "one is 0", reason);
-        }
+    if (rv == 0) {
+        rv = check_streams(messages->streams, messages->streams_count, "stream_batch", reason);
     }
     if (rv == 0 && messages->incarnation == 0) {
         rv = fail("stream_batch", "incarnation", "is 0", reason);
@@ -179,6 +205,64 @@ int rh_peer_check_stream_read(const struct rh_peer_message *message, struct rh_r
     if (rv == 0 && read->messages_count > 0 &&
         read->messages[read->messages_count - 1].seq != read->seq) {
         rv = fail("stream_read", "seq", "not that of the last message", reason);
+    }
+    return rv;
+}
+
+uint64_t rh_peer_stream_state_weight(const struct rh_peer_stream_state *state)
+{
+    return weight_of(state->streams_count, state->state, state->state_count);
+}
+
+int rh_peer_check_stream_state(const struct rh_peer_message *message, struct rh_reason *reason)
+{
+    const struct rh_peer_stream_state *state = &message->stream_state;
+    int rv = check_tunnel(state->tunnel, state->number, "stream_state", reason);
+    if (rv == 0) {
+        rv = check_streams(state->streams, state->streams_count, "stream_state", reason);
+    }
+    if (rv != 0 || state->state_count == 0) {
+        return rv;
+    }
+    if (state->state_count > 1 || state->state[0].kind == RH_PEER_OPERATION_MESSAGE) {
+        return fail("stream_state", "state", "more than one, or a message", reason);
+    }
+    return rh_peer_check_operation(&state->state[0], true, "stream_state", reason);
+}
+
+static uint64_t weight_of_clients(struct rh_peer_present_list list)
+{
+    uint64_t weight = 0;
+    for (size_t i = 0; i < list.count; i++) {
+        weight += WEIGHT_MESSAGE + list.items[i].client.size + list.items[i].meta.size;
+    }
+    return weight;
+}
+
+uint64_t rh_peer_stream_presence_weight(const struct rh_peer_stream_presence *presence)
+{
+    return weight_of(presence->streams_count, NULL, 0) + weight_of_clients(presence->left) +
+           weight_of_clients(presence->joined) + weight_of_clients(presence->changed);
+}
+
+int rh_peer_check_stream_presence(const struct rh_peer_message *message, struct rh_reason *reason)
+{
+    const struct rh_peer_stream_presence *presence = &message->stream_presence;
+    int rv = check_tunnel(presence->tunnel, presence->number, "stream_presence", reason);
+    if (rv == 0) {
+        rv = check_streams(presence->streams, presence->streams_count, "stream_presence", reason);
+    }
+    if (rv == 0 && presence->incarnation == 0) {
+        rv = fail("stream_presence", "incarnation", "is 0", reason);
+    }
+    if (rv == 0 && presence->is_whole &&
+        (presence->left.count > 0 || presence->changed.count > 0)) {
+        rv = fail("stream_presence", "is_whole", "beside changes", reason);
+    }
+    const struct rh_peer_present_list lists[] = {presence->left, presence->joined,
+                                                 presence->changed};
+    for (size_t i = 0; rv == 0 && i < sizeof(lists) / sizeof(lists[0]); i++) {
+        rv = rh_peer_check_clients(lists[i].items, lists[i].count, "stream_presence", reason);
     }
     return rv;
 }

@@ -19,6 +19,20 @@
 #define RH_PEER_STREAM_LIMIT_MAX   1000 /* messages that a read may ask for */
 #define RH_PEER_STREAM_WAIT_MS_MAX 60000
 
+/* One who is in a channel; docs/presence.md has the rules. */
+struct rh_peer_present {
+    struct rh_bytes client; /* rh_client_id_valid() */
+    struct rh_bytes meta;   /* JSON of at most RH_CLIENT_META_SIZE_MAX bytes, or empty */
+    uint32_t connections;   /* 0: gone, and expected back */
+};
+
+#define RH_PEER_PRESENT_MAX 1000 /* clients of one message */
+
+struct rh_peer_present_list {
+    const struct rh_peer_present *items; /* at most RH_PEER_PRESENT_MAX */
+    size_t count;
+};
+
 /* ---- to the owner ---- */
 
 struct rh_peer_stream_open {
@@ -36,6 +50,11 @@ struct rh_peer_stream_open {
     uint64_t used;     /* of the window, by what its client has not read yet; of a read 0 */
     uint64_t room_min; /* of any other: room is told of from so many bytes on, 1 to `window`;
                           otherwise 0 */
+    struct rh_bytes
+        client;           /* rh_client_id_valid(), of who names itself; or empty; of a read empty */
+    struct rh_bytes meta; /* as in struct rh_peer_present */
+    bool watches_state;   /* not of a read; these two */
+    bool watches_presence;
 };
 
 struct rh_peer_stream_close {
@@ -103,6 +122,42 @@ struct rh_peer_stream_read {
 };
 
 uint64_t rh_peer_stream_read_weight(const struct rh_peer_stream_read *read);
+
+/* The client of a stream that watches the state has room for it again. */
+struct rh_peer_stream_show {
+    uint64_t tunnel;
+    uint64_t number;
+    uint64_t stream;
+};
+
+/* The state document as it is now, for streams that watch it. */
+struct rh_peer_stream_state {
+    uint64_t tunnel;
+    uint64_t number;
+    const uint64_t *streams; /* 1 to RH_PEER_STREAMS_MAX */
+    size_t streams_count;
+    const struct rh_peer_operation
+        *state; /* of kind STATE or STATE_DELETE: its last change, one; or
+                                              none: there never was one */
+    size_t state_count;
+};
+
+uint64_t rh_peer_stream_state_weight(const struct rh_peer_stream_state *state);
+
+/* Who is in the channel, or came and went, for streams that watch that. */
+struct rh_peer_stream_presence {
+    uint64_t tunnel;
+    uint64_t number;
+    const uint64_t *streams; /* 1 to RH_PEER_STREAMS_MAX */
+    size_t streams_count;
+    uint64_t incarnation; /* not 0 */
+    bool is_whole;        /* `joined` are all; the others are empty */
+    struct rh_peer_present_list left;
+    struct rh_peer_present_list joined;
+    struct rh_peer_present_list changed;
+};
+
+uint64_t rh_peer_stream_presence_weight(const struct rh_peer_stream_presence *presence);
 
 /* Without a code: the receiver is to turn to another node. */
 struct rh_peer_stream_ended {

@@ -180,18 +180,13 @@ RH_MUST_CHECK int rh_client_json_document(struct rh_buffer *output,
 RH_MUST_CHECK int rh_client_json_conflict(struct rh_buffer *output, const char *code,
                                           const char *text, struct rh_bytes id, uint64_t version);
 
-struct rh_client_present_list {
-    const struct rh_peer_present *items;
-    size_t count;
-};
-
 /* Who is in a channel, or came and went: for who asked or watches. */
 struct rh_client_presence {
     struct rh_bytes id; /* size 0: nobody asked, the member is left out */
     bool is_whole;      /* `joined` are all who are there; the others are empty */
-    struct rh_client_present_list left;
-    struct rh_client_present_list joined;
-    struct rh_client_present_list changed;
+    struct rh_peer_present_list left;
+    struct rh_peer_present_list joined;
+    struct rh_peer_present_list changed;
 };
 
 RH_MUST_CHECK int rh_client_json_presence(struct rh_buffer *output,
@@ -237,7 +232,7 @@ RH_MUST_CHECK int rh_client_json_state(struct rh_buffer *output,
 /* 200 of a request for who is in a channel. |incarnation| 0 is written as null. */
 RH_MUST_CHECK int rh_client_json_presence_body(struct rh_buffer *output, struct rh_bytes channel,
                                                const char *node, uint64_t incarnation,
-                                               struct rh_client_present_list clients);
+                                               struct rh_peer_present_list clients);
 
 struct rh_client_channel {
     struct rh_bytes key;

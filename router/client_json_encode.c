@@ -412,8 +412,8 @@ int rh_client_json_state(struct rh_buffer *output, const struct rh_client_state 
 }
 
 /* |before|, then an array. */
-static void put_clients(struct writer *writer, const char *before,
-                        struct rh_client_present_list list, bool has_connections)
+static void put_clients(struct writer *writer, const char *before, struct rh_peer_present_list list,
+                        bool has_connections)
 {
     put(writer, before);
     put(writer, "[");
@@ -452,7 +452,7 @@ int rh_client_json_presence(struct rh_buffer *output, const struct rh_client_pre
 
 int rh_client_json_presence_body(struct rh_buffer *output, struct rh_bytes channel,
                                  const char *node, uint64_t incarnation,
-                                 struct rh_client_present_list clients)
+                                 struct rh_peer_present_list clients)
 {
     struct writer writer = begin(output);
     put_string(&writer, "{\"channel\":", channel);

@@ -117,6 +117,9 @@ static void enqueue(struct world *world, unsigned from, const struct rh_action *
     case RH_PEER_TUNNEL_CHECK:
     case RH_PEER_STREAM_OPENED:
     case RH_PEER_PRESENCE_ANSWER:
+    case RH_PEER_STREAM_SHOW:
+    case RH_PEER_STREAM_STATE:
+    case RH_PEER_STREAM_PRESENCE:
     case RH_PEER_STREAM_BATCH:
     case RH_PEER_STREAM_READ:
     case RH_PEER_STREAM_ENDED:
@@ -233,7 +236,7 @@ static void trace_changed(struct world *world, const char *id, const struct rh_a
     line(world, "\n");
 }
 
-static void trace_clients(struct world *world, const char *what, struct rh_present_list list)
+static void trace_clients(struct world *world, const char *what, struct rh_peer_present_list list)
 {
     for (size_t i = 0; i < list.count; i++) {
         const struct rh_peer_present *present = &list.items[i];

@@ -418,6 +418,32 @@ struct rh_peer_message peer_sample(enum rh_peer_message_kind kind)
             .wait_ms = 25000,
         };
         break;
+    case RH_PEER_STREAM_SHOW:
+        message.stream_show =
+            (struct rh_peer_stream_show){.tunnel = 0x1234567890, .number = 5, .stream = 12};
+        break;
+    case RH_PEER_STREAM_STATE:
+        message.stream_state = (struct rh_peer_stream_state){
+            .tunnel = 0x1234567890,
+            .number = 6,
+            .streams = streams,
+            .streams_count = 2,
+            .state = operations + 1,
+            .state_count = 1,
+        };
+        break;
+    case RH_PEER_STREAM_PRESENCE:
+        message.stream_presence = (struct rh_peer_stream_presence){
+            .tunnel = 0x1234567890,
+            .number = 7,
+            .streams = streams,
+            .streams_count = 2,
+            .incarnation = 0x0102030405060708U,
+            .left = {.items = present, .count = 1},
+            .joined = {.items = present + 1, .count = 1},
+            .changed = {.items = present, .count = 1},
+        };
+        break;
     case RH_PEER_STREAM_CLOSE:
         message.stream_close =
             (struct rh_peer_stream_close){.tunnel = 0x1234567890, .number = 3, .stream = 12};
@@ -704,6 +730,10 @@ static void assert_stream_open_equal(const struct rh_peer_stream_open *a,
     assert_true(a->window == b->window);
     assert_true(a->used == b->used);
     assert_true(a->room_min == b->room_min);
+    assert_bytes(a->client, b->client);
+    assert_bytes(a->meta, b->meta);
+    assert_int_equal(a->watches_state, b->watches_state);
+    assert_int_equal(a->watches_presence, b->watches_presence);
 }
 
 static void assert_stream_taken_equal(const struct rh_peer_stream_taken *a,
@@ -933,6 +963,30 @@ void assert_peer_message_equal(const struct rh_peer_message *a, const struct rh_
         break;
     case RH_PEER_STREAM_OPEN:
         assert_stream_open_equal(&a->stream_open, &b->stream_open);
+        break;
+    case RH_PEER_STREAM_SHOW:
+        assert_stream_named(a->stream_show, b->stream_show);
+        break;
+    case RH_PEER_STREAM_STATE:
+        assert_true(a->stream_state.tunnel == b->stream_state.tunnel);
+        assert_true(a->stream_state.number == b->stream_state.number);
+        assert_int_equal(a->stream_state.streams_count, b->stream_state.streams_count);
+        assert_int_equal(a->stream_state.state_count, b->stream_state.state_count);
+        assert_true(a->stream_state.state_count == 0 ||
+                    a->stream_state.state[0].version == b->stream_state.state[0].version);
+        break;
+    case RH_PEER_STREAM_PRESENCE:
+        assert_true(a->stream_presence.tunnel == b->stream_presence.tunnel);
+        assert_true(a->stream_presence.number == b->stream_presence.number);
+        assert_int_equal(a->stream_presence.streams_count, b->stream_presence.streams_count);
+        assert_true(a->stream_presence.incarnation == b->stream_presence.incarnation);
+        assert_int_equal(a->stream_presence.is_whole, b->stream_presence.is_whole);
+        assert_present_equal(a->stream_presence.left.items, a->stream_presence.left.count,
+                             b->stream_presence.left.items, b->stream_presence.left.count);
+        assert_present_equal(a->stream_presence.joined.items, a->stream_presence.joined.count,
+                             b->stream_presence.joined.items, b->stream_presence.joined.count);
+        assert_present_equal(a->stream_presence.changed.items, a->stream_presence.changed.count,
+                             b->stream_presence.changed.items, b->stream_presence.changed.count);
         break;
     case RH_PEER_STREAM_CLOSE:
         assert_stream_named(a->stream_close, b->stream_close);

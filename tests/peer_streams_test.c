@@ -185,6 +185,40 @@ static void a_message_weighs_what_it_carries(void **state RH_UNUSED)
     assert_true(rh_peer_stream_read_weight(&read) > rh_peer_stream_read_weight(&nothing) + 10);
 }
 
+static void bad_words_about_what_is_watched_are_named(void **state RH_UNUSED)
+{
+    SAMPLE_REFUSED(STREAM_SHOW, stream_show.stream = 0, "stream_show.stream:");
+    SAMPLE_REFUSED(STREAM_STATE, stream_state.tunnel = 0, "stream_state.tunnel:");
+    SAMPLE_REFUSED(STREAM_STATE, stream_state.streams_count = 0, "stream_state.streams:");
+    SAMPLE_REFUSED(STREAM_STATE, stream_state.state_count = 2, "stream_state.state:");
+    SAMPLE_REFUSED(STREAM_PRESENCE, stream_presence.number = 0, "stream_presence.number:");
+    SAMPLE_REFUSED(STREAM_PRESENCE, stream_presence.streams_count = RH_PEER_STREAMS_MAX + 1,
+                   "stream_presence.streams:");
+    SAMPLE_REFUSED(STREAM_PRESENCE, stream_presence.incarnation = 0,
+                   "stream_presence.incarnation:");
+    SAMPLE_REFUSED(STREAM_PRESENCE, stream_presence.is_whole = true, "stream_presence.is_whole:");
+    SAMPLE_REFUSED(STREAM_PRESENCE, stream_presence.joined.count = RH_PEER_PRESENT_MAX + 1,
+                   "stream_presence.clients:");
+    SAMPLE_REFUSED(STREAM_OPEN, stream_open.watches_state = true, "stream_open.client:");
+    SAMPLE_REFUSED(STREAM_OPEN, stream_open.meta = rh_bytes_text("1"), "stream_open.meta:");
+    struct rh_peer_message none = peer_sample(RH_PEER_STREAM_STATE);
+    none.stream_state.state_count = 0;
+    assert_peer_message_round_trip(&none);
+    struct rh_peer_message open = peer_sample(RH_PEER_STREAM_OPEN);
+    open.stream_open.is_read = false;
+    open.stream_open.is_anchored = false;
+    open.stream_open.limit = 0;
+    open.stream_open.wait_ms = 0;
+    open.stream_open.window = 100;
+    open.stream_open.room_min = 1;
+    open.stream_open.client = rh_bytes_text("ada");
+    open.stream_open.meta = rh_bytes_text("1");
+    open.stream_open.watches_presence = true;
+    assert_peer_message_round_trip(&open);
+    open.stream_open.client = rh_bytes_text("a\n");
+    assert_peer_message_refused(&open, "stream_open.clients.client:");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -197,6 +231,7 @@ int main(void)
         cmocka_unit_test(an_answer_ends_at_its_last_message),
         cmocka_unit_test(an_end_names_another_node_or_a_reason),
         cmocka_unit_test(a_message_weighs_what_it_carries),
+        cmocka_unit_test(bad_words_about_what_is_watched_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
