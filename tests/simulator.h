@@ -147,6 +147,7 @@ struct sim {
     bool steady;       /* delays have no tail */
     bool scripted;     /* nothing is random but identities: see simulator_scenario.h */
     bool replicated;   /* the cores replicate */
+    bool present;      /* subscribers name themselves, and watch who is there */
     uint32_t replicas; /* R */
     struct {
         uint32_t log_messages;

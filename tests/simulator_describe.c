@@ -239,6 +239,8 @@ struct rh_bytes sim_message_key(const struct rh_peer_message *message)
         return message->publish.key;
     case RH_PEER_INSPECT:
         return message->inspect.key;
+    case RH_PEER_PRESENCE:
+        return message->presence.key;
     case RH_PEER_APPEND:
         return message->append.key;
     case RH_PEER_APPEND_ACK:

@@ -548,6 +548,39 @@ static void promise(struct sim *sim, struct sim_node *node, const struct rh_acti
     enqueue(sim, node, &event);
 }
 
+/* What a connection is told of others fits to what it knows: who leaves was there, who joins was not. */
+static void hear_of(struct sim *sim, const struct sim_node *node, struct sim_connection *connection,
+                    const char *what, struct rh_peer_present_list list, bool there)
+{
+    for (size_t i = 0; i < list.count; i++) {
+        const struct rh_bytes name = list.items[i].client;
+        uint64_t number = 0;
+        assert(rh_bytes_to_u64(rh_bytes(name.data + 1, name.size - 1), 31, &number) == 0);
+        uint32_t bit = UINT32_C(1) << number;
+        sim_trace(sim, "n%d: %s is told that %.*s %s", node->index, connection->name,
+                  RH_BYTES_ARG(name), what);
+        if (((connection->known & bit) != 0) == there) {
+            sim_fail(sim, "n%d tells %s for the second time that %.*s %s", node->index,
+                     connection->name, RH_BYTES_ARG(name), what);
+        }
+        connection->known ^= bit;
+    }
+}
+
+static void on_presence(struct sim *sim, struct sim_node *node, const struct rh_action *action)
+{
+    for (size_t i = 0; i < action->presence.streams_count; i++) {
+        struct sim_connection *connection =
+            rh_container_of(action->presence.streams[i], struct sim_connection, subscription);
+        if (action->presence.is_whole) {
+            connection->known = 0;
+        }
+        hear_of(sim, node, connection, "left", action->presence.left, false);
+        hear_of(sim, node, connection, action->presence.is_whole ? "is there" : "joined",
+                action->presence.joined, true);
+    }
+}
+
 static void perform_core(struct sim *sim, struct sim_node *node, struct rh_action *action)
 {
     const struct rh_membership_event catch_up = {.kind = RH_MEMBERSHIP_CATCH_UP};
@@ -583,8 +616,10 @@ static void perform_core(struct sim *sim, struct sim_node *node, struct rh_actio
     case RH_ACTION_STATE:
         on_state(sim, node, action);
         return;
-    case RH_ACTION_CHANGED:
     case RH_ACTION_PRESENCE:
+        on_presence(sim, node, action);
+        return;
+    case RH_ACTION_CHANGED:
     case RH_ACTION_PRESENT:
         return; /* no client of a simulated cluster asks for it */
     case RH_ACTION_SEND:
@@ -640,6 +675,17 @@ static void note_publish(struct sim_node *node, const struct rh_event *event)
     node->publish_key[key.size] = '\0';
 }
 
+/* Joins and leaves are lines of the trace also when nobody watches. */
+static void note_presence(struct sim *sim, struct sim_node *node)
+{
+    const struct rh_core_stats *stats = rh_core_stats(node->core);
+    if (sim->present && stats->presence_joins + stats->presence_leaves != node->presence_changes) {
+        node->presence_changes = stats->presence_joins + stats->presence_leaves;
+        sim_trace(sim, "n%d: joins %" PRIu64 " leaves %" PRIu64, node->index, stats->presence_joins,
+                  stats->presence_leaves);
+    }
+}
+
 static void step_core(struct sim *sim, struct sim_node *node, struct rh_event *event)
 {
     event->now_ms = sim->now_ms;
@@ -653,6 +699,7 @@ static void step_core(struct sim *sim, struct sim_node *node, struct rh_event *e
     for (size_t i = 0; i < node->core_actions.count; i++) {
         perform_core(sim, node, &node->core_actions.items[i]);
     }
+    note_presence(sim, node);
     node->publish_key[0] = '\0';
     arm_core(sim, node);
 }
@@ -1016,6 +1063,12 @@ void sim_node_ask(struct sim *sim, int index, const struct sim_ask *ask)
                       .limit = ask->is_read ? 8 : 0,
                       .wait_ms = ask->wait_ms},
     };
+    if (sim->present && !ask->is_read) {
+        (void)snprintf(connection->name, sizeof(connection->name), "c%d", ask->client);
+        connection->attendee.client = rh_bytes_text(connection->name);
+        event.subscribe.attendee = &connection->attendee;
+        event.subscribe.watches_presence = true;
+    }
     step_core(sim, node, &event);
 }
 
@@ -1208,6 +1261,10 @@ static void create_machines(struct sim *sim, struct sim_node *node)
         .catch_up_timeout_ms = 5000,
         .pending_max = sim->limits.pending_max,
         .pending_bytes_max = 1 << 20,
+        .presence_grace_ms = SIM_PRESENCE_GRACE_MS,
+        .presence_move_ms = SIM_PRESENCE_MOVE_MS,
+        .presence_clients_max = 10000,
+        .presence_channel_clients_max = RH_PEER_PRESENT_MAX,
         .replication = sim->replicated,
         .trace = true,
         .session_timeout_ms = SIM_SESSION_TIMEOUT_MS,
@@ -1237,6 +1294,7 @@ void sim_node_start(struct sim *sim, int index)
     node->instance = sim->scripted ? 100 * node->starts + (uint64_t)index : sim_random(sim) | 1;
     node->machine_tick_ms = UINT64_MAX;
     node->core_tick_ms = UINT64_MAX;
+    node->presence_changes = 0;
     node->epoch = (struct rh_epoch){0};
     node->request_active = false;
     node->stop = SIM_NOT_STOPPING;

@@ -22,6 +22,9 @@
 #define SIM_HELD_BYTES_MAX (1U << 20)
 #define SIM_SEND_QUEUE_MAX 24 /* messages that a client may be behind */
 
+#define SIM_PRESENCE_GRACE_MS 10000
+#define SIM_PRESENCE_MOVE_MS  5000
+
 /* A client's connection as its node has it. */
 struct sim_connection {
     struct rh_list link; /* sim_node::connections */
@@ -35,6 +38,9 @@ struct sim_connection {
     unsigned pace_ms;     /* how long the client takes for a message */
     uint64_t read_all_ms; /* when it will have read what it was sent */
     char key[SIM_KEY_SIZE];
+    char name[16];  /* of the client, where they have names */
+    uint32_t known; /* clients that it knows to be there, a bit each, by index */
+    struct rh_attendee attendee;
     struct rh_subscription subscription;
 };
 
@@ -43,7 +49,8 @@ enum sim_stop { SIM_NOT_STOPPING, SIM_LEAVING, SIM_LINGERING, SIM_CLOSING, SIM_D
 struct sim_node {
     int index;
     char id[RH_NODE_ID_SIZE];
-    uint32_t weight_milli; /* of its file */
+    uint32_t weight_milli;     /* of its file */
+    uint64_t presence_changes; /* joins and leaves of the process, as far as they were traced */
     bool running;
     bool paused;
     struct rh_list deferred; /* struct sim_event: what waits for the end of the pause */
