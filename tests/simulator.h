@@ -119,6 +119,7 @@ struct sim_options {
     int replicas;           /* R; 0: no replication, SIM_REPLICAS_ANY: as the seed says */
     int nodes;              /* 0: as the seed says; otherwise the run is wide, see below */
     unsigned channels;      /* of a wide run, beside those that have clients */
+    bool present;           /* subscribers name themselves, and watch who is there */
     enum sim_change change; /* of a wide run, in place of the faults; see simulator_scale.h */
     FILE *report;           /* NULL: none; of a change */
 };

@@ -31,7 +31,8 @@ static const char usage[] =
     "    one run; --without leaves faults of its plan out\n"
     "simulator --seeds A-B [--profile P] [--mutation M] [--quick]\n"
     "    with --replicas R the nodes keep R copies, \"any\" is 1 to 3 as the seed says;\n"
-    "    --fault F breaks a rule of node/fault.h\n"
+    "    --fault F breaks a rule of node/fault.h; with --presence clients name themselves and\n"
+    "    watch who is there\n"
     "    many runs; of those that fail the trace's end and the faults that it takes, unless "
     "--quick\n"
     "simulator --seed S --nodes N [--channels C] [--change X] [--replicas R]\n"
@@ -501,6 +502,8 @@ int main(int argc, char **argv)
             command.trace = true;
         } else if (strcmp(argv[i], "--quick") == 0) {
             command.quick = true;
+        } else if (strcmp(argv[i], "--presence") == 0) {
+            command.options.present = true;
         } else if (i + 1 == argc || !parse_option(argv[i], argv[i + 1], &command)) {
             return fail_usage(argv[i]);
         } else {

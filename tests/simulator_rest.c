@@ -179,10 +179,57 @@ static const char *inside_unrest(const struct sim_node *node)
     return NULL;
 }
 
+static bool is_in_channel(const struct sim_connection *connection)
+{
+    return connection->subscription.state == RH_SUBSCRIPTION_LIVE ||
+           connection->subscription.state == RH_SUBSCRIPTION_REPLAYING;
+}
+
+static uint32_t bit_of(const struct sim_connection *connection)
+{
+    return UINT32_C(1) << (unsigned)connection->client;
+}
+
+/* The clients with a connection in that channel, at any node. */
+static uint32_t clients_in(const struct sim *sim, const char *key)
+{
+    uint32_t clients = 0;
+    for (int i = 0; i < sim->nodes_count; i++) {
+        const struct sim_node *node = sim->nodes[i];
+        if (!node->running) {
+            continue;
+        }
+        rh_list_each ((struct rh_list *)(uintptr_t)&node->connections, link) {
+            const struct sim_connection *connection =
+                rh_container_of(link, struct sim_connection, link);
+            if (is_in_channel(connection) && strcmp(connection->key, key) == 0) {
+                clients |= bit_of(connection);
+            }
+        }
+    }
+    return clients;
+}
+
+/* Who watches knows all who are there, and no ghost. */
+static const char *presence_unrest(const struct sim *sim, const struct sim_node *node)
+{
+    rh_list_each ((struct rh_list *)(uintptr_t)&node->connections, link) {
+        const struct sim_connection *connection =
+            rh_container_of(link, struct sim_connection, link);
+        if (sim->present && is_in_channel(connection) &&
+            connection->known != clients_in(sim, connection->key)) {
+            return unrest("n%d: %s knows %x to be there, and there are %x", node->index,
+                          connection->name, connection->known, clients_in(sim, connection->key));
+        }
+    }
+    return NULL;
+}
+
 static const char *node_unrest(const struct sim *sim, const struct sim_node *node)
 {
     const struct rh_view *view = rh_core_view(node->core);
     const char *what = inside_unrest(node);
+    what = what != NULL ? what : presence_unrest(sim, node);
     if (view == NULL || rh_ring_active_count(view->ring) == 0) {
         return what;
     }
