@@ -1064,7 +1064,10 @@ void sim_node_ask(struct sim *sim, int index, const struct sim_ask *ask)
                       .wait_ms = ask->wait_ms},
     };
     if (sim->present && !ask->is_read) {
-        (void)snprintf(connection->name, sizeof(connection->name), "c%d", ask->client);
+        /* In random runs a client comes back under one of two names, so that there are leaves. */
+        connection->name_number =
+            ask->client + (sim->scripted ? 0 : 16 * (int)(ask->connection & 1));
+        (void)snprintf(connection->name, sizeof(connection->name), "c%d", connection->name_number);
         connection->attendee.client = rh_bytes_text(connection->name);
         event.subscribe.attendee = &connection->attendee;
         event.subscribe.watches_presence = true;

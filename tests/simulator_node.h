@@ -38,8 +38,9 @@ struct sim_connection {
     unsigned pace_ms;     /* how long the client takes for a message */
     uint64_t read_all_ms; /* when it will have read what it was sent */
     char key[SIM_KEY_SIZE];
-    char name[16];  /* of the client, where they have names */
-    uint32_t known; /* clients that it knows to be there, a bit each, by index */
+    char name[16]; /* of the client, where they have names */
+    int name_number;
+    uint32_t known; /* names that it knows to be there, a bit each, by number */
     struct rh_attendee attendee;
     struct rh_subscription subscription;
 };

@@ -187,7 +187,7 @@ static bool is_in_channel(const struct sim_connection *connection)
 
 static uint32_t bit_of(const struct sim_connection *connection)
 {
-    return UINT32_C(1) << (unsigned)connection->client;
+    return UINT32_C(1) << (unsigned)connection->name_number;
 }
 
 /* The clients with a connection in that channel, at any node. */
