@@ -997,5 +997,6 @@ int main(void)
         RELAY_TEST(a_batch_for_which_there_is_no_memory_is_sent_again),
         RELAY_TEST(a_stream_number_that_is_used_twice_breaks_the_tunnel),
     };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -233,5 +233,6 @@ int main(void)
         cmocka_unit_test(a_message_weighs_what_it_carries),
         cmocka_unit_test(bad_words_about_what_is_watched_are_named),
     };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
