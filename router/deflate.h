@@ -52,7 +52,7 @@ RH_MUST_CHECK int rh_deflate_answer(const struct rh_deflate_terms *terms, struct
 struct z_stream_s;
 
 /* Zeroed but for |level| (1 to RH_DEFLATE_LEVEL_MAX) it is ready. What it holds is made when it is
- * first needed and kept: up to 256 KiB a window, below 64 KiB of output. */
+ * first needed and kept: up to 262 KiB a window, 570 KiB for all, below 64 KiB of output. */
 struct rh_deflater {
     uint8_t level;
     struct z_stream_s *streams[RH_DEFLATE_BITS_COUNT];
