@@ -3,25 +3,45 @@
 #include "cli/ask.h"
 #include "cli/commands.h"
 #include "cli/output.h"
+#include "cli/publish_lines.h"
 #include "cli/random.h"
 #include "proto/payload.h"
 
 #include <stdio.h>
+#include <string.h>
 
 struct state {
     const char *id;
     const char *content_type; /* NULL: text */
+    bool lines;               /* --stdin */
+    bool lines_are_json;      /* --format json */
+    bool has_format;
 };
 
-enum { OPTION_ID = 256, OPTION_TYPE };
+#define LINE_NUMBER_SIZE 21U /* with the hyphen before it */
+
+enum { OPTION_ID = 256, OPTION_TYPE, OPTION_STDIN, OPTION_FORMAT };
 
 static const struct option options[] = {{"id", required_argument, NULL, OPTION_ID},
                                         {"type", required_argument, NULL, OPTION_TYPE},
+                                        {"stdin", no_argument, NULL, OPTION_STDIN},
+                                        {"format", required_argument, NULL, OPTION_FORMAT},
                                         {0}};
 
 static int take_option(void *context, int option, const char *value, struct rh_reason *reason)
 {
     struct state *state = context;
+    if (option == OPTION_STDIN) {
+        state->lines = true;
+        return 0;
+    }
+    if (option == OPTION_FORMAT) {
+        state->has_format = true;
+        state->lines_are_json = strcmp(value, "json") == 0;
+        return state->lines_are_json || strcmp(value, "tab") == 0
+                   ? 0
+                   : rh_fail(reason, RH_ERR_INVALID, "--format: `%s` is not tab or json", value);
+    }
     if (option == OPTION_TYPE) {
         state->content_type = rh_ask_content_type(value);
         return state->content_type != NULL
@@ -93,12 +113,66 @@ static void fill(struct publish *publish, const struct state *state)
                   state->content_type != NULL ? state->content_type : rh_ask_content_type("text"));
 }
 
+/* What is wrong with the options together, or NULL. */
+static const char *judge(const struct state *state, int operands_count)
+{
+    if (!state->lines) {
+        if (state->has_format) {
+            return "--format goes with --stdin";
+        }
+        return operands_count == 0 ? "KEY is missing" : NULL;
+    }
+    if (operands_count == 2) {
+        return "with --stdin there is no DATA";
+    }
+    if (state->lines_are_json && operands_count == 1) {
+        return "with --format json the lines name their keys";
+    }
+    if (state->lines_are_json && state->content_type != NULL) {
+        return "with --format json the lines say what type they are";
+    }
+    if (state->has_format && operands_count == 1) {
+        return "with KEY each line is one payload, and has no --format";
+    }
+    return state->id != NULL && strlen(state->id) > RH_MESSAGE_ID_SIZE_MAX - LINE_NUMBER_SIZE
+               ? "--id is too long for the number of a line behind it"
+               : NULL;
+}
+
+static enum rh_exit run_lines(struct rh_cli *cli, const struct state *state, const char *key)
+{
+    struct rh_publish_lines lines = {
+        .rules = {.format = state->lines_are_json ? RH_LINE_JSON : RH_LINE_TAB,
+                  .content_type = state->content_type != NULL ? state->content_type
+                                                              : rh_ask_content_type("text"),
+                  .message_bytes = cli->config.limits.message_bytes},
+        .id = state->id,
+    };
+    if (key != NULL) {
+        lines.rules.format = RH_LINE_DATA;
+        lines.rules.key = rh_bytes_text(key);
+    }
+    return rh_publish_lines_run(cli, &lines);
+}
+
 static enum rh_exit run(struct rh_cli *cli, void *context, int operands_count, char **operands)
 {
+    const struct state *state = context;
+    const char *wrong = judge(state, operands_count);
+    if (wrong != NULL) {
+        return rh_cli_fail(cli, RH_EXIT_USAGE, "%s; see `ringhop publish --help`", wrong);
+    }
+    enum rh_exit code = rh_cli_load_config(cli);
+    if (code != RH_EXIT_DONE) {
+        return code;
+    }
+    if (state->lines) {
+        return run_lines(cli, state, operands_count == 1 ? operands[0] : NULL);
+    }
     struct publish publish = {.ask = {.cli = cli, .key = rh_bytes_text(operands[0]), .take = take}};
-    enum rh_exit code = rh_ask_begin(&publish.ask, "messages");
+    code = rh_ask_begin(&publish.ask, "messages");
     if (code == RH_EXIT_DONE) {
-        fill(&publish, context);
+        fill(&publish, state);
         if (operands_count == 1) {
             code = rh_ask_read_body(&publish.ask);
         } else {
@@ -144,7 +218,8 @@ const struct rh_command rh_command_publish = {
     .options = options,
     .state_size = sizeof(struct state),
     .option = take_option,
-    .operands_min = 1,
+    .loads_config = true,
+    .operands_min = 0,
     .operands_max = 2,
     .run = run,
 };

@@ -6,9 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The view of ZooKeeper, or that of the file when ZooKeeper cannot be asked. */
-static int find_view(const struct rh_config *config, uint32_t timeout_ms, struct rh_view **ret_view,
-                     bool *ret_offline, struct rh_reason *reason)
+int rh_targets_view(const struct rh_config *config, uint32_t timeout_ms, struct rh_view **ret_view,
+                    bool *ret_offline, struct rh_reason *reason)
 {
     struct rh_zookeeper *zookeeper;
     int rv = rh_zookeeper_open(config, timeout_ms, &zookeeper, reason);
@@ -38,7 +37,7 @@ int rh_targets_find(const struct rh_config *config, struct rh_bytes key, uint32_
                     struct rh_targets *ret_targets, bool *ret_offline, struct rh_reason *reason)
 {
     struct rh_view *view;
-    int rv = find_view(config, timeout_ms, &view, ret_offline, reason);
+    int rv = rh_targets_view(config, timeout_ms, &view, ret_offline, reason);
     if (rv != 0) {
         return rv;
     }

@@ -10,7 +10,7 @@
 
 #include "base/bytes.h"
 #include "cli/cli.h"
-#include "proto/registration.h"
+#include "node/view.h"
 
 struct rh_target {
     char node[RH_NODE_ID_SIZE];
@@ -21,6 +21,12 @@ struct rh_targets {
     struct rh_target *targets;
     size_t count; /* at least 1 */
 };
+
+/* The view of ZooKeeper, or that of the config file (then |ret_offline| is true) when ZooKeeper cannot
+ * be asked. The caller gives it back. Errors are those of rh_snapshot_read(). */
+RH_MUST_CHECK int rh_targets_view(const struct rh_config *config, uint32_t timeout_ms,
+                                  struct rh_view **ret_view, bool *ret_offline,
+                                  struct rh_reason *reason);
 
 /*
  * |ret_targets| is freed by rh_targets_finish(). RH_ERR_NOT_FOUND with a reason: there is no node.

@@ -128,3 +128,30 @@ int rh_url_to_http(const char *url, char *out, size_t out_size)
     bool websocket = has_scheme(url, "ws") || has_scheme(url, "wss");
     return format(out, out_size, "%s%s", websocket ? "http" : "", url + (websocket ? 2 : 0));
 }
+
+int rh_url_host(const char *url, char ret_host[static RH_URL_HOST_SIZE], const char **ret_path,
+                struct rh_reason *reason)
+{
+    const char *colon = strstr(url, "://");
+    size_t scheme_size = colon == NULL ? 0 : (size_t)(colon - url);
+    if (!rh_bytes_equal_text(rh_bytes(url, scheme_size), "ws") &&
+        !rh_bytes_equal_text(rh_bytes(url, scheme_size), "http")) {
+        return rh_fail(reason, RH_ERR_INVALID, "%s: a URL begins with http:// or ws:// here", url);
+    }
+    const char *host = colon + 3;
+    size_t host_size = strcspn(host, "/?#");
+    const char *bracket = memchr(host, ']', host_size);
+    const char *port_from = bracket == NULL ? host : bracket;
+    bool has_port = memchr(port_from, ':', host_size - (size_t)(port_from - host)) != NULL;
+    if (host_size == 0 || memchr(host, '@', host_size) != NULL) {
+        return rh_fail(reason, RH_ERR_INVALID, "%s: no host", url);
+    }
+    if (format(ret_host, RH_URL_HOST_SIZE, "%.*s%s", (int)host_size, host, has_port ? "" : ":80") !=
+        0) {
+        return rh_fail(reason, RH_ERR_TOO_LARGE, "%s: the host is too long", url);
+    }
+    if (ret_path != NULL) {
+        *ret_path = host + host_size;
+    }
+    return 0;
+}

@@ -14,34 +14,6 @@
 #define SOURCE_FIRST 2U /* 127.0.0.2 */
 #define SOURCES      0xf0000U
 
-int rh_address_of_url(const char *url, char ret_host[static RH_LOAD_URL_SIZE],
-                      const char **ret_path, struct rh_reason *reason)
-{
-    const char *colon = strstr(url, "://");
-    size_t scheme_size = colon == NULL ? 0 : (size_t)(colon - url);
-    if (!rh_bytes_equal_text(rh_bytes(url, scheme_size), "ws") &&
-        !rh_bytes_equal_text(rh_bytes(url, scheme_size), "http")) {
-        return rh_fail(reason, RH_ERR_INVALID, "%s: a URL begins with http:// or ws:// here", url);
-    }
-    const char *host = colon + 3;
-    size_t host_size = strcspn(host, "/?#");
-    const char *bracket = memchr(host, ']', host_size);
-    const char *port_from = bracket == NULL ? host : bracket;
-    bool has_port = memchr(port_from, ':', host_size - (size_t)(port_from - host)) != NULL;
-    if (host_size == 0 || memchr(host, '@', host_size) != NULL) {
-        return rh_fail(reason, RH_ERR_INVALID, "%s: no host", url);
-    }
-    int length =
-        snprintf(ret_host, RH_LOAD_URL_SIZE, "%.*s%s", (int)host_size, host, has_port ? "" : ":80");
-    if (length < 0 || length >= RH_LOAD_URL_SIZE) {
-        return rh_fail(reason, RH_ERR_TOO_LARGE, "%s: the host is too long", url);
-    }
-    if (ret_path != NULL) {
-        *ret_path = host + host_size;
-    }
-    return 0;
-}
-
 int rh_addresses_find(struct rh_addresses *addresses, const char *host,
                       const struct rh_address **ret_address, struct rh_reason *reason)
 {

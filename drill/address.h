@@ -26,14 +26,6 @@ struct rh_addresses {
     size_t count;
 };
 
-/*
- * The host:port of a ws or http URL, with the port 80 where it names none; |ret_path| (may be NULL)
- * is where its path begins, in |url|. RH_ERR_INVALID: another scheme, TLS, or no host.
- * RH_ERR_TOO_LARGE.
- */
-RH_MUST_CHECK int rh_address_of_url(const char *url, char ret_host[static RH_LOAD_URL_SIZE],
-                                    const char **ret_path, struct rh_reason *reason);
-
 /* Looks up |host|, which may block for the first time. The result is valid as long as |addresses|.
  * RH_ERR_INVALID, RH_ERR_NOT_FOUND, RH_ERR_FULL. */
 RH_MUST_CHECK int rh_addresses_find(struct rh_addresses *addresses, const char *host,

@@ -2,9 +2,9 @@
 #include "drill/connection.h"
 
 #include "base/list.h"
+#include "cli/answer.h"
 #include "cli/random.h"
 #include "cli/url.h"
-#include "drill/answer.h"
 #include "drill/frame.h"
 #include "router/base64.h"
 #include "router/handshake.h"
@@ -89,7 +89,7 @@ static void send_request(struct rh_connection *connection)
     unsigned char nonce[16];
     rh_random_bytes(nonce, sizeof(nonce));
     (void)rh_base64_write(shake->key, rh_bytes(nonce, sizeof(nonce)));
-    rh_worker_check(connection->worker, rh_address_of_url(shake->url, host, &path, NULL));
+    rh_worker_check(connection->worker, rh_url_host(shake->url, host, &path, NULL));
     rh_worker_check(connection->worker,
                     rh_buffer_format(&connection->output,
                                      "GET %s%s HTTP/1.1\r\n"
@@ -278,7 +278,7 @@ int rh_connection_open(struct rh_worker *worker, const struct rh_connection_hand
     const struct rh_address *address;
     size_t url_size = strlen(url) + 1;
     int fd = -1;
-    int rv = rh_address_of_url(url, host, NULL, NULL);
+    int rv = rh_url_host(url, host, NULL, NULL);
     if (rv == 0) {
         rv = rh_addresses_find(&worker->addresses, host, &address, NULL);
     }

@@ -2,6 +2,7 @@
 #include "drill/load.h"
 
 #include "cli/random.h"
+#include "cli/url.h"
 #include "drill/address.h"
 #include "drill/messages.h"
 #include "drill/settings.h"
@@ -151,7 +152,7 @@ int rh_load_set_node(struct rh_load *load, const char *name, const char *url,
     if (strlen(url) >= sizeof(node->url)) {
         return rh_fail(reason, RH_ERR_INVALID, "%s: the URL is too long", name);
     }
-    int rv = rh_address_of_url(url, host, NULL, reason);
+    int rv = rh_url_host(url, host, NULL, reason);
     if (rv == 0) {
         rv = rh_addresses_find(&load->addresses, host, &address, reason);
     }

@@ -28,6 +28,7 @@
  */
 
 #include "base/error.h"
+#include "cli/url.h"
 #include "drill/counts.h"
 #include "drill/histogram.h"
 #include "drill/problems.h"
@@ -38,8 +39,8 @@
 #include <stdint.h>
 
 #define RH_LOAD_NODES_MAX       64
-#define RH_LOAD_NODE_SIZE       65  /* of a name, with terminator */
-#define RH_LOAD_URL_SIZE        256 /* of a node's URL, with terminator */
+#define RH_LOAD_NODE_SIZE       65               /* of a name, with terminator */
+#define RH_LOAD_URL_SIZE        RH_URL_HOST_SIZE /* of a node's URL, with terminator */
 #define RH_LOAD_STEPS_MAX       256
 #define RH_LOAD_SAMPLE_MS       250
 #define RH_LOAD_KEY_PREFIX      64 /* with terminator */

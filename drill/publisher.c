@@ -2,9 +2,9 @@
 #include "drill/publisher.h"
 
 #include "base/list.h"
+#include "cli/answer.h"
 #include "cli/random.h"
 #include "cli/url.h"
-#include "drill/answer.h"
 #include "drill/pace.h"
 #include "drill/payload.h"
 

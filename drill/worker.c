@@ -2,6 +2,7 @@
 #include "drill/worker.h"
 
 #include "cli/random.h"
+#include "cli/url.h"
 #include "drill/clients.h"
 #include "drill/publisher.h"
 #include "drill/settings.h"
@@ -267,7 +268,7 @@ static void take_node(struct rh_worker *worker, const struct rh_order *order)
     node->state = order->node.state;
     memcpy(node->name, order->node.name, sizeof(node->name));
     memcpy(node->url, order->node.url, sizeof(node->url));
-    if (rh_address_of_url(node->url, node->host, NULL, &reason) != 0 ||
+    if (rh_url_host(node->url, node->host, NULL, &reason) != 0 ||
         rh_addresses_find(&worker->addresses, node->host, &address, &reason) != 0) {
         rh_worker_fail(worker, "node %s: %.200s", node->name, reason.text);
     }

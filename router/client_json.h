@@ -102,6 +102,15 @@ RH_MUST_CHECK int rh_client_json_decode(struct rh_bytes text, const struct rh_cl
                                         struct rh_client_error *ret_error);
 
 /*
+ * Decodes a publish that names its channel and has no type, {"key":"k","id":"a","data":"hi"}: a line of
+ * `ringhop publish --stdin`. The key is any string. Otherwise as rh_client_json_decode().
+ */
+RH_MUST_CHECK int rh_client_json_decode_line(struct rh_bytes text, uint64_t message_bytes,
+                                             struct rh_buffer *scratch, struct rh_bytes *ret_key,
+                                             struct rh_client_request *ret_request,
+                                             struct rh_client_error *ret_error);
+
+/*
  * The payload in the body of an HTTP publish. |content_type| is the header's value (empty: none);
  * `application/json` makes it JSON (blanks around the value are dropped), `text/...` text, and
  * `application/octet-stream` binary; for any other type the body is text if it is UTF-8, else

@@ -36,11 +36,12 @@ enum field {
     FIELD_BASE64,
     FIELD_CONTENT_TYPE,
     FIELD_IF_VERSION,
+    FIELD_KEY,
     FIELDS_COUNT,
 };
 
-static const char *const field_names[FIELDS_COUNT] = {"type",   "id",           "data",      "json",
-                                                      "base64", "content_type", "if_version"};
+static const char *const field_names[FIELDS_COUNT] = {
+    "type", "id", "data", "json", "base64", "content_type", "if_version", "key"};
 
 /* One message being decoded. */
 struct decoding {
@@ -262,36 +263,71 @@ static int decode_type(struct decoding *decoding, struct rh_client_request *ret_
                 "presence_get");
 }
 
+/* Checks the text and finds the members of the object that it is. */
+static int open_object(struct decoding *decoding, struct rh_bytes text)
+{
+    struct rh_json_value value;
+    rh_buffer_clear(decoding->scratch);
+    /* Strings without their escapes are smaller than the text, what base64 stands for smaller
+     * still; and a buffer that need not grow keeps its content in place. */
+    if (text.size > SIZE_MAX / 8 || rh_buffer_reserve(decoding->scratch, text.size * 2) == NULL) {
+        return RH_ERR_NO_MEMORY;
+    }
+    int rv = rh_json_check(text, RH_CLIENT_JSON_DEPTH_MAX + 1, &value, &decoding->error->reason);
+    if (rv == 0 && value.type != RH_JSON_OBJECT) {
+        rv = fail(decoding->error, RH_CLIENT_BAD_MESSAGE, "a message is a JSON object");
+    }
+    return rv == 0 ? collect(decoding, value) : rv;
+}
+
+/* |rv| as it is returned: what was nested too deep is invalid, too, and error.reason says so. */
+static int tell_error(int rv, const struct rh_client_error *error,
+                      struct rh_client_error *ret_error)
+{
+    if (rv != RH_ERR_INVALID && rv != RH_ERR_TOO_LARGE) {
+        return rv;
+    }
+    *ret_error = *error;
+    return RH_ERR_INVALID;
+}
+
 int rh_client_json_decode(struct rh_bytes text, const struct rh_client_limits *limits,
                           struct rh_buffer *scratch, struct rh_client_request *ret_request,
                           struct rh_client_error *ret_error)
 {
     struct rh_client_error error = {.code = RH_CLIENT_BAD_MESSAGE};
     struct decoding decoding = {.limits = limits, .scratch = scratch, .error = &error};
-    struct rh_json_value value;
-    rh_buffer_clear(scratch);
-    /* Strings without their escapes are smaller than the text, what base64 stands for smaller
-     * still; and a buffer that need not grow keeps its content in place. */
-    if (text.size > SIZE_MAX / 8 || rh_buffer_reserve(scratch, text.size * 2) == NULL) {
-        return RH_ERR_NO_MEMORY;
-    }
-    int rv = rh_json_check(text, RH_CLIENT_JSON_DEPTH_MAX + 1, &value, &error.reason);
-    if (rv == 0 && value.type != RH_JSON_OBJECT) {
-        rv = fail(&error, RH_CLIENT_BAD_MESSAGE, "a message is a JSON object");
-    }
-    if (rv == 0) {
-        rv = collect(&decoding, value);
-    }
+    int rv = open_object(&decoding, text);
     if (rv == 0) {
         rv = decode_type(&decoding, ret_request);
     }
-    if (rv == RH_ERR_TOO_LARGE) {
-        rv = RH_ERR_INVALID; /* nested too deep: error.reason says so */
+    return tell_error(rv, &error, ret_error);
+}
+
+int rh_client_json_decode_line(struct rh_bytes text, uint64_t message_bytes,
+                               struct rh_buffer *scratch, struct rh_bytes *ret_key,
+                               struct rh_client_request *ret_request,
+                               struct rh_client_error *ret_error)
+{
+    struct rh_client_error error = {.code = RH_CLIENT_BAD_MESSAGE};
+    const struct rh_client_limits limits = {.message_bytes = message_bytes};
+    struct decoding decoding = {.limits = &limits, .scratch = scratch, .error = &error};
+    struct rh_bytes key;
+    int rv = open_object(&decoding, text);
+    if (rv == 0 &&
+        (!decoding.present[FIELD_KEY] || decoding.values[FIELD_KEY].type != RH_JSON_STRING)) {
+        rv = fail(&error, RH_CLIENT_BAD_MESSAGE, "a line has a key, which is a string");
     }
-    if (rv == RH_ERR_INVALID) {
-        *ret_error = error;
+    if (rv == 0) {
+        rv = rh_json_string_decode(decoding.values[FIELD_KEY], scratch, &key);
     }
-    return rv;
+    if (rv == 0) {
+        rv = decode_publish(&decoding, ret_request);
+    }
+    if (rv == 0) {
+        *ret_key = key;
+    }
+    return tell_error(rv, &error, ret_error);
 }
 
 /* The media type in a Content-Type, without its parameters. */

@@ -71,7 +71,9 @@ static void answer(struct rh_http_connection *connection, const struct rh_http_r
 {
     struct rh_http_server *server = connection->server;
     struct rh_shared *shared = NULL;
-    keep_alive = keep_alive && !server->stopping;
+    /* What was sent behind a change that could not be made may count on it: it is not done. */
+    bool failed = connection->unsafe && response->status >= 500;
+    keep_alive = keep_alive && !failed && !server->stopping;
     int rv = encode(connection, response, keep_alive, &shared);
     if (rv == 0) {
         rv = rh_send_queue_push(&connection->queue, shared);
@@ -224,6 +226,8 @@ static void dispatch(struct rh_http_connection *connection)
     connection->keep_alive = request->keep_alive;
     connection->http_1_0 = request->http_1_0;
     connection->head = request->method == RH_HTTP_HEAD;
+    connection->unsafe = request->method != RH_HTTP_GET && request->method != RH_HTTP_HEAD &&
+                         request->method != RH_HTTP_OPTIONS;
     rh_http_set_state(connection, CONNECTION_WAITING);
     rh_http_set_deadline(connection, DEADLINE_NONE);
     if (!request->upgrade || judge_upgrade(connection, request)) {

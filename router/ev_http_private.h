@@ -97,7 +97,8 @@ struct rh_http_connection {
     uint8_t state;         /* enum connection_state */
     uint8_t deadline_kind; /* enum deadline_kind */
     bool accepted : 1;     /* a stream now: the union holds |websocket|, if only an unused one */
-    bool keep_alive : 1;   /* of the request that waits, as the next two */
+    bool keep_alive : 1;   /* of the request that waits, as the next three */
+    bool unsafe : 1;       /* it may change something */
     bool http_1_0 : 1;
     bool head : 1;
     bool linger : 1;      /* FLUSHING ends in LINGERING */

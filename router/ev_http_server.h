@@ -20,7 +20,8 @@
  * Whose is a connection? The server's, always. A handler may use the pointer
  *   - from request() until it has responded, or closed() was called;
  *   - after accept_websocket() or accept_events() until closed() was called.
- * After respond() the next request on the same connection is a new one, with data NULL.
+ * After respond() the next request on the same connection is a new one, with data NULL. There is none
+ * after a 5xx to a request that may change something: what a client has pipelined behind it is not done.
  *
  * Every call to the handler comes from the event loop, never from inside a function below, so a
  * handler may call any of them from anywhere (but not destroy the server from a handler's call).

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "drill/answer.h"
+#include "cli/answer.h"
 
 #include "router/json_scan.h"
 

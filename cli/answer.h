@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef RH_DRILL_ANSWER_H
-#define RH_DRILL_ANSWER_H
+#ifndef RH_CLI_ANSWER_H
+#define RH_CLI_ANSWER_H
 
 /*
  * Reads HTTP/1.1 answers (RFC 9112) from a stream of bytes, one at a time: what a handshake or a
