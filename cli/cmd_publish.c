@@ -192,7 +192,8 @@ static enum rh_exit run(struct rh_cli *cli, void *context, int operands_count, c
 const struct rh_command rh_command_publish = {
     .name = "publish",
     .summary = "publish a message to a channel",
-    .synopsis = "publish [--id ID] [--type text|json|binary] KEY [DATA]",
+    .synopsis = "publish [--id ID] [--type text|json|binary] KEY [DATA]\n"
+                "       ringhop publish --stdin [--format tab|json] [--id ID] [--type TYPE] [KEY]",
     .help = "Publishes DATA, or all of the standard input, to the channel KEY. It goes to the "
             "owner, or\n"
             "through any other node when the owner cannot be reached from here.\n"
@@ -203,18 +204,34 @@ const struct rh_command rh_command_publish = {
             "--id that\n"
             "is printed.\n"
             "\n"
+            "With --stdin every line of the standard input is a message: KEY, a TAB, the payload. "
+            "With\n"
+            "--format json a line is {\"key\":\"user:42\",\"id\":\"order-17\",\"data\":\"hi\"}, "
+            "with \"json\" or \"base64\"\n"
+            "in place of \"data\"; \"id\" may be left out. With KEY each line is a payload for it. "
+            "The order of a\n"
+            "key is kept. Lines that cannot be published are told, with their numbers, and the "
+            "rest goes on.\n"
+            "\n"
             "Options:\n"
             "      --id ID       message id: 1 to 128 printable ASCII characters; random when not "
-            "given\n"
+            "given.\n"
+            "                    With --stdin line N has the id ID-N, unless it has one itself\n"
             "      --type TYPE   what DATA is: text (default), json (one JSON value) or binary\n"
+            "      --stdin       publish lines, at full speed\n"
+            "      --format F    of lines: tab (default) or json\n"
             "\n"
             "Example:\n"
             "  ringhop publish user:42 'hello'\n"
             "  jq -c .payload order.json | ringhop publish --type json --id order-17 user:42\n"
+            "  redis-cli ... | ringhop publish --stdin     (docs/sources.md has the dots)\n"
             "\n"
             "JSON: {\"seq\":9,\"incarnation\":\"...\",\"node\":\"n1\",\"connections\":3,"
             "\"duplicate\":false}\n"
-            "Exit code 5: no node could be reached; 6: refused.",
+            "with --stdin: "
+            "{\"lines\":9,\"published\":8,\"duplicates\":0,\"refused\":1,\"unknown\":0,"
+            "\"seconds\":0.1}\n"
+            "Exit code 5: no node could be reached; 6: refused, with --stdin at least one line.",
     .options = options,
     .state_size = sizeof(struct state),
     .option = take_option,

@@ -150,6 +150,20 @@ def test_pipelined_requests_are_answered_in_order(start):
         assert statuses == [200, 200, 404, 200, 307] * 40
 
 
+def test_nothing_is_done_behind_a_change_that_failed(start):
+    server = start()
+    post, fail, read = (b"%s HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n" % line
+                        for line in (b"POST /echo", b"POST /fail", b"GET /fail"))
+    before = server.stats()["requests"]
+    with server.connect() as connection:
+        connection.send(post + read + post + fail + post * 100)
+        answers = [connection.response() for _ in range(4)]
+        assert [answer[0] for answer in answers] == [200, 503, 200, 503]
+        assert answers[3][1]["connection"] == "close"
+        assert connection.closed()
+    assert server.stats()["requests"] - before == 5      # with this one
+
+
 def test_a_request_may_come_byte_by_byte(start):
     with start().connect() as connection:
         connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

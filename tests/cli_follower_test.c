@@ -425,6 +425,30 @@ static void redirects_lead_where_they_say(void **state RH_UNUSED)
     assert_string_equal(out, "http://h:1");
 }
 
+static void the_host_of_a_url_has_a_port(void **state RH_UNUSED)
+{
+    static const struct {
+        const char *url;
+        const char *host; /* NULL: refused */
+        const char *path;
+    } rows[] = {
+        {"ws://h:7101", "h:7101", ""},     {"http://h/a?b", "h:80", "/a?b"},
+        {"ws://[::1]:1/", "[::1]:1", "/"}, {"ws://[::1]", "[::1]:80", ""},
+        {"wss://h:7101", NULL, NULL},      {"http://", NULL, NULL},
+        {"http://u@h:1", NULL, NULL},      {"h:7101", NULL, NULL},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char host[RH_URL_HOST_SIZE];
+        const char *path;
+        int rv = rh_url_host(rows[i].url, host, &path, NULL);
+        assert_int_equal(rv, rows[i].host == NULL ? RH_ERR_INVALID : 0);
+        if (rv == 0) {
+            assert_string_equal(host, rows[i].host);
+            assert_string_equal(path, rows[i].path);
+        }
+    }
+}
+
 static void pauses_grow_to_their_bound_and_never_beyond(void **state RH_UNUSED)
 {
     assert_int_equal(rh_backoff_ms(0, 100, 5000, 100), 100);
@@ -462,6 +486,7 @@ int main(void)
         RH_TEST(keys_are_escaped_into_one_segment),
         RH_TEST(the_position_is_set_where_it_stands_or_added),
         RH_TEST(redirects_lead_where_they_say),
+        RH_TEST(the_host_of_a_url_has_a_port),
         RH_TEST(pauses_grow_to_their_bound_and_never_beyond),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

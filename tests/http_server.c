@@ -10,6 +10,7 @@
  *   GET  /redirect         307
  *   GET  /later            200 in a later turn of the loop
  *   GET  /never            no answer
+ *   any  /fail             503
  *   GET  /large            200, a megabyte
  *   GET  /inject           a header with a line end in it: the server must not send it
  *   GET  /drop             abort
@@ -150,6 +151,8 @@ static void on_request(void *context, struct rh_http_connection *connection,
         answer_later(program, connection);
     } else if (rh_bytes_equal_text(request->path, "/never")) {
         rh_http_connection_set_data(connection, program);
+    } else if (rh_bytes_equal_text(request->path, "/fail")) {
+        rh_http_connection_respond_problem(connection, RH_PROBLEM_NOT_READY, NULL, NULL);
     } else if (rh_bytes_equal_text(request->path, "/large")) {
         respond_text(connection, rh_bytes(program->large, sizeof(program->large)));
     } else if (rh_bytes_equal_text(request->path, "/inject")) {

@@ -10,7 +10,7 @@ _ringhop() {
         [apply]='--wait' [check]='' [drain]='--wait'
         [drill]='--channels --connections --keep --payload --rate --report --settle --workers'
         [join]='--wait' [listen]='--after --count' [nodes]=''
-        [owner]='--offline' [plan]='--add --remove --weight --offline' [presence]='' [publish]='--id --type' [recover]='--yes'
+        [owner]='--offline' [plan]='--add --remove --weight --offline' [presence]='' [publish]='--format --id --stdin --type' [recover]='--yes'
         [ring]='--offline' [state]='--type --if-version --if-absent' [turn]='--secret-file --ttl --user'
         [weight]='--wait'
     )
@@ -23,6 +23,10 @@ _ringhop() {
         ;;
     --type)
         mapfile -t COMPREPLY < <(compgen -W 'text json binary' -- "$current")
+        return
+        ;;
+    --format)
+        mapfile -t COMPREPLY < <(compgen -W 'tab json' -- "$current")
         return
         ;;
     drill)
