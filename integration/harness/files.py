@@ -14,11 +14,10 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-class Files:
-    """The files of the repository by HTTP. Use as a context manager."""
+class Server:
+    """Answers HTTP as `handler` says. Use as a context manager."""
 
-    def __init__(self, folder=ROOT):
-        handler = functools.partial(_Quiet, directory=str(folder))
+    def __init__(self, handler):
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", free_port()), handler)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
@@ -33,3 +32,10 @@ class Files:
 
     def url(self, path):
         return f"http://127.0.0.1:{self._server.server_address[1]}/{path}"
+
+
+class Files(Server):
+    """The files of the repository by HTTP."""
+
+    def __init__(self, folder=ROOT):
+        super().__init__(functools.partial(_Quiet, directory=str(folder)))
