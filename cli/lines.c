@@ -91,9 +91,8 @@ int rh_lines_next(struct rh_lines *lines, struct rh_bytes *ret_line)
 size_t rh_line_size_max(const struct rh_line_rules *rules)
 {
     const struct rh_client_limits limits = {.message_bytes = rules->message_bytes};
-    return rules->format == RH_LINE_JSON
-               ? rh_client_json_text_max(&limits) + 6U * RH_KEY_SIZE_MAX
-               : (size_t)rules->message_bytes + RH_KEY_SIZE_MAX + 1;
+    return rules->format == RH_LINE_JSON ? rh_client_json_text_max(&limits) + 6U * RH_KEY_SIZE_MAX
+                                         : (size_t)rules->message_bytes + RH_KEY_SIZE_MAX + 1;
 }
 
 static int parse_json(const struct rh_line_rules *rules, struct rh_bytes line,
