@@ -224,6 +224,10 @@ int rh_wire_pack_sync_begin(const struct rh_peer_message *message, struct rh_wir
     if (rv == 0) {
         rv = pack_ids(begin->ids, begin->ids_count, writer, &wire->n_ids, &wire->ids);
     }
+    if (rv == 0) {
+        rv = rh_wire_follows(begin->follows, begin->follows_count, writer, &wire->n_follows,
+                             &wire->follows);
+    }
     return rv;
 }
 
@@ -265,6 +269,10 @@ int rh_wire_unpack_sync_begin(const rh_wire_frame *frame, struct rh_peer_message
     }
     if (rv == 0) {
         rv = unpack_ids(wire->n_ids, wire->ids, &begin->ids, &begin->ids_count, reader);
+    }
+    if (rv == 0) {
+        rv = rh_wire_to_follows(wire->n_follows, wire->follows, &begin->follows,
+                                &begin->follows_count, reader);
     }
     return rv;
 }

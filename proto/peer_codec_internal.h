@@ -74,6 +74,12 @@ struct rh_wire_writer {
         Ringhop__Peer__StreamRead stream_read;
         Ringhop__Peer__StreamEnded stream_ended;
         Ringhop__Peer__TunnelState tunnel_state;
+        Ringhop__Peer__FollowAsk follow_ask;
+        Ringhop__Peer__FollowAnswer follow_answer;
+        Ringhop__Peer__TopicAsk topic_ask;
+        Ringhop__Peer__TopicBatch topic_batch;
+        Ringhop__Peer__TopicAck topic_ack;
+        Ringhop__Peer__TopicEnd topic_end;
     };
     Ringhop__Peer__Node nodes[2];
     Ringhop__Peer__Term terms[2];
@@ -170,5 +176,11 @@ RH_MUST_CHECK int rh_wire_clients(struct rh_peer_present_list clients,
 RH_MUST_CHECK int rh_wire_to_clients(size_t count, Ringhop__Peer__PresentClient *const *list,
                                      struct rh_wire_reader *reader,
                                      struct rh_peer_present_list *ret_clients);
+RH_MUST_CHECK int rh_wire_follows(const struct rh_peer_follow *follows, size_t follows_count,
+                                  struct rh_wire_writer *writer, size_t *ret_count,
+                                  Ringhop__Peer__Follow ***ret_list);
+RH_MUST_CHECK int rh_wire_to_follows(size_t count, Ringhop__Peer__Follow *const *list,
+                                     const struct rh_peer_follow **ret_follows, size_t *ret_count,
+                                     struct rh_wire_reader *reader);
 
 #endif

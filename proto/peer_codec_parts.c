@@ -116,10 +116,18 @@ int rh_wire_to_group(size_t count, Ringhop__Peer__Node *const *list, const char 
     return 0;
 }
 
+static const Ringhop__Peer__OperationKind operation_kinds[RH_PEER_OPERATION_KINDS] = {
+    [RH_PEER_OPERATION_MESSAGE] = RINGHOP__PEER__OPERATION_KIND__OPERATION_KIND_MESSAGE,
+    [RH_PEER_OPERATION_STATE] = RINGHOP__PEER__OPERATION_KIND__OPERATION_KIND_STATE,
+    [RH_PEER_OPERATION_STATE_DELETE] = RINGHOP__PEER__OPERATION_KIND__OPERATION_KIND_STATE_DELETE,
+    [RH_PEER_OPERATION_FOLLOW] = RINGHOP__PEER__OPERATION_KIND__OPERATION_KIND_FOLLOW,
+    [RH_PEER_OPERATION_UNFOLLOW] = RINGHOP__PEER__OPERATION_KIND__OPERATION_KIND_UNFOLLOW,
+};
+
 static void pack_operation(const struct rh_peer_operation *operation, Ringhop__Peer__Operation *out)
 {
     ringhop__peer__operation__init(out);
-    out->kind = (Ringhop__Peer__OperationKind)rh_wire_enum((int)operation->kind);
+    out->kind = operation_kinds[operation->kind];
     out->seq = operation->seq;
     out->version = operation->version;
     out->time_ms = operation->time_ms;
@@ -131,12 +139,18 @@ static void pack_operation(const struct rh_peer_operation *operation, Ringhop__P
     }
     out->payload = rh_wire_bytes(operation->payload.bytes);
     out->content_type = rh_wire_bytes(operation->content_type);
+    out->topic = rh_wire_bytes(operation->topic);
+    out->topic_incarnation = operation->position.incarnation;
+    out->topic_seq = operation->position.seq;
 }
 
 static void unpack_operation(const Ringhop__Peer__Operation *wire,
                              struct rh_peer_operation *ret_operation)
 {
-    int kind = rh_wire_to_enum((int)wire->kind, RH_PEER_OPERATION_KINDS);
+    int kind = 0;
+    while (kind < RH_PEER_OPERATION_KINDS && operation_kinds[kind] != wire->kind) {
+        kind++;
+    }
     int payload_kind = rh_wire_to_enum((int)wire->payload_kind, RH_PAYLOAD_BINARY + 1);
     if (kind != RH_PEER_OPERATION_MESSAGE && wire->payload_kind == 0) {
         payload_kind = RH_PAYLOAD_BINARY;
@@ -151,6 +165,8 @@ static void unpack_operation(const Ringhop__Peer__Operation *wire,
         .content_type = rh_wire_to_bytes(wire->content_type),
         .payload = {.kind = (enum rh_payload_kind)payload_kind,
                     .bytes = rh_wire_to_bytes(wire->payload)},
+        .topic = rh_wire_to_bytes(wire->topic),
+        .position = {.incarnation = wire->topic_incarnation, .seq = wire->topic_seq},
     };
 }
 
@@ -185,5 +201,46 @@ int rh_wire_to_operations(uint64_t first_op, size_t count, Ringhop__Peer__Operat
     }
     *ret_operations =
         (struct rh_peer_operations){.first_op = first_op, .items = items, .count = count};
+    return 0;
+}
+
+int rh_wire_follows(const struct rh_peer_follow *follows, size_t follows_count,
+                    struct rh_wire_writer *writer, size_t *ret_count,
+                    Ringhop__Peer__Follow ***ret_list)
+{
+    Ringhop__Peer__Follow **list =
+        rh_wire_take(writer, follows_count * (sizeof(*list) + sizeof(**list)));
+    if (list == NULL) {
+        return RH_ERR_NO_MEMORY;
+    }
+    Ringhop__Peer__Follow *items = (Ringhop__Peer__Follow *)(list + follows_count);
+    for (size_t i = 0; i < follows_count; i++) {
+        ringhop__peer__follow__init(&items[i]);
+        items[i].topic = rh_wire_bytes(follows[i].topic);
+        items[i].incarnation = follows[i].position.incarnation;
+        items[i].seq = follows[i].position.seq;
+        list[i] = &items[i];
+    }
+    *ret_count = follows_count;
+    *ret_list = list;
+    return 0;
+}
+
+int rh_wire_to_follows(size_t count, Ringhop__Peer__Follow *const *list,
+                       const struct rh_peer_follow **ret_follows, size_t *ret_count,
+                       struct rh_wire_reader *reader)
+{
+    struct rh_peer_follow *follows = rh_arena_alloc(reader->arena, count * sizeof(*follows));
+    if (follows == NULL) {
+        return rh_wire_no_room(reader);
+    }
+    for (size_t i = 0; i < count; i++) {
+        follows[i] = (struct rh_peer_follow){
+            .topic = rh_wire_to_bytes(list[i]->topic),
+            .position = {.incarnation = list[i]->incarnation, .seq = list[i]->seq},
+        };
+    }
+    *ret_follows = follows;
+    *ret_count = count;
     return 0;
 }

@@ -19,6 +19,7 @@
 #include "proto/payload.h"
 #include "proto/peer_replication.h"
 #include "proto/peer_streams.h"
+#include "proto/peer_topics.h"
 
 /* Suffix of the enum, member of the union, name in logs and metrics. The first three belong to the
  * link between two processes, the two after them to the dashboard: they never reach the core. */
@@ -72,7 +73,13 @@
     X(TUNNEL_STATE, tunnel_state, "tunnel_state")          \
     X(STREAM_STATE, stream_state, "stream_state")          \
     X(STREAM_PRESENCE, stream_presence, "stream_presence") \
-    X(STREAM_SHOW, stream_show, "stream_show")
+    X(STREAM_SHOW, stream_show, "stream_show")             \
+    X(FOLLOW_ASK, follow_ask, "follow_ask")                \
+    X(FOLLOW_ANSWER, follow_answer, "follow_answer")       \
+    X(TOPIC_ASK, topic_ask, "topic_ask")                   \
+    X(TOPIC_BATCH, topic_batch, "topic_batch")             \
+    X(TOPIC_ACK, topic_ack, "topic_ack")                   \
+    X(TOPIC_END, topic_end, "topic_end")
 
 enum rh_peer_message_kind {
 #define RH_PEER_MESSAGE_ENUM(suffix, member, name) RH_PEER_##suffix,
@@ -251,6 +258,32 @@ struct rh_peer_presence {
     size_t clients_count;
 };
 
+/* Asks the receiver, as the owner of |key|, to change or tell what that follows. */
+struct rh_peer_follow_ask {
+    uint64_t request; /* chosen by the sender; comes back in the answer */
+    struct rh_bytes key;
+    enum rh_peer_follow_what {
+        RH_PEER_FOLLOW_LIST,
+        RH_PEER_FOLLOW_ADD,
+        RH_PEER_FOLLOW_REMOVE,
+        RH_PEER_FOLLOW_WHATS,
+    } what;
+    struct rh_bytes topic;    /* ADD, REMOVE: rh_key_valid(); else empty */
+    bool has_after;           /* ADD only: begin after this position; else with what comes */
+    struct rh_position after; /* zeroed without; incarnation 0: all that the topic's log holds */
+    uint32_t deadline_ms;     /* from receipt; 0 with LIST */
+};
+
+struct rh_peer_follow_answer {
+    uint64_t request;
+    enum rh_peer_result result;
+    char owner[RH_NODE_ID_SIZE];          /* as in publish_answer */
+    struct rh_bytes code;                 /* as in publish_answer */
+    struct rh_bytes detail;               /* as in publish_answer */
+    const struct rh_peer_follow *follows; /* OK: all that the channel follows now */
+    size_t follows_count;
+};
+
 struct rh_peer_message {
     enum rh_peer_message_kind kind;
     struct rh_epoch epoch; /* that the sender was in when it sent this */
@@ -304,6 +337,12 @@ struct rh_peer_message {
         struct rh_peer_stream_state stream_state;
         struct rh_peer_stream_presence stream_presence;
         struct rh_peer_stream_show stream_show;
+        struct rh_peer_follow_ask follow_ask;
+        struct rh_peer_follow_answer follow_answer;
+        struct rh_peer_topic_ask topic_ask;
+        struct rh_peer_topic_batch topic_batch;
+        struct rh_peer_topic_ack topic_ack;
+        struct rh_peer_topic_end topic_end;
     };
 };
 

@@ -49,4 +49,18 @@ RH_MUST_CHECK int rh_peer_check_messages(const struct rh_peer_operation *message
 /* An error code of a peer: printable ASCII without spaces, or empty. */
 bool rh_peer_code_valid(struct rh_bytes code);
 
+/* What all answers about a channel begin with. */
+RH_MUST_CHECK int rh_peer_check_answer(enum rh_peer_result result,
+                                       const char owner[RH_NODE_ID_SIZE], struct rh_bytes code,
+                                       struct rh_bytes detail, const char *name,
+                                       struct rh_reason *reason);
+
+/* One operation; |in_order|: whether its seq fits its place. */
+RH_MUST_CHECK int rh_peer_check_operation(const struct rh_peer_operation *operation, bool in_order,
+                                          const char *name, struct rh_reason *reason);
+
+/* What a channel follows. */
+RH_MUST_CHECK int rh_peer_check_follows(const struct rh_peer_follow *follows, size_t count,
+                                        const char *name, struct rh_reason *reason);
+
 #endif

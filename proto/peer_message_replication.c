@@ -111,6 +111,84 @@ static int check_copy(struct rh_bytes key, uint64_t incarnation, struct rh_term 
 
 /* ---- operations and ids ---- */
 
+static int check_message(const struct rh_peer_operation *operation, const char *name,
+                         struct rh_reason *reason)
+{
+    if (operation->version != 0) {
+        return fail(name, "version", "of a message", reason);
+    }
+    if (operation->content_type.size > 0) {
+        return fail(name, "content_type", "of a message", reason);
+    }
+    if (!rh_message_id_valid(operation->id)) {
+        return fail(name, "id", "not a message id", reason);
+    }
+    bool has_topic = operation->topic.size > 0;
+    bool has_place = operation->position.incarnation != 0 && operation->position.seq != 0;
+    if (has_topic && (!rh_key_valid(operation->topic) || operation->in_window)) {
+        return fail(name, "topic", "not a key, or of a message with an id to be remembered",
+                    reason);
+    }
+    if (has_topic ? !has_place || operation->position.seq > INT64_MAX
+                  : operation->position.incarnation != 0 || operation->position.seq != 0) {
+        return fail(name, "topic_seq", "no position, or one without a topic", reason);
+    }
+    return rh_peer_check_payload(&operation->payload, name, reason);
+}
+
+static int check_state(const struct rh_peer_operation *operation, const char *name,
+                       struct rh_reason *reason)
+{
+    bool is_removal = operation->kind == RH_PEER_OPERATION_STATE_DELETE;
+    if (is_removal && operation->content_type.size > 0) {
+        return fail(name, "content_type", "of a removal", reason);
+    }
+    if (!rh_content_type_valid(operation->content_type)) {
+        return fail(name, "content_type", "not one", reason);
+    }
+    if (is_removal && operation->payload.bytes.size > 0) {
+        return fail(name, "payload", "of a removal", reason);
+    }
+    if (operation->version == 0) {
+        return fail(name, "version", "is 0", reason);
+    }
+    if (operation->id.size == 0 ? operation->in_window : !rh_message_id_valid(operation->id)) {
+        return fail(name, "id", "not an id of a write", reason);
+    }
+    if (operation->payload.kind != RH_PAYLOAD_BINARY) {
+        return fail(name, "payload_kind", "of a state document", reason);
+    }
+    if (operation->topic.size > 0) {
+        return fail(name, "topic", "of a state document", reason);
+    }
+    return 0;
+}
+
+/* A position to begin after: incarnation 0 is all that there is. */
+static bool is_beginning(struct rh_position position)
+{
+    return position.seq <= (position.incarnation == 0 ? 0 : (uint64_t)INT64_MAX);
+}
+
+static int check_follow(const struct rh_peer_operation *operation, const char *name,
+                        struct rh_reason *reason)
+{
+    if (!rh_key_valid(operation->topic)) {
+        return fail(name, "topic", "not a key", reason);
+    }
+    bool has_position = operation->position.incarnation != 0 || operation->position.seq != 0;
+    if (!is_beginning(operation->position) ||
+        (has_position && operation->kind == RH_PEER_OPERATION_UNFOLLOW)) {
+        return fail(name, "topic_seq", "no position", reason);
+    }
+    if (operation->version != 0 || operation->in_window || operation->id.size > 0 ||
+        operation->content_type.size > 0 || operation->payload.bytes.size > 0 ||
+        operation->payload.kind != RH_PAYLOAD_BINARY) {
+        return fail(name, "topic", "beside what has no place there", reason);
+    }
+    return 0;
+}
+
 /* |in_order|: whether its seq fits its place. */
 int rh_peer_check_operation(const struct rh_peer_operation *operation, bool in_order,
                             const char *name, struct rh_reason *reason)
@@ -126,40 +204,37 @@ int rh_peer_check_operation(const struct rh_peer_operation *operation, bool in_o
     }
     switch (operation->kind) {
     case RH_PEER_OPERATION_MESSAGE:
-        if (operation->version != 0) {
-            return fail(name, "version", "of a message", reason);
-        }
-        if (operation->content_type.size > 0) {
-            return fail(name, "content_type", "of a message", reason);
-        }
-        if (!rh_message_id_valid(operation->id)) {
-            return fail(name, "id", "not a message id", reason);
-        }
-        return rh_peer_check_payload(&operation->payload, name, reason);
+        return check_message(operation, name, reason);
     case RH_PEER_OPERATION_STATE:
-        if (!rh_content_type_valid(operation->content_type)) {
-            return fail(name, "content_type", "not one", reason);
-        }
-        break;
     case RH_PEER_OPERATION_STATE_DELETE:
-        if (operation->content_type.size > 0) {
-            return fail(name, "content_type", "of a removal", reason);
-        }
-        if (operation->payload.bytes.size > 0) {
-            return fail(name, "payload", "of a removal", reason);
-        }
-        break;
+        return check_state(operation, name, reason);
+    case RH_PEER_OPERATION_FOLLOW:
+    case RH_PEER_OPERATION_UNFOLLOW:
+        return check_follow(operation, name, reason);
     case RH_PEER_OPERATION_KINDS:
         break;
     }
-    if (operation->version == 0) {
-        return fail(name, "version", "is 0", reason);
+    return 0;
+}
+
+int rh_peer_check_follows(const struct rh_peer_follow *follows, size_t count, const char *name,
+                          struct rh_reason *reason)
+{
+    if (count > RH_PEER_FOLLOWS_MAX) {
+        return fail(name, "follows", "too many", reason);
     }
-    if (operation->id.size == 0 ? operation->in_window : !rh_message_id_valid(operation->id)) {
-        return fail(name, "id", "not an id of a write", reason);
-    }
-    if (operation->payload.kind != RH_PAYLOAD_BINARY) {
-        return fail(name, "payload_kind", "of a state document", reason);
+    for (size_t i = 0; i < count; i++) {
+        if (!rh_key_valid(follows[i].topic)) {
+            return fail(name, "follows", "not a key", reason);
+        }
+        if (!is_beginning(follows[i].position)) {
+            return fail(name, "follows", "no position", reason);
+        }
+        for (size_t other = 0; other < i; other++) {
+            if (rh_bytes_equal(follows[i].topic, follows[other].topic)) {
+                return fail(name, "follows", "a topic stands in it twice", reason);
+            }
+        }
     }
     return 0;
 }
@@ -377,6 +452,9 @@ int rh_peer_check_sync_begin(const struct rh_peer_message *message, struct rh_re
     }
     if (rv == 0) {
         rv = check_sync_state(begin, reason);
+    }
+    if (rv == 0) {
+        rv = rh_peer_check_follows(begin->follows, begin->follows_count, "sync_begin", reason);
     }
     return rv == 0 ? check_ids(begin->ids, begin->ids_count, begin->from_op, begin->op,
                                "sync_begin", reason)

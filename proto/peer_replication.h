@@ -16,12 +16,14 @@
 
 #include "proto/identity.h"
 #include "proto/payload.h"
+#include "proto/position.h"
 #include "proto/term.h"
 
 #define RH_PEER_GROUP_MAX            64   /* members of a group */
 #define RH_PEER_TERMS_MAX            1024 /* entries of a list of terms */
 #define RH_PEER_OPERATIONS_MAX       4096 /* operations of one message */
 #define RH_PEER_IDS_MAX              4096 /* message ids of one message */
+#define RH_PEER_FOLLOWS_MAX          1024 /* topics that a channel may be said to follow */
 #define RH_PEER_COPIES_MAX           4096 /* copies of one report */
 #define RH_PEER_VIEW_MEMBERS_MAX     4096
 #define RH_PEER_VIEW_CONFIG_SIZE_MAX (64 * 1024)
@@ -40,6 +42,8 @@ enum rh_peer_operation_kind {
     RH_PEER_OPERATION_MESSAGE,      /* takes the next seq */
     RH_PEER_OPERATION_STATE,        /* the state document is `payload` from now on */
     RH_PEER_OPERATION_STATE_DELETE, /* there is no state document any more */
+    RH_PEER_OPERATION_FOLLOW,       /* `topic` is followed, from after `position` */
+    RH_PEER_OPERATION_UNFOLLOW,     /* `topic` is not followed any more */
     RH_PEER_OPERATION_KINDS,
 };
 
@@ -49,13 +53,24 @@ struct rh_peer_operation {
     enum rh_peer_operation_kind kind;
     uint64_t seq;       /* MESSAGE: its own, from 1; otherwise that of the last message, or 0
                            when there was none */
-    uint64_t version;   /* STATE, STATE_DELETE: of the document; from 1. MESSAGE: 0 */
+    uint64_t version;   /* STATE, STATE_DELETE: of the document; from 1. Otherwise 0 */
     int64_t time_ms;    /* Unix time at which the acting owner took it; from 0 */
     bool in_window;     /* its id is to be remembered: somebody may publish it again */
     struct rh_bytes id; /* rh_message_id_valid(): of the message, or of the write, which may have
                            none */
     struct rh_bytes content_type; /* STATE: 0 to 255 bytes of printable ASCII; otherwise empty */
-    struct rh_payload payload;    /* STATE: binary. STATE_DELETE: empty, binary */
+    struct rh_payload payload;    /* STATE: binary. STATE_DELETE, FOLLOW, UNFOLLOW: empty, binary */
+    struct rh_bytes topic; /* FOLLOW, UNFOLLOW: rh_key_valid(). MESSAGE: the topic that it came
+                                     from, or empty */
+    struct rh_position
+        position; /* in the topic. MESSAGE: its place there. FOLLOW: incarnation 0 is all
+                                     that the log holds. Otherwise zeroed */
+};
+
+/* A topic that a channel follows. */
+struct rh_peer_follow {
+    struct rh_bytes topic;       /* rh_key_valid() */
+    struct rh_position position; /* of the last message that was taken, or where to begin */
 };
 
 struct rh_peer_operations {
@@ -140,6 +155,9 @@ struct rh_peer_sync_begin {
     struct rh_peer_operations operations; /* above from_op, up to op; with `last` the last is op */
     const struct rh_peer_id *ids; /* of the window: op and seq rise; ops above from_op, up to op */
     size_t ids_count;
+    const struct rh_peer_follow
+        *follows; /* as of `op`; topics differ; at most RH_PEER_FOLLOWS_MAX */
+    size_t follows_count;
     bool last;
 };
 

@@ -157,6 +157,12 @@ static void enqueue(struct world *world, unsigned from, const struct rh_action *
     case RH_PEER_LEASE_GRANT:
     case RH_PEER_RELAY:
     case RH_PEER_RELAY_FAILED:
+    case RH_PEER_FOLLOW_ASK:
+    case RH_PEER_FOLLOW_ANSWER:
+    case RH_PEER_TOPIC_ASK:
+    case RH_PEER_TOPIC_BATCH:
+    case RH_PEER_TOPIC_ACK:
+    case RH_PEER_TOPIC_END:
         fail_msg("a message of replication came out of a core without it");
     }
 }

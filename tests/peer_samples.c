@@ -116,6 +116,29 @@ static const struct rh_peer_operation messages[] = {
     },
 };
 
+static const struct rh_peer_follow follows[] = {
+    {.topic = TEXT("room:7"), .position = {.incarnation = 0x0102030405060708U, .seq = 17}},
+    {.topic = TEXT("room:8")},
+};
+
+/* That were published in (16, 20]. */
+static const struct rh_peer_operation published[] = {
+    {
+        .kind = RH_PEER_OPERATION_MESSAGE,
+        .seq = 17,
+        .time_ms = 1700000000000,
+        .id = TEXT("id-17"),
+        .payload = {.kind = RH_PAYLOAD_TEXT, .bytes = TEXT("hello")},
+    },
+    {
+        .kind = RH_PEER_OPERATION_MESSAGE,
+        .seq = 19,
+        .time_ms = 1700000000002,
+        .id = TEXT("id-19"),
+        .payload = {.kind = RH_PAYLOAD_BINARY, .bytes = TEXT("\x01\x02")},
+    },
+};
+
 static struct rh_bytes text(const char *value)
 {
     return rh_bytes_text(value);
@@ -500,6 +523,60 @@ struct rh_peer_message peer_sample(enum rh_peer_message_kind kind)
     case RH_PEER_TUNNEL_STATE:
         message.tunnel_state = (struct rh_peer_tunnel_state){.tunnel = 0x1234567890, .number = 5};
         break;
+    case RH_PEER_FOLLOW_ASK:
+        message.follow_ask = (struct rh_peer_follow_ask){
+            .request = 84,
+            .key = text("user:42"),
+            .what = RH_PEER_FOLLOW_ADD,
+            .topic = text("room:7"),
+            .has_after = true,
+            .after = {.incarnation = 0x0102030405060708U, .seq = 16},
+            .deadline_ms = 5000,
+        };
+        break;
+    case RH_PEER_FOLLOW_ANSWER:
+        message.follow_answer = (struct rh_peer_follow_answer){
+            .request = 85,
+            .result = RH_PEER_OK,
+            .owner = "n2",
+            .code = text("none"),
+            .detail = text("as it was"),
+            .follows = follows,
+            .follows_count = 2,
+        };
+        break;
+    case RH_PEER_TOPIC_ASK:
+        message.topic_ask = (struct rh_peer_topic_ask){
+            .topic = text("room:7"),
+            .number = 86,
+            .has_after = true,
+            .after = {.incarnation = 0x0102030405060708U, .seq = 16},
+            .followers = 12,
+        };
+        break;
+    case RH_PEER_TOPIC_BATCH:
+        message.topic_batch = (struct rh_peer_topic_batch){
+            .topic = text("room:7"),
+            .number = 86,
+            .incarnation = 0x0102030405060708U,
+            .after = 16,
+            .up_to = 20,
+            .messages = published,
+            .messages_count = 2,
+        };
+        break;
+    case RH_PEER_TOPIC_ACK:
+        message.topic_ack = (struct rh_peer_topic_ack){
+            .topic = text("room:7"),
+            .number = 86,
+            .incarnation = 0x0102030405060708U,
+            .up_to = 20,
+        };
+        break;
+    case RH_PEER_TOPIC_END:
+        message.topic_end =
+            (struct rh_peer_topic_end){.topic = text("room:7"), .number = 86, .owner = "n3"};
+        break;
     case RH_PEER_MESSAGE_KINDS:
     default:
         fail();
@@ -601,6 +678,12 @@ static void assert_group(const struct rh_peer_group *a, const struct rh_peer_gro
     }
 }
 
+static void assert_position(struct rh_position a, struct rh_position b)
+{
+    assert_true(a.incarnation == b.incarnation);
+    assert_true(a.seq == b.seq);
+}
+
 static void assert_operations(const struct rh_peer_operations *a,
                               const struct rh_peer_operations *b)
 {
@@ -616,7 +699,55 @@ static void assert_operations(const struct rh_peer_operations *a,
         assert_bytes(a->items[i].content_type, b->items[i].content_type);
         assert_int_equal(a->items[i].payload.kind, b->items[i].payload.kind);
         assert_bytes(a->items[i].payload.bytes, b->items[i].payload.bytes);
+        assert_bytes(a->items[i].topic, b->items[i].topic);
+        assert_position(a->items[i].position, b->items[i].position);
     }
+}
+
+static void assert_follows(const struct rh_peer_follow *a, size_t a_count,
+                           const struct rh_peer_follow *b, size_t b_count)
+{
+    assert_int_equal(a_count, b_count);
+    for (size_t i = 0; i < a_count; i++) {
+        assert_bytes(a[i].topic, b[i].topic);
+        assert_position(a[i].position, b[i].position);
+    }
+}
+
+static void assert_follow_ask_equal(const struct rh_peer_follow_ask *a,
+                                    const struct rh_peer_follow_ask *b)
+{
+    assert_true(a->request == b->request);
+    assert_bytes(a->key, b->key);
+    assert_int_equal(a->what, b->what);
+    assert_bytes(a->topic, b->topic);
+    assert_int_equal(a->has_after, b->has_after);
+    assert_position(a->after, b->after);
+    assert_int_equal(a->deadline_ms, b->deadline_ms);
+}
+
+static void assert_follow_answer_equal(const struct rh_peer_follow_answer *a,
+                                       const struct rh_peer_follow_answer *b)
+{
+    assert_true(a->request == b->request);
+    assert_int_equal(a->result, b->result);
+    assert_string_equal(a->owner, b->owner);
+    assert_bytes(a->code, b->code);
+    assert_bytes(a->detail, b->detail);
+    assert_follows(a->follows, a->follows_count, b->follows, b->follows_count);
+}
+
+static void assert_topic_batch_equal(const struct rh_peer_topic_batch *a,
+                                     const struct rh_peer_topic_batch *b)
+{
+    const struct rh_peer_operations a_messages = {.items = a->messages, .count = a->messages_count};
+    const struct rh_peer_operations b_messages = {.items = b->messages, .count = b->messages_count};
+    assert_bytes(a->topic, b->topic);
+    assert_true(a->number == b->number);
+    assert_true(a->incarnation == b->incarnation);
+    assert_true(a->after == b->after);
+    assert_true(a->up_to == b->up_to);
+    assert_operations(&a_messages, &b_messages);
 }
 
 static void assert_ids(const struct rh_peer_id *a, size_t a_count, const struct rh_peer_id *b,
@@ -666,6 +797,7 @@ static void assert_sync_begin_equal(const struct rh_peer_sync_begin *a,
     assert_bytes(a->state, b->state);
     assert_true(a->sent_ms == b->sent_ms);
     assert_operations(&a->operations, &b->operations);
+    assert_follows(a->follows, a->follows_count, b->follows, b->follows_count);
     assert_ids(a->ids, a->ids_count, b->ids, b->ids_count);
     assert_int_equal(a->last, b->last);
 }
@@ -1019,6 +1151,33 @@ void assert_peer_message_equal(const struct rh_peer_message *a, const struct rh_
         assert_true(a->tunnel_state.tunnel == b->tunnel_state.tunnel);
         assert_true(a->tunnel_state.number == b->tunnel_state.number);
         assert_int_equal(a->tunnel_state.is_broken, b->tunnel_state.is_broken);
+        break;
+    case RH_PEER_FOLLOW_ASK:
+        assert_follow_ask_equal(&a->follow_ask, &b->follow_ask);
+        break;
+    case RH_PEER_FOLLOW_ANSWER:
+        assert_follow_answer_equal(&a->follow_answer, &b->follow_answer);
+        break;
+    case RH_PEER_TOPIC_ASK:
+        assert_bytes(a->topic_ask.topic, b->topic_ask.topic);
+        assert_true(a->topic_ask.number == b->topic_ask.number);
+        assert_int_equal(a->topic_ask.has_after, b->topic_ask.has_after);
+        assert_position(a->topic_ask.after, b->topic_ask.after);
+        assert_int_equal(a->topic_ask.followers, b->topic_ask.followers);
+        break;
+    case RH_PEER_TOPIC_BATCH:
+        assert_topic_batch_equal(&a->topic_batch, &b->topic_batch);
+        break;
+    case RH_PEER_TOPIC_ACK:
+        assert_bytes(a->topic_ack.topic, b->topic_ack.topic);
+        assert_true(a->topic_ack.number == b->topic_ack.number);
+        assert_true(a->topic_ack.incarnation == b->topic_ack.incarnation);
+        assert_true(a->topic_ack.up_to == b->topic_ack.up_to);
+        break;
+    case RH_PEER_TOPIC_END:
+        assert_bytes(a->topic_end.topic, b->topic_end.topic);
+        assert_true(a->topic_end.number == b->topic_end.number);
+        assert_string_equal(a->topic_end.owner, b->topic_end.owner);
         break;
     case RH_PEER_MESSAGE_KINDS:
     default:
