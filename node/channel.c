@@ -39,6 +39,8 @@ void rh_channel_clear(struct rh_channel *channel)
     channel->terms = NULL;
     rh_entry_give(channel->state);
     channel->state = NULL;
+    rh_follows_destroy(channel->follows);
+    channel->follows = NULL;
     channel->incarnation = 0;
     channel->term = (struct rh_term){0};
     channel->op = 0;
@@ -50,7 +52,7 @@ void rh_channel_clear(struct rh_channel *channel)
 
 void rh_channel_destroy(struct rh_channel *channel)
 {
-    assert(!rh_channel_is_used(channel));
+    assert(!rh_channel_is_used(channel) && channel->readers == NULL);
     assert(channel->acting == NULL && channel->reported == NULL && channel->incoming == NULL &&
            channel->group == NULL);
     rh_channel_clear(channel);
@@ -136,7 +138,8 @@ struct rh_entry *rh_channel_message(const struct rh_channel *channel, uint64_t s
 
 static bool changes_state(const struct rh_entry *entry)
 {
-    return entry != NULL && entry->entry_kind != RH_ENTRY_MESSAGE;
+    return entry != NULL &&
+           (entry->entry_kind == RH_ENTRY_STATE || entry->entry_kind == RH_ENTRY_STATE_DELETE);
 }
 
 struct rh_entry *rh_channel_state_numbered(const struct rh_channel *channel)

@@ -18,6 +18,7 @@
  */
 
 #include "node/core.h"
+#include "node/follows.h"
 #include "node/group.h"
 #include "node/id_window.h"
 #include "node/terms.h"
@@ -38,9 +39,10 @@ struct rh_audience {
     uint32_t requests_count; /* requests + committing */
 };
 
-struct rh_acting;   /* node/core_internal.h: what the other members of the group have */
-struct rh_reported; /* node/core_internal.h: copies that others have reported */
-struct rh_incoming; /* node/core_internal.h: a sync that is coming in */
+struct rh_acting;       /* node/core_internal.h: what the other members of the group have */
+struct rh_reported;     /* node/core_internal.h: copies that others have reported */
+struct rh_incoming;     /* node/core_internal.h: a sync that is coming in */
+struct rh_topic_reader; /* node/core_topics.h */
 
 enum rh_queue { RH_QUEUE_NONE, RH_QUEUE_MOVES, RH_QUEUE_CLAIMS };
 
@@ -60,8 +62,10 @@ struct rh_channel {
     struct rh_id_window *ids;
     struct rh_terms *terms;
     struct rh_entry *state; /* last change of the state document up to `commit`; NULL: none ever */
+    struct rh_follows *follows; /* NULL: nothing */
     struct rh_acting *acting;
     struct rh_audience *audience;
+    struct rh_topic_reader *readers; /* nodes that want what is published; NULL: none */
     struct rh_reported *reported;
     struct rh_incoming *incoming;
     uint64_t used_ms;  /* monotonic: last publish, or subscription that came or left */
@@ -118,8 +122,9 @@ static inline uint32_t rh_channel_connections(const struct rh_channel *channel)
 static inline bool rh_channel_is_used(const struct rh_channel *channel)
 {
     const struct rh_audience *audience = channel->audience;
-    return audience != NULL && (audience->streams_count > 0 || audience->reads_count > 0 ||
-                                audience->held_count > 0 || audience->requests_count > 0);
+    return channel->readers != NULL ||
+           (audience != NULL && (audience->streams_count > 0 || audience->reads_count > 0 ||
+                                 audience->held_count > 0 || audience->requests_count > 0));
 }
 
 /* First operation of the log; op + 1 when it is empty. */

@@ -13,6 +13,17 @@ struct state_part {
     uint8_t content_type_size;
 };
 
+/* Likewise of an entry with a topic, which comes after it. */
+struct topic_part {
+    struct rh_position position;
+    uint16_t topic_size;
+};
+
+static bool is_state_kind(enum rh_entry_kind kind)
+{
+    return kind == RH_ENTRY_STATE || kind == RH_ENTRY_STATE_DELETE;
+}
+
 static bool is_message(const struct rh_entry *entry)
 {
     return entry->entry_kind == RH_ENTRY_MESSAGE;
@@ -23,7 +34,8 @@ struct rh_entry *rh_entry_create(const struct rh_entry_draft *draft)
     struct rh_bytes id = draft->id;
     struct rh_bytes payload = draft->payload.bytes;
     assert(id.size <= RH_ENTRY_ID_SIZE_MAX);
-    assert((draft->kind == RH_ENTRY_MESSAGE) == (draft->version == 0));
+    assert(is_state_kind(draft->kind) == (draft->version != 0));
+    assert(!is_state_kind(draft->kind) || draft->topic.size == 0);
     assert(draft->kind == RH_ENTRY_STATE || draft->content_type.size == 0);
     assert(draft->content_type.size <= RH_ENTRY_ID_SIZE_MAX);
     if (payload.size > UINT32_MAX) {
@@ -33,10 +45,15 @@ struct rh_entry *rh_entry_create(const struct rh_entry_draft *draft)
         .version = draft->version,
         .content_type_size = (uint8_t)draft->content_type.size,
     };
-    size_t state_size = draft->kind == RH_ENTRY_MESSAGE ? 0 : sizeof(state);
+    size_t state_size = is_state_kind(draft->kind) ? sizeof(state) : 0;
+    const struct topic_part topic = {
+        .position = draft->position,
+        .topic_size = (uint16_t)draft->topic.size,
+    };
+    size_t topic_size = draft->topic.size == 0 ? 0 : sizeof(topic) + draft->topic.size;
     /* Not less than the struct: what is assigned as a whole may be written with its padding. */
     size_t size = offsetof(struct rh_entry, data) + id.size + payload.size + state_size +
-                  draft->content_type.size;
+                  draft->content_type.size + topic_size;
     struct rh_entry *entry = malloc(size < sizeof(*entry) ? sizeof(*entry) : size);
     if (entry == NULL) {
         return NULL;
@@ -46,6 +63,7 @@ struct rh_entry *rh_entry_create(const struct rh_entry_draft *draft)
         .kind = (uint8_t)draft->payload.kind,
         .entry_kind = (uint8_t)draft->kind,
         .in_window = draft->in_window,
+        .has_topic = draft->topic.size > 0,
         .id_size = (uint8_t)id.size,
         .seq = draft->seq,
         .time_ms = draft->time_ms,
@@ -54,7 +72,11 @@ struct rh_entry *rh_entry_create(const struct rh_entry_draft *draft)
     char *out = rh_bytes_write(entry->data, id);
     out = rh_bytes_write(out, payload);
     memcpy(out, &state, state_size);
-    (void)rh_bytes_write(out + state_size, draft->content_type);
+    out = rh_bytes_write(out + state_size, draft->content_type);
+    if (topic_size > 0) {
+        memcpy(out, &topic, sizeof(topic));
+        (void)rh_bytes_write(out + sizeof(topic), draft->topic);
+    }
     return entry;
 }
 
@@ -79,7 +101,7 @@ void rh_entry_give(struct rh_entry *entry)
 uint64_t rh_entry_version(const struct rh_entry *entry)
 {
     struct state_part state = {0};
-    if (!is_message(entry)) {
+    if (is_state_kind((enum rh_entry_kind)entry->entry_kind)) {
         memcpy(&state, entry->data + rh_entry_bytes(entry), sizeof(state));
     }
     return state.version;
@@ -88,12 +110,32 @@ uint64_t rh_entry_version(const struct rh_entry *entry)
 struct rh_bytes rh_entry_content_type(const struct rh_entry *entry)
 {
     struct state_part state = {0};
-    if (is_message(entry)) {
+    if (!is_state_kind((enum rh_entry_kind)entry->entry_kind)) {
         return rh_bytes(NULL, 0);
     }
     const char *part = entry->data + rh_entry_bytes(entry);
     memcpy(&state, part, sizeof(state));
     return rh_bytes(part + sizeof(state), state.content_type_size);
+}
+
+struct rh_bytes rh_entry_topic(const struct rh_entry *entry)
+{
+    struct topic_part topic;
+    if (!entry->has_topic) {
+        return rh_bytes(NULL, 0);
+    }
+    const char *part = entry->data + rh_entry_bytes(entry);
+    memcpy(&topic, part, sizeof(topic));
+    return rh_bytes(part + sizeof(topic), topic.topic_size);
+}
+
+struct rh_position rh_entry_position(const struct rh_entry *entry)
+{
+    struct topic_part topic = {0};
+    if (entry->has_topic) {
+        memcpy(&topic, entry->data + rh_entry_bytes(entry), sizeof(topic));
+    }
+    return topic.position;
 }
 
 void rh_channel_log_init(struct rh_channel_log *log, uint64_t next_op)

@@ -17,6 +17,7 @@
  */
 
 #include "proto/payload.h"
+#include "proto/position.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -27,6 +28,8 @@ enum rh_entry_kind {
     RH_ENTRY_MESSAGE,
     RH_ENTRY_STATE,        /* the state document is the payload from now on */
     RH_ENTRY_STATE_DELETE, /* there is no state document any more */
+    RH_ENTRY_FOLLOW,       /* the topic is followed, from after the position */
+    RH_ENTRY_UNFOLLOW,     /* the topic is not followed any more */
 };
 
 /* One operation. Immutable; shared by reference, so that a delivery may outlive a trim. There is one
@@ -35,24 +38,29 @@ struct rh_entry {
     unsigned references;
     uint8_t kind;       /* enum rh_payload_kind: of the payload */
     uint8_t entry_kind; /* enum rh_entry_kind */
-    bool in_window;     /* its id is to be remembered: somebody may publish it again */
+    bool in_window : 1; /* its id is to be remembered: somebody may publish it again */
+    bool has_topic : 1; /* a follow or unfollow, or a message that came by a topic */
     uint8_t id_size;
     uint64_t seq;    /* of a message its own; otherwise that of the last message, or 0 */
     int64_t time_ms; /* Unix time at which the acting owner took it */
     uint32_t payload_size;
-    char data[]; /* id, payload, and of a state operation version and content type */
+    char
+        data[]; /* id, payload, and of a state operation version and content type; or, with a topic,
+                    that and a position in it */
 };
 
 /* What makes an entry; fields as in struct rh_entry. Slices are copied. */
 struct rh_entry_draft {
     enum rh_entry_kind kind;
     uint64_t seq;
-    uint64_t version; /* of the state document; MESSAGE: 0 */
+    uint64_t version; /* of the state document; of anything else 0 */
     bool in_window;
     int64_t time_ms;
     struct rh_bytes id; /* of the message, or of the write; at most RH_ENTRY_ID_SIZE_MAX */
     struct rh_bytes content_type; /* STATE; at most RH_ENTRY_ID_SIZE_MAX */
     struct rh_payload payload;    /* at most UINT32_MAX bytes */
+    struct rh_bytes topic; /* FOLLOW, UNFOLLOW; MESSAGE: where it came from, or empty. A key */
+    struct rh_position position; /* in the topic */
 };
 
 /* An entry with one reference, the caller's; NULL when out of memory. */
@@ -80,6 +88,12 @@ uint64_t rh_entry_version(const struct rh_entry *entry);
 /* Content type of the state document that a STATE made; empty of anything else. */
 struct rh_bytes rh_entry_content_type(const struct rh_entry *entry);
 
+/* The topic of a follow or an unfollow, or by which a message came; empty of anything else. */
+struct rh_bytes rh_entry_topic(const struct rh_entry *entry);
+
+/* The position in it; zeroed without. */
+struct rh_position rh_entry_position(const struct rh_entry *entry);
+
 /* What the entry counts for in `bytes` of a log: id and payload. */
 static inline uint64_t rh_entry_bytes(const struct rh_entry *entry)
 {
@@ -94,7 +108,8 @@ static inline uint64_t rh_entry_client_size_max(const struct rh_entry *entry)
                        : entry->kind == RH_PAYLOAD_BINARY
                            ? (uint64_t)entry->payload_size / 3 * 4 + 4
                            : entry->payload_size;
-    return payload + 2 * (uint64_t)entry->id_size + 128;
+    return payload + 2 * ((uint64_t)entry->id_size + rh_entry_topic(entry).size) +
+           (entry->has_topic ? 256 : 128);
 }
 
 struct rh_channel_log_limits {

@@ -118,6 +118,13 @@ void *rh_core_scratch(struct rh_core *core, size_t count, size_t size)
     return memory;
 }
 
+struct rh_bytes rh_core_scratch_bytes(struct rh_core *core, struct rh_bytes bytes)
+{
+    char *copy = rh_core_scratch(core, bytes.size, 1);
+    (void)rh_bytes_write(copy, bytes);
+    return rh_bytes(copy, bytes.size);
+}
+
 void rh_core_keep_entry(struct rh_core *core, struct rh_entry *entry)
 {
     keep(&core->kept_entries, entry);
@@ -234,6 +241,7 @@ static void tick(struct rh_core *core)
     if (core->now_ms - core->retry_ms >= RETRY_MS) {
         rh_core_requests_expire(core);
     }
+    rh_core_topics_tick(core);
     if (core->options.replication) {
         rh_core_busy_retry(core);
         rh_core_incoming_expire(core);
@@ -307,6 +315,7 @@ uint64_t rh_core_deadline_ms(const struct rh_core *core)
     if (core->stats.pending > 0) {
         deadline = earlier(deadline, core->retry_ms + RETRY_MS);
     }
+    deadline = earlier(deadline, rh_core_topics_ms(core));
     if (core->stats.reads_waiting > 0) {
         deadline = earlier(deadline, core->reads_slot * RH_READ_SLOT_MS);
     }
@@ -358,11 +367,15 @@ static int init_tables(struct rh_core *core)
     if (rv == 0) {
         rv = rh_table_init(&core->presents);
     }
+    if (rv == 0) {
+        rv = rh_topics_init(&core->topics);
+    }
     return rv;
 }
 
 static void finish_tables(struct rh_core *core)
 {
+    rh_topics_finish(core);
     rh_table_finish(&core->channels);
     rh_groups_finish(&core->groups);
     rh_table_finish(&core->pending_table);
@@ -468,6 +481,8 @@ static void destroy_channels(struct rh_core *core, struct rh_list *channels)
         rh_core_incoming_free(core, channel);
         rh_core_acting_free(core, channel);
         rh_core_reported_free(core, channel);
+        rh_core_feeds_detach(core, channel);
+        rh_core_readers_free(core, channel);
         rh_core_give_group(core, channel->group);
         channel->group = NULL;
         rh_list_remove(link);
@@ -578,6 +593,9 @@ static void step(struct rh_core *core, const struct rh_event *event)
     case RH_EVENT_STATE_PUT:
     case RH_EVENT_STATE_DELETE:
         rh_core_state(core, event);
+        return;
+    case RH_EVENT_FOLLOW:
+        rh_core_follow(core, event);
         return;
     }
     assert(false && "unknown event");

@@ -166,6 +166,7 @@ enum rh_event_kind {
     RH_EVENT_STATE_GET,
     RH_EVENT_STATE_PUT,
     RH_EVENT_STATE_DELETE,
+    RH_EVENT_FOLLOW, /* what a channel follows: a list, one more, one less */
 
     /* With replication. */
     RH_EVENT_LOST,     /* the own registration is gone, by whatever road that was learnt */
@@ -229,6 +230,14 @@ struct rh_event {
             struct rh_bytes content_type;           /* PUT: printable ASCII */
             struct rh_bytes state;                  /* PUT */
         } state;                                    /* STATE_GET, STATE_PUT, STATE_DELETE */
+        struct {
+            uint64_t request;
+            struct rh_bytes key;
+            enum rh_peer_follow_what what;
+            struct rh_bytes topic; /* ADD, REMOVE: a valid key that is not |key| */
+            bool has_after;        /* ADD: begin after that position, if it is not followed yet */
+            struct rh_position after;
+        } follow; /* FOLLOW */
     };
 };
 
@@ -248,6 +257,7 @@ struct rh_event {
       "the owner did not answer in time; the publish may have been accepted: retry with the same " \
       "id")                                                                                        \
     X(RH_REFUSAL_UNREACHABLE, "owner_unreachable", "the owner did not answer in time")             \
+    X(RH_REFUSAL_FOLLOWS_FULL, "follows_full", "the channel follows as many topics as it may")     \
     X(RH_REFUSAL_TOO_SLOW, "too_slow", "messages were trimmed before they could be sent; resume")
 
 enum rh_refusal {
@@ -274,6 +284,7 @@ enum rh_action_kind {
     RH_ACTION_CHANGED,   /* the state document as it is now, to streams that watch it */
     RH_ACTION_PRESENCE,  /* who is there, or came and went, to streams that watch that */
     RH_ACTION_PRESENT,   /* answer of a PRESENT */
+    RH_ACTION_FOLLOWED,  /* answer of a FOLLOW */
     RH_ACTION_SEND,      /* a message to a peer whose link is up */
     RH_ACTION_CATCH_UP,  /* somebody knows a later epoch: read the membership now */
     RH_ACTION_SWEPT,     /* all channels were checked against the view: worth a log line */
@@ -343,6 +354,14 @@ struct rh_presence_result {
     uint64_t incarnation;       /* 0: no such channel */
     char node[RH_NODE_ID_SIZE]; /* the owner */
     struct rh_peer_present_list clients;
+};
+
+/* What a request about what a channel follows came to. */
+struct rh_follow_result {
+    enum rh_refusal refusal;
+    char node[RH_NODE_ID_SIZE];           /* the owner */
+    const struct rh_peer_follow *follows; /* all, as they are now */
+    size_t follows_count;
 };
 
 /* What a channel looks like; of a channel that does not exist: incarnation 0, first_seq 1. */
@@ -426,6 +445,10 @@ struct rh_action {
             struct rh_presence_result result;
         } present;
         struct {
+            uint64_t request;
+            struct rh_follow_result result;
+        } followed;
+        struct {
             struct rh_node_ref to;
             struct rh_peer_message message; /* its slices are valid until the next step */
         } send;
@@ -482,6 +505,10 @@ struct rh_core_stats {
     uint32_t presents;       /* now: clients in the lists of all channels */
     uint64_t presence_joins;
     uint64_t presence_leaves;
+    uint64_t topic_batches;  /* sent to nodes that have followers */
+    uint64_t topic_messages; /* taken by followers */
+    uint32_t topic_readers;  /* now: nodes that want a topic of this one, for each topic */
+    uint32_t topic_feeds;    /* now: topics that channels of this node follow */
 
     /* With replication. */
     uint64_t syncs_sent;

@@ -197,6 +197,9 @@ void rh_core_role_set(struct rh_core *core, struct rh_channel *channel, enum rh_
     core->stats.channels_acting += rh_role_serves(role);
     core->stats.channels_acting -= rh_role_serves(from);
     channel->role = (uint8_t)role;
+    if (rh_role_serves(from) != rh_role_serves(role)) {
+        rh_core_topics_role(core, channel);
+    }
     rh_core_trace(core, channel, RH_TRACE_ROLE, from);
     if (rh_role_serves(role) && !rh_role_serves(from)) {
         rh_core_presence_begin(core, channel);
@@ -257,6 +260,7 @@ void rh_core_channel_empty(struct rh_core *core, struct rh_channel *channel)
     rh_core_fetches_end(core, channel, NULL);
     rh_core_acting_free(core, channel);
     rh_core_requests_lose(core, channel);
+    rh_core_feeds_detach(core, channel);
     rh_core_channel_uncount(core, channel);
     rh_channel_clear(channel);
     rh_core_give_group(core, channel->group);

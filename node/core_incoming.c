@@ -56,6 +56,8 @@ struct rh_entry *rh_core_entry_of(const struct rh_peer_operation *operation)
         .id = operation->id,
         .content_type = operation->content_type,
         .payload = operation->payload,
+        .topic = operation->topic,
+        .position = operation->position,
     });
 }
 
@@ -73,6 +75,7 @@ static void destroy(struct rh_core *core, struct rh_incoming *incoming)
     rh_core_give_group(core, incoming->group);
     rh_terms_destroy(incoming->terms);
     rh_entry_give(incoming->state);
+    rh_follows_destroy(incoming->follows);
     rh_list_remove(&incoming->link);
     free(incoming->entries);
     free(incoming->ids);
@@ -331,7 +334,7 @@ static void set_commit(struct rh_channel *channel, const struct rh_incoming *inc
 /* S3, S5. A copy of the same life and term is never made shorter; anything else is replaced from
  * where the sync begins. */
 static void replace_content(struct rh_core *core, struct rh_channel *channel,
-                            const struct rh_incoming *incoming)
+                            struct rh_incoming *incoming)
 {
     bool same_life =
         rh_role_holds_copy(channel->role) && channel->incarnation == incoming->incarnation;
@@ -362,6 +365,9 @@ static void replace_content(struct rh_core *core, struct rh_channel *channel,
     uint64_t above = channel->op;
     add_entries(channel, incoming, above);
     add_ids(core, channel, incoming, incoming->from_op == 0 ? 0 : above);
+    rh_follows_destroy(channel->follows);
+    channel->follows = incoming->follows;
+    incoming->follows = NULL;
     channel->incarnation = incoming->incarnation;
     set_commit(channel, incoming, commit, state);
     if (incoming->from_op == 0) {
@@ -516,6 +522,9 @@ static struct rh_incoming *create(struct rh_core *core, struct rh_channel *chann
         .last_seq = begin->from_op == 0 ? 0 : seq_at(channel, begin->from_op),
     };
     incoming->state = rh_core_state_of(begin);
+    if (rh_follows_replace(&incoming->follows, begin->follows, begin->follows_count) != 0) {
+        abort();
+    }
     from->groups++;
     for (size_t i = 0; i < begin->terms_count; i++) {
         if (rh_terms_push(&incoming->terms, begin->terms[i].first_op, begin->terms[i].term) != 0) {

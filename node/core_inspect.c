@@ -15,6 +15,7 @@ static void describe(const struct rh_channel *channel, struct rh_copy_info *ret_
         .seq = channel->seq,
         .commit = channel->commit,
         .state = channel->state,
+        .follows = channel->follows,
         .first_op = rh_channel_first_op(channel),
         .suspect = channel->suspect,
         .lacked = channel->lacked,

@@ -8,17 +8,19 @@
  */
 
 #include "node/core.h"
+#include "node/follows.h"
 
 struct rh_copy_info {
     struct rh_bytes key;
     enum rh_role role;
     uint64_t incarnation;
     struct rh_term term;
-    uint64_t op;                  /* last operation held */
-    uint64_t seq;                 /* last message held */
-    uint64_t commit;              /* last operation known to be committed */
-    uint64_t first_op;            /* of the log; op + 1 when nothing is held */
-    const struct rh_entry *state; /* as rh_channel::state, of `commit` */
+    uint64_t op;                      /* last operation held */
+    uint64_t seq;                     /* last message held */
+    uint64_t commit;                  /* last operation known to be committed */
+    uint64_t first_op;                /* of the log; op + 1 when nothing is held */
+    const struct rh_entry *state;     /* as rh_channel::state, of `commit` */
+    const struct rh_follows *follows; /* NULL: nothing */
     bool suspect;
     bool lacked;
     const struct rh_node_ref *group; /* actor first; NULL without a copy */

@@ -39,6 +39,7 @@
  */
 
 #include "node/channel.h"
+#include "node/core_topics.h"
 
 #define RH_READ_SLOTS   256U /* wheel of waiting reads: 64 s, above the longest wait */
 #define RH_READ_SLOT_MS 250U
@@ -138,6 +139,9 @@ struct rh_sync {
     uint64_t seq;   /* likewise */
     uint64_t commit;
     struct rh_entry *state; /* the document as of `commit`, as rh_channel::state */
+    struct rh_peer_follow
+        *follows; /* what it followed as of `op`; one piece of memory with the topics */
+    size_t follows_count;
     uint64_t from_op;
     struct rh_term base_term;
     struct rh_peer_term_from *terms;
@@ -176,7 +180,8 @@ struct rh_incoming {
     uint64_t op;
     uint64_t seq;
     uint64_t commit;
-    struct rh_entry *state; /* likewise */
+    struct rh_entry *state;     /* likewise */
+    struct rh_follows *follows; /* as of `op` */
     uint64_t from_op;
     struct rh_term base_term;
     uint64_t stamp;
@@ -298,6 +303,7 @@ struct rh_core {
     struct rh_list fetches;  /* rh_sync::fetch_link: answers to Fetch, by age */
     struct rh_list incoming; /* rh_incoming::link */
     uint64_t sync_number;
+    struct rh_topics topics;
     uint64_t pace_us; /* when the next channel that nobody waits for may be moved, or taken over */
 
     struct rh_core_stats stats;
@@ -315,6 +321,9 @@ void *rh_core_grow(void *items, size_t size, size_t capacity);
 
 /* Zeroed memory for a message of this step, freed when the next one begins. */
 void *rh_core_scratch(struct rh_core *core, size_t count, size_t size);
+
+/* A copy of |bytes| that lives as long. */
+struct rh_bytes rh_core_scratch_bytes(struct rh_core *core, struct rh_bytes bytes);
 
 uint64_t rh_core_random(struct rh_core *core);
 
@@ -465,6 +474,7 @@ enum rh_pending_state {
     RH_PENDING_SENT,       /* waits for the answer of `target` */
     RH_PENDING_CHANNEL,    /* waits for the channel to be served here */
     RH_PENDING_COMMITTING, /* has an operation that is not committed */
+    RH_PENDING_TOPIC,      /* a follow that waits to know where the topic's log ends */
 };
 
 enum rh_ask {
@@ -473,13 +483,22 @@ enum rh_ask {
     RH_ASK_PRESENCE,
     RH_ASK_STATE_GET,
     RH_ASK_STATE_PUT,
-    RH_ASK_STATE_DELETE
+    RH_ASK_STATE_DELETE,
+    RH_ASK_FOLLOWS,
+    RH_ASK_FOLLOW,
+    RH_ASK_UNFOLLOW,
 };
+
+static inline bool rh_ask_is_follow(enum rh_ask ask)
+{
+    return ask == RH_ASK_FOLLOWS || ask == RH_ASK_FOLLOW || ask == RH_ASK_UNFOLLOW;
+}
 
 /* Whether what is asked for changes a channel: then an outcome may be unknown. */
 static inline bool rh_ask_changes(enum rh_ask ask)
 {
-    return ask != RH_ASK_INSPECT && ask != RH_ASK_PRESENCE && ask != RH_ASK_STATE_GET;
+    return ask != RH_ASK_INSPECT && ask != RH_ASK_PRESENCE && ask != RH_ASK_STATE_GET &&
+           ask != RH_ASK_FOLLOWS;
 }
 
 /* A request as it is served or kept: slices of the event, of a peer message, or of a pending. */
@@ -505,12 +524,13 @@ static inline bool rh_request_creates(const struct rh_request_ref *request)
 {
     bool needs_state =
         request->condition == RH_PEER_STATE_VERSION || request->condition == RH_PEER_STATE_PRESENT;
-    return request->ask == RH_ASK_PUBLISH || (request->ask == RH_ASK_STATE_PUT && !needs_state);
+    return request->ask == RH_ASK_PUBLISH || request->ask == RH_ASK_FOLLOW ||
+           (request->ask == RH_ASK_STATE_PUT && !needs_state);
 }
 
 struct rh_pending {
-    struct rh_list link;             /* rh_core::pending */
-    struct rh_list channel_link;     /* rh_audience::{requests,committing}, or none */
+    struct rh_list link;         /* rh_core::pending */
+    struct rh_list channel_link; /* rh_audience::{requests,committing}, rh_feed::waiting, or none */
     struct rh_table_link table_link; /* rh_core::pending_table */
     enum rh_pending_state state;
     enum rh_ask ask;
@@ -558,6 +578,13 @@ void rh_core_requests_peer_down(struct rh_core *core, const struct rh_process *p
 void rh_core_requests_retry(struct rh_core *core);  /* a view was adopted */
 void rh_core_requests_expire(struct rh_core *core); /* time has passed */
 void rh_core_requests_finish(struct rh_core *core);
+
+/* Tries a pending request, which is in no list of a channel or feed, in the present view. */
+void rh_core_pending_dispatch(struct rh_core *core, struct rh_pending *pending);
+
+/* Who acts, as was reported, for a channel that this node owns and does not serve yet; or NULL. */
+const struct rh_process *rh_core_who_acts(const struct rh_core *core,
+                                          const struct rh_channel *channel);
 
 /* Those who wait for the channel try again, whatever has become of it. */
 void rh_core_requests_retry_channel(struct rh_core *core, struct rh_channel *channel);

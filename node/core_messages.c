@@ -66,6 +66,12 @@ static const struct rule rules[RH_PEER_MESSAGE_KINDS] = {
     [RH_PEER_PRESENCE_GET] = {.take = rh_core_on_presence_get, .epochs = ANY, .always = true},
     [RH_PEER_PRESENCE_ANSWER] = {.take = rh_core_on_presence_answer, .epochs = ANY, .always = true},
     [RH_PEER_PRESENCE] = {.take = rh_core_on_presence, .epochs = NOT_BEFORE, .from_member = true},
+    [RH_PEER_FOLLOW_ASK] = {.take = rh_core_on_follow_ask, .epochs = ANY, .always = true},
+    [RH_PEER_FOLLOW_ANSWER] = {.take = rh_core_on_follow_answer, .epochs = ANY, .always = true},
+    [RH_PEER_TOPIC_ASK] = {.take = rh_core_on_topic_ask, .epochs = ANY, .always = true},
+    [RH_PEER_TOPIC_BATCH] = {.take = rh_core_on_topic_batch, .epochs = ANY, .always = true},
+    [RH_PEER_TOPIC_ACK] = {.take = rh_core_on_topic_ack, .epochs = ANY, .always = true},
+    [RH_PEER_TOPIC_END] = {.take = rh_core_on_topic_end, .epochs = ANY, .always = true},
     [RH_PEER_APPEND] = {.take = rh_core_on_append, .epochs = NOT_BEFORE, .from_member = true},
     [RH_PEER_APPEND_ACK] = {.take = rh_core_on_append_ack,
                             .epochs = NOT_BEFORE,
@@ -250,6 +256,7 @@ void rh_core_peer_up(struct rh_core *core, const struct rh_node_ref *ref)
     process->is_up = true;
     rh_core_relays_begin(core, process);
     rh_core_requests_peer_up(core, process);
+    rh_core_readers_peer_up(core, process);
     rh_core_greet(core, process);
 }
 
@@ -264,4 +271,5 @@ void rh_core_peer_down(struct rh_core *core, const struct rh_node_ref *ref)
     process->down_ms = core->now_ms;
     rh_core_requests_peer_down(core, process);
     rh_core_relayed_peer_down(core, process);
+    rh_core_feeds_scan(core);
 }

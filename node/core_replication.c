@@ -218,6 +218,11 @@ static int append(struct rh_core *core, struct rh_channel *channel, struct rh_en
     }
     if (rv == 0) {
         rv = rh_channel_log_append(log, entry);
+        if (rv == 0 && rh_core_follows_apply(core, channel, entry) != 0) {
+            rv = RH_ERR_NO_MEMORY;
+            (void)rh_entry_take(entry); /* the log's reference goes, the caller's remains */
+            rh_channel_log_cut(log, op - 1);
+        }
     }
     if (rv != 0) {
         rh_id_window_cut(channel->ids, op - 1);
@@ -276,6 +281,8 @@ struct rh_peer_operation rh_core_operation(struct rh_core *core, struct rh_entry
         .id = rh_entry_id(entry),
         .content_type = rh_entry_content_type(entry),
         .payload = rh_entry_payload(entry),
+        .topic = rh_entry_topic(entry),
+        .position = rh_entry_position(entry),
     };
 }
 
@@ -480,6 +487,7 @@ static void deliver(struct rh_core *core, struct rh_channel *channel, uint64_t f
             rh_core_deliver(core, channel, entry);
         }
     }
+    rh_core_readers_committed(core, channel);
     rh_core_requests_committed(core, channel);
     rh_core_streams_committed(core, channel);
     rh_core_channel_tidy(core, channel);

@@ -105,10 +105,12 @@ void rh_core_pending_remove(struct rh_core *core, struct rh_pending *pending)
     rh_table_remove(&core->pending_table, &pending->table_link);
     rh_core_keep(core, pending);
     struct rh_channel *channel = pending->channel;
-    if (channel != NULL) {
-        leave_channel(pending);
-        rh_core_channel_settle(core, channel);
+    if (channel == NULL) {
+        rh_list_remove(&pending->channel_link);
+        return;
     }
+    leave_channel(pending);
+    rh_core_channel_settle(core, channel);
 }
 
 /* What tells pending requests apart: the process that numbered it (instance 0: we), and its number.
@@ -208,6 +210,7 @@ enum rh_peer_result rh_core_peer_result(enum rh_refusal refusal)
     case RH_REFUSAL_PRESENCE_FULL:
     case RH_REFUSAL_OVERLOADED:
     case RH_REFUSAL_NO_MEMORY:
+    case RH_REFUSAL_FOLLOWS_FULL:
     case RH_REFUSAL_TOO_SLOW:
         return RH_PEER_RESULT_REFUSED;
     }
@@ -295,6 +298,8 @@ void rh_core_request_refuse(struct rh_core *core, const struct rh_request_ref *r
     } else if (request->ask == RH_ASK_PUBLISH) {
         const struct rh_publish_result result = {.refusal = refusal};
         rh_core_answer_publish(core, request, &result);
+    } else if (rh_ask_is_follow(request->ask)) {
+        rh_core_follow_refuse(core, request, refusal);
     } else {
         rh_core_state_refuse(core, request, refusal);
     }
@@ -318,6 +323,8 @@ static void answer_not_owner(struct rh_core *core, const struct rh_request_ref *
         message->publish_answer.request = request->request;
         message->publish_answer.result = RH_PEER_NOT_OWNER;
         memcpy(message->publish_answer.owner, id, strlen(id) + 1);
+    } else if (rh_ask_is_follow(request->ask)) {
+        rh_core_follow_not_owner(core, request, id);
     } else {
         rh_core_state_not_owner(core, request, id);
     }
@@ -338,6 +345,10 @@ static void send_pending(struct rh_core *core, struct rh_pending *pending)
     core->stats.forwards_sent++;
     if (request.ask == RH_ASK_PRESENCE) {
         rh_core_presence_forward(core, pending, &request);
+        return;
+    }
+    if (rh_ask_is_follow(request.ask)) {
+        rh_core_follow_forward(core, pending, &request);
         return;
     }
     if (request.ask != RH_ASK_PUBLISH && request.ask != RH_ASK_INSPECT) {
@@ -377,7 +388,7 @@ static bool expire(struct rh_core *core, struct rh_pending *pending)
     struct rh_request_ref request = rh_core_pending_request(pending);
     enum rh_refusal refusal =
         rh_ask_changes(request.ask) ? RH_REFUSAL_UNKNOWN : RH_REFUSAL_UNREACHABLE;
-    if (pending->state == RH_PENDING_CHANNEL) {
+    if (pending->state == RH_PENDING_CHANNEL || pending->state == RH_PENDING_TOPIC) {
         refusal = RH_REFUSAL_NOT_READY; /* nothing was begun; maybe_done has the last word */
     }
     rh_core_request_refuse(core, &request, refusal);
@@ -440,8 +451,12 @@ static bool has_to_wait(const struct rh_core *core, const struct rh_request_ref 
 }
 
 /* Tries a pending request in the present view. */
-static void dispatch(struct rh_core *core, struct rh_pending *pending)
+void rh_core_pending_dispatch(struct rh_core *core, struct rh_pending *pending)
 {
+    if (pending->state == RH_PENDING_TOPIC) {
+        rh_list_remove(&pending->channel_link);
+        pending->state = RH_PENDING_LINK;
+    }
     if (expire(core, pending)) {
         return;
     }
@@ -482,7 +497,7 @@ void rh_core_requests_retry_channel(struct rh_core *core, struct rh_channel *cha
     }
     for (struct rh_list *link = rh_list_first(&again); link != NULL; link = rh_list_first(&again)) {
         rh_list_remove(link);
-        dispatch(core, rh_container_of(link, struct rh_pending, channel_link));
+        rh_core_pending_dispatch(core, rh_container_of(link, struct rh_pending, channel_link));
     }
 }
 
@@ -496,6 +511,11 @@ void rh_core_requests_committed(struct rh_core *core, struct rh_channel *channel
         struct rh_pending *pending = rh_container_of(link, struct rh_pending, channel_link);
         if (pending->op > channel->commit) {
             continue; /* and not the end: a duplicate of an older operation comes after it */
+        }
+        if (rh_ask_is_follow(pending->ask)) {
+            rh_core_follow_committed(core, pending, channel);
+            rh_core_pending_remove(core, pending);
+            continue;
         }
         if (pending->ask != RH_ASK_PUBLISH) {
             rh_core_state_committed(core, pending, channel);
@@ -556,7 +576,7 @@ static void keep_and_dispatch(struct rh_core *core, const struct rh_request_ref 
     struct rh_pending *pending = rh_core_pending_keep(core, request);
     if (pending != NULL) {
         pending->epoch = core->view->epoch;
-        dispatch(core, pending);
+        rh_core_pending_dispatch(core, pending);
     }
 }
 
@@ -570,7 +590,7 @@ void rh_core_request_begin(struct rh_core *core, const struct rh_request_ref *re
     }
     uint64_t size_max = request->ask == RH_ASK_STATE_PUT ? core->options.state_size_max
                                                          : core->options.payload_size_max;
-    if (request->payload.bytes.size > size_max) {
+    if (request->payload.bytes.size > size_max && !rh_ask_is_follow(request->ask)) {
         rh_core_request_refuse(core, request, RH_REFUSAL_TOO_LARGE);
         return;
     }
@@ -688,7 +708,7 @@ static void not_owner(struct rh_core *core, struct rh_pending *pending, struct r
     if (order < 0) {
         /* We moved on while it answered; asked again, it catches up first. */
         pending->state = RH_PENDING_LINK;
-        dispatch(core, pending);
+        rh_core_pending_dispatch(core, pending);
         return;
     }
     if (order == 0 && core->options.replication) {
@@ -700,7 +720,7 @@ static void not_owner(struct rh_core *core, struct rh_pending *pending, struct r
             pending->named_view = core->view_number;
             forward(core, pending, node);
         } else {
-            dispatch(core, pending);
+            rh_core_pending_dispatch(core, pending);
         }
         return;
     }
@@ -852,7 +872,7 @@ static void try_again(struct rh_core *core, struct rh_pending *pending)
 {
     /* What waits for a channel is tried again by what happens to the channel. */
     if (pending->channel == NULL) {
-        dispatch(core, pending);
+        rh_core_pending_dispatch(core, pending);
     }
 }
 
@@ -862,8 +882,8 @@ void rh_core_requests_retry(struct rh_core *core)
 }
 
 /* Who acts for a channel that waits to be handed to this node, and is not here yet. */
-static const struct rh_process *who_acts(const struct rh_core *core,
-                                         const struct rh_channel *channel)
+const struct rh_process *rh_core_who_acts(const struct rh_core *core,
+                                          const struct rh_channel *channel)
 {
     const struct rh_reported *reported = rh_core_reported(core, channel);
     for (uint32_t i = 0; reported != NULL && i < reported->count; i++) {
@@ -882,7 +902,7 @@ static void lose_patience(struct rh_core *core, struct rh_pending *pending)
         pending->named_view == core->view_number) {
         return;
     }
-    const struct rh_process *actor = who_acts(core, pending->channel);
+    const struct rh_process *actor = rh_core_who_acts(core, pending->channel);
     if (actor == NULL) {
         return;
     }

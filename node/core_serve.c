@@ -175,6 +175,9 @@ bool rh_core_serve(struct rh_core *core, const struct rh_request_ref *request,
         serve_inspect(core, request, channel);
         return true;
     }
+    if (rh_ask_is_follow(request->ask)) {
+        return rh_core_serve_follow(core, request, route, pending);
+    }
     if (request->ask != RH_ASK_PUBLISH) {
         return rh_core_serve_state(core, request, route, pending);
     }

@@ -98,6 +98,7 @@ static void sync_free(struct rh_core *core, struct rh_sync *sync)
         rh_entry_give(sync->entries[i]);
     }
     rh_entry_give(sync->state);
+    free(sync->follows);
     free(sync->entries);
     free(sync->terms);
     free(sync);
@@ -124,6 +125,28 @@ static bool can_go_on_after(const struct rh_channel *channel, uint64_t op)
            rh_channel_term_at(channel, op).turn != 0;
 }
 
+/* The table with its topics, in one piece. */
+static void take_follows(struct rh_sync *sync, const struct rh_follows *follows)
+{
+    size_t size = rh_follows_count(follows) * sizeof(*sync->follows);
+    for (uint32_t i = 0; i < rh_follows_count(follows); i++) {
+        size += follows->items[i]->topic_size;
+    }
+    if (size == 0) {
+        return;
+    }
+    sync->follows_count = follows->count;
+    sync->follows = rh_core_alloc(size, 1);
+    sync->size += size;
+    char *text = (char *)(sync->follows + follows->count);
+    for (uint32_t i = 0; i < follows->count; i++) {
+        const struct rh_follow *follow = follows->items[i];
+        sync->follows[i] = (struct rh_peer_follow){.topic = rh_bytes(text, follow->topic_size),
+                                                   .position = follow->position};
+        text = rh_bytes_write(text, rh_follow_topic(follow));
+    }
+}
+
 static void take_snapshot(struct rh_sync *sync, const struct rh_channel *channel)
 {
     sync->first_op = sync->from_op == 0 ? rh_channel_first_op(channel) : sync->from_op + 1;
@@ -141,6 +164,7 @@ static void take_snapshot(struct rh_sync *sync, const struct rh_channel *channel
     } else if (channel->op > 0) {
         sync->terms[0] = (struct rh_peer_term_from){.first_op = 1, .term = channel->term};
     }
+    take_follows(sync, channel->follows);
     sync->next.id_op = sync->from_op;
     sync->size += rh_channel_key(channel).size + 128;
 }
@@ -280,6 +304,29 @@ static void fill_state(struct rh_core *core, const struct rh_sync *sync,
     }
 }
 
+/* The sync may end before the message is encoded, so it is copied. */
+static void fill_follows(struct rh_core *core, const struct rh_sync *sync,
+                         struct rh_peer_sync_begin *begin)
+{
+    if (sync->follows_count == 0) {
+        return;
+    }
+    struct rh_peer_follow *follows = rh_core_scratch(core, sync->follows_count, sizeof(*follows));
+    size_t size = 0;
+    for (size_t i = 0; i < sync->follows_count; i++) {
+        size += sync->follows[i].topic.size;
+    }
+    char *text = rh_core_scratch(core, size, 1);
+    for (size_t i = 0; i < sync->follows_count; i++) {
+        struct rh_bytes topic = sync->follows[i].topic;
+        follows[i] = (struct rh_peer_follow){.topic = rh_bytes(text, topic.size),
+                                             .position = sync->follows[i].position};
+        text = rh_bytes_write(text, topic);
+    }
+    begin->follows = follows;
+    begin->follows_count = sync->follows_count;
+}
+
 static void send_begin(struct rh_core *core, struct rh_sync *sync)
 {
     const struct rh_channel *channel = sync->channel;
@@ -307,6 +354,7 @@ static void send_begin(struct rh_core *core, struct rh_sync *sync)
     begin->terms = terms;
     begin->terms_count = sync->terms_count;
     fill_state(core, sync, begin);
+    fill_follows(core, sync, begin);
     fill_entries(core, sync, &size, &begin->operations);
     if (sync->next.entry == sync->entries_count) {
         begin->ids_count = fill_ids(core, sync, &size, &begin->ids);

@@ -327,6 +327,9 @@ void rh_core_fetch_refused(struct rh_core *core, struct rh_process *from,
 /* Whether somebody waits for whom a channel is created. */
 static bool is_wanted(const struct rh_channel *channel)
 {
+    if (channel->readers != NULL) {
+        return true;
+    }
     if (channel->audience == NULL) {
         return false;
     }
@@ -349,7 +352,8 @@ static bool is_wanted(const struct rh_channel *channel)
 static bool is_awaited(const struct rh_channel *channel)
 {
     const struct rh_audience *audience = channel->audience;
-    return audience != NULL && (audience->held_count > 0 || audience->requests_count > 0);
+    return channel->readers != NULL ||
+           (audience != NULL && (audience->held_count > 0 || audience->requests_count > 0));
 }
 
 /* H9. */

@@ -111,6 +111,7 @@ static bool walk_alone(struct rh_core *core, struct rh_channel *channel)
     core->sweep_channels += channel->incarnation != 0;
     core->sweep_connections += rh_channel_streams(channel);
     rh_core_streams_move(core, channel, owner);
+    rh_core_readers_end(core, channel);
     rh_core_channel_drop(core, channel);
     return false;
 }
@@ -470,6 +471,8 @@ void rh_core_adopt(struct rh_core *core, const struct rh_event *event)
     rh_core_remotes_view(core);
     rh_core_relayed_view(core);
     rh_core_requests_retry(core);
+    rh_core_readers_retry(core);
+    rh_core_feeds_scan(core);
     if (core->options.replication) {
         rh_core_release_held(core);
         rh_core_check_complete(core);

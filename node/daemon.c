@@ -81,6 +81,7 @@ static void perform(struct rh_daemon *daemon, const struct rh_action *action)
     case RH_ACTION_CHANGED:
     case RH_ACTION_PRESENCE:
     case RH_ACTION_PRESENT:
+    case RH_ACTION_FOLLOWED:
         rh_daemon_clients_perform(daemon, action);
         return;
     }
@@ -119,11 +120,14 @@ static bool drop_stale(struct rh_daemon *daemon, const struct rh_event *event)
 {
     bool is_publish = event->kind == RH_EVENT_PUBLISH;
     bool is_write = event->kind == RH_EVENT_STATE_PUT || event->kind == RH_EVENT_STATE_DELETE;
-    if (is_publish || is_write) {
-        rh_daemon_requests_drop(daemon, is_publish ? event->publish.request : event->state.request);
+    bool is_follow = event->kind == RH_EVENT_FOLLOW;
+    if (is_publish || is_write || is_follow) {
+        rh_daemon_requests_drop(daemon, is_publish  ? event->publish.request
+                                        : is_follow ? event->follow.request
+                                                    : event->state.request);
     }
     rh_daemon_stall_react(daemon);
-    return is_publish || is_write || event->kind == RH_EVENT_PEER_MESSAGE;
+    return is_publish || is_write || is_follow || event->kind == RH_EVENT_PEER_MESSAGE;
 }
 
 void rh_daemon_step(struct rh_daemon *daemon, struct rh_event *event)

@@ -155,6 +155,11 @@ void rh_daemon_respond_scratch(struct rh_daemon *daemon, struct rh_http_connecti
 /* A request, known to the core by its number, with a copy of |text|. NULL when out of memory. */
 struct rh_daemon_request *rh_daemon_request_find(const struct rh_daemon *daemon, uint64_t number);
 struct rh_daemon_request *rh_daemon_request_create(struct rh_daemon *daemon, struct rh_bytes text);
+
+/* The same for a request over HTTP; NULL: it was refused. */
+struct rh_daemon_request *rh_daemon_request_begin(struct rh_daemon *daemon,
+                                                  struct rh_http_connection *connection,
+                                                  struct rh_bytes text);
 void rh_daemon_request_destroy(struct rh_daemon *daemon, struct rh_daemon_request *request);
 
 /* ---- daemon_state.c ---- */
@@ -193,6 +198,12 @@ void rh_daemon_stream_presence(struct rh_daemon *daemon, struct rh_daemon_client
                                struct rh_bytes id);
 void rh_daemon_presence_answered(struct rh_daemon *daemon, const struct rh_action *action);
 void rh_daemon_presence_tell(struct rh_daemon *daemon, const struct rh_action *action);
+
+/* ---- daemon_follows.c: what a channel follows ---- */
+
+void rh_daemon_follows_ask(struct rh_daemon *daemon, struct rh_http_connection *connection,
+                           const struct rh_route *route);
+void rh_daemon_follows_answered(struct rh_daemon *daemon, const struct rh_action *action);
 
 /* ---- daemon_clients.c ---- */
 

@@ -237,6 +237,8 @@ void rh_daemon_entry_message(const struct rh_entry *entry, struct rh_client_mess
         .id = rh_entry_id(entry),
         .time_ms = (uint64_t)entry->time_ms,
         .payload = rh_entry_payload(entry),
+        .topic = rh_entry_topic(entry),
+        .position = rh_entry_position(entry),
     };
 }
 
@@ -453,6 +455,11 @@ static void on_request(void *context, struct rh_http_connection *connection,
     case RH_ROUTE_PRESENCE:
         rh_daemon_presence_get(daemon, connection, &route);
         return;
+    case RH_ROUTE_FOLLOWS:
+    case RH_ROUTE_FOLLOW:
+    case RH_ROUTE_UNFOLLOW:
+        rh_daemon_follows_ask(daemon, connection, &route);
+        return;
     case RH_ROUTE_EVENTS:
         begin_events(daemon, connection, request, &route);
         return;
@@ -548,6 +555,9 @@ void rh_daemon_clients_perform(struct rh_daemon *daemon, const struct rh_action 
         return;
     case RH_ACTION_PRESENT:
         rh_daemon_presence_answered(daemon, action);
+        return;
+    case RH_ACTION_FOLLOWED:
+        rh_daemon_follows_answered(daemon, action);
         return;
     case RH_ACTION_SEND:
     case RH_ACTION_CATCH_UP:

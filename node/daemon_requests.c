@@ -92,6 +92,8 @@ enum rh_problem rh_daemon_problem(enum rh_refusal refusal)
         return RH_PROBLEM_LIMIT_REACHED;
     case RH_REFUSAL_NO_MEMORY:
         return RH_PROBLEM_NO_MEMORY;
+    case RH_REFUSAL_FOLLOWS_FULL:
+        return RH_PROBLEM_CONFLICT;
     case RH_REFUSAL_UNKNOWN:
         return RH_PROBLEM_UNKNOWN_OUTCOME;
     case RH_REFUSAL_UNREACHABLE:
@@ -147,6 +149,20 @@ void rh_daemon_respond_scratch(struct rh_daemon *daemon, struct rh_http_connecti
         respond_json(connection, status, rh_buffer_content(&daemon->scratch));
     }
     rh_buffer_clear(&daemon->scratch);
+}
+
+struct rh_daemon_request *rh_daemon_request_begin(struct rh_daemon *daemon,
+                                                  struct rh_http_connection *connection,
+                                                  struct rh_bytes text)
+{
+    struct rh_daemon_request *request = rh_daemon_request_create(daemon, text);
+    if (request == NULL) {
+        rh_daemon_respond_problem(connection, RH_PROBLEM_NO_MEMORY, NULL);
+        return NULL;
+    }
+    request->connection = connection;
+    rh_http_connection_set_data(connection, request);
+    return request;
 }
 
 /* ---- where, ring, channel ---- */
@@ -286,13 +302,11 @@ void rh_daemon_requests_ring(struct rh_daemon *daemon, struct rh_http_connection
 void rh_daemon_requests_channel(struct rh_daemon *daemon, struct rh_http_connection *connection,
                                 const struct rh_route *route)
 {
-    struct rh_daemon_request *request = rh_daemon_request_create(daemon, rh_route_key(route));
+    struct rh_daemon_request *request =
+        rh_daemon_request_begin(daemon, connection, rh_route_key(route));
     if (request == NULL) {
-        rh_daemon_respond_problem(connection, RH_PROBLEM_NO_MEMORY, NULL);
         return;
     }
-    request->connection = connection;
-    rh_http_connection_set_data(connection, request);
     struct rh_event event = {
         .kind = RH_EVENT_INSPECT,
         .inspect = {.request = request->number, .key = rh_route_key(route)},
@@ -380,13 +394,11 @@ void rh_daemon_requests_publish(struct rh_daemon *daemon, struct rh_http_connect
         rh_daemon_respond_problem(connection, client_problem(error.code), error.reason.text);
         return;
     }
-    struct rh_daemon_request *request = rh_daemon_request_create(daemon, rh_bytes(NULL, 0));
+    struct rh_daemon_request *request =
+        rh_daemon_request_begin(daemon, connection, rh_bytes(NULL, 0));
     if (request == NULL) {
-        rh_daemon_respond_problem(connection, RH_PROBLEM_NO_MEMORY, NULL);
         return;
     }
-    request->connection = connection;
-    rh_http_connection_set_data(connection, request);
     struct rh_event event = {
         .kind = RH_EVENT_PUBLISH,
         .publish = {.request = request->number,

@@ -143,6 +143,8 @@ struct rh_client_message {
     struct rh_bytes id; /* size 0: the member is left out */
     uint64_t time_ms;   /* Unix time */
     struct rh_payload payload;
+    struct rh_bytes topic;       /* by which it came; size 0: both members are left out */
+    struct rh_position position; /* in the topic */
 };
 
 struct rh_client_moved {
@@ -215,6 +217,15 @@ RH_MUST_CHECK int rh_client_json_poll_message(struct rh_buffer *output, bool fir
                                               const struct rh_client_message *message);
 RH_MUST_CHECK int rh_client_json_poll_end(struct rh_buffer *output, struct rh_position position,
                                           bool more);
+
+/* What a channel follows. */
+struct rh_client_follow {
+    struct rh_bytes topic;
+    struct rh_position position; /* of the last message that was taken */
+};
+
+RH_MUST_CHECK int rh_client_json_follows(struct rh_buffer *output, struct rh_bytes channel,
+                                         const struct rh_client_follow *follows, size_t count);
 
 /* 201 of a publish. */
 struct rh_client_published {

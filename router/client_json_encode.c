@@ -18,6 +18,7 @@ struct measured {
     const char *opening; /* what comes before the number */
     char seq[U64_TEXT_SIZE];
     char time[U64_TEXT_SIZE];
+    char position[RH_POSITION_TEXT_SIZE]; /* with a topic */
     size_t size;
 };
 
@@ -90,8 +91,10 @@ static char *write_payload(char *out, const struct rh_payload *payload)
     return rh_json_string_write(out, payload->bytes);
 }
 
-#define TIME_KEY ",\"time\":"
-#define ID_KEY   ",\"id\":"
+#define TIME_KEY     ",\"time\":"
+#define ID_KEY       ",\"id\":"
+#define TOPIC_KEY    ",\"topic\":"
+#define POSITION_KEY ",\"topic_position\":\""
 
 static struct measured measure(const struct rh_client_message *message, const char *opening)
 {
@@ -102,6 +105,11 @@ static struct measured measure(const struct rh_client_message *message, const ch
                     strlen("}");
     if (message->id.size > 0) {
         measured.size += strlen(ID_KEY) + rh_json_string_size(message->id);
+    }
+    if (message->topic.size > 0) {
+        rh_position_format(message->position, measured.position);
+        measured.size += strlen(TOPIC_KEY) + rh_json_string_size(message->topic) +
+                         strlen(POSITION_KEY) + strlen(measured.position) + strlen("\"");
     }
     return measured;
 }
@@ -119,6 +127,13 @@ static void write_message(char *out, const struct measured *measured)
     }
     out = write_text(out, TIME_KEY);
     out = write_text(out, measured->time);
+    if (message->topic.size > 0) {
+        out = write_text(out, TOPIC_KEY);
+        out = rh_json_string_write(out, message->topic);
+        out = write_text(out, POSITION_KEY);
+        out = write_text(out, measured->position);
+        *out++ = '"';
+    }
     out = write_text(out, payload_key(message->payload.kind));
     out = write_payload(out, &message->payload);
     *out++ = '}';
@@ -386,6 +401,23 @@ int rh_client_json_poll_end(struct rh_buffer *output, struct rh_position positio
     put_text(&writer, "],\"position\":", text);
     put_bool(&writer, ",\"more\":", more);
     put(&writer, "}");
+    return end(&writer);
+}
+
+int rh_client_json_follows(struct rh_buffer *output, struct rh_bytes channel,
+                           const struct rh_client_follow *follows, size_t count)
+{
+    struct writer writer = begin(output);
+    put_string(&writer, "{\"key\":", channel);
+    put(&writer, ",\"follows\":[");
+    for (size_t i = 0; i < count; i++) {
+        put_string(&writer, i == 0 ? "{\"topic\":" : ",{\"topic\":", follows[i].topic);
+        char position[RH_POSITION_TEXT_SIZE];
+        rh_position_format(follows[i].position, position);
+        put_text(&writer, ",\"position\":", position);
+        put(&writer, "}");
+    }
+    put(&writer, "]}");
     return end(&writer);
 }
 

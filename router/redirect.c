@@ -173,6 +173,9 @@ static const char *endpoint_of(enum rh_route_kind kind)
     case RH_ROUTE_RING:
     case RH_ROUTE_CHANNEL:
     case RH_ROUTE_PRESENCE:
+    case RH_ROUTE_FOLLOWS:
+    case RH_ROUTE_FOLLOW:
+    case RH_ROUTE_UNFOLLOW:
     case RH_ROUTE_PREFLIGHT:
     default:
         return NULL;

@@ -16,6 +16,8 @@ enum endpoint {
     ENDPOINT_MESSAGES,
     ENDPOINT_STATE,
     ENDPOINT_PRESENCE,
+    ENDPOINT_FOLLOWS,
+    ENDPOINT_FOLLOW,
 };
 
 /* The path of an endpoint of a channel, after the key. */
@@ -24,7 +26,7 @@ static const struct {
     enum endpoint endpoint;
 } channel_endpoints[] = {
     {"ws", ENDPOINT_WEBSOCKET}, {"events", ENDPOINT_EVENTS},     {"messages", ENDPOINT_MESSAGES},
-    {"state", ENDPOINT_STATE},  {"presence", ENDPOINT_PRESENCE},
+    {"state", ENDPOINT_STATE},  {"presence", ENDPOINT_PRESENCE}, {"follows", ENDPOINT_FOLLOWS},
 };
 
 static const struct {
@@ -49,6 +51,10 @@ static const struct {
     {ENDPOINT_STATE, RH_HTTP_DELETE, RH_ROUTE_STATE_DELETE},
     {ENDPOINT_PRESENCE, RH_HTTP_GET, RH_ROUTE_PRESENCE},
     {ENDPOINT_PRESENCE, RH_HTTP_HEAD, RH_ROUTE_PRESENCE},
+    {ENDPOINT_FOLLOWS, RH_HTTP_GET, RH_ROUTE_FOLLOWS},
+    {ENDPOINT_FOLLOWS, RH_HTTP_HEAD, RH_ROUTE_FOLLOWS},
+    {ENDPOINT_FOLLOW, RH_HTTP_PUT, RH_ROUTE_FOLLOW},
+    {ENDPOINT_FOLLOW, RH_HTTP_DELETE, RH_ROUTE_UNFOLLOW},
 };
 
 const char *rh_route_kind_name(enum rh_route_kind kind)
@@ -65,6 +71,9 @@ const char *rh_route_kind_name(enum rh_route_kind kind)
         [RH_ROUTE_STATE_PUT] = "state_put",
         [RH_ROUTE_STATE_DELETE] = "state_delete",
         [RH_ROUTE_PRESENCE] = "presence",
+        [RH_ROUTE_FOLLOWS] = "follows",
+        [RH_ROUTE_FOLLOW] = "follow",
+        [RH_ROUTE_UNFOLLOW] = "unfollow",
         [RH_ROUTE_PREFLIGHT] = "preflight",
     };
     return names[kind];
@@ -80,10 +89,13 @@ static const char *allow_of(enum endpoint endpoint)
         return "GET, HEAD, POST, OPTIONS";
     case ENDPOINT_STATE:
         return "GET, HEAD, PUT, DELETE, OPTIONS";
+    case ENDPOINT_FOLLOW:
+        return "PUT, DELETE, OPTIONS";
     case ENDPOINT_WHERE:
     case ENDPOINT_RING:
     case ENDPOINT_CHANNEL:
     case ENDPOINT_PRESENCE:
+    case ENDPOINT_FOLLOWS:
     default:
         return "GET, HEAD, OPTIONS";
     }
@@ -194,6 +206,26 @@ static enum rh_problem set_key(struct rh_bytes text, bool plus, struct rh_route 
                   "a key is 1 to %d bytes of UTF-8 without control characters, percent-encoded",
                   RH_KEY_SIZE_MAX);
     return RH_PROBLEM_BAD_KEY;
+}
+
+static enum rh_problem set_topic(struct rh_bytes text, struct rh_route *route,
+                                 struct rh_reason *reason)
+{
+    size_t size;
+    int rv = rh_percent_decode(text, false, route->topic_data, sizeof(route->topic_data), &size);
+    if (rv != 0 || !rh_key_valid(rh_bytes(route->topic_data, size))) {
+        (void)rh_fail(reason, RH_ERR_INVALID,
+                      "a topic is a key: 1 to %d bytes of UTF-8 without control characters, "
+                      "percent-encoded",
+                      RH_KEY_SIZE_MAX);
+        return RH_PROBLEM_BAD_KEY;
+    }
+    route->topic_size = size;
+    if (rh_bytes_equal(rh_route_topic(route), rh_route_key(route))) {
+        (void)rh_fail(reason, RH_ERR_INVALID, "a channel cannot follow itself");
+        return RH_PROBLEM_BAD_KEY;
+    }
+    return RH_PROBLEM_NONE;
 }
 
 /* A number parameter; on failure the reason names it. */
@@ -428,9 +460,9 @@ static bool skip(struct rh_bytes *path, const char *prefix)
     return true;
 }
 
-/* Which endpoint the path names, and the segment that holds the key (of a channel). */
+/* Which endpoint the path names, and the segments that hold the key (of a channel) and the topic. */
 static bool find_endpoint(struct rh_bytes path, enum endpoint *ret_endpoint,
-                          struct rh_bytes *ret_key)
+                          struct rh_bytes *ret_key, struct rh_bytes *ret_topic)
 {
     if (rh_bytes_equal_text(path, "/v1/where")) {
         *ret_endpoint = ENDPOINT_WHERE;
@@ -458,7 +490,11 @@ static bool find_endpoint(struct rh_bytes path, enum endpoint *ret_endpoint,
             return true;
         }
     }
-    return false;
+    *ret_endpoint = ENDPOINT_FOLLOW;
+    *ret_key = rh_bytes(path.data, key_size);
+    bool is_follow = skip(&rest, "follows/");
+    *ret_topic = rest;
+    return is_follow && (rest.size == 0 || memchr(rest.data, '/', rest.size) == NULL);
 }
 
 static bool find_kind(enum endpoint endpoint, enum rh_http_method method,
@@ -489,13 +525,14 @@ enum rh_problem rh_route_parse(const struct rh_http_request *request, struct rh_
 {
     enum endpoint endpoint;
     struct rh_bytes key = rh_bytes(NULL, 0);
+    struct rh_bytes topic = rh_bytes(NULL, 0);
     init_route(ret_route);
     if (rh_bytes_equal_text(request->path, "*")) {
         ret_route->kind = RH_ROUTE_PREFLIGHT;
         ret_route->allow = "GET, HEAD, POST, PUT, DELETE, OPTIONS";
         return RH_PROBLEM_NONE;
     }
-    if (!find_endpoint(request->path, &endpoint, &key)) {
+    if (!find_endpoint(request->path, &endpoint, &key, &topic)) {
         (void)rh_fail(reason, RH_ERR_NOT_FOUND, "there is nothing at this path");
         return RH_PROBLEM_NOT_FOUND;
     }
@@ -509,6 +546,9 @@ enum rh_problem rh_route_parse(const struct rh_http_request *request, struct rh_
     }
     if (endpoint != ENDPOINT_WHERE && endpoint != ENDPOINT_RING) {
         enum rh_problem problem = set_key(key, false, ret_route, reason);
+        if (problem == RH_PROBLEM_NONE && endpoint == ENDPOINT_FOLLOW) {
+            problem = set_topic(topic, ret_route, reason);
+        }
         if (problem != RH_PROBLEM_NONE) {
             return problem;
         }

@@ -13,10 +13,12 @@
  *   GET, POST         /v1/channels/{key}/messages
  *   GET, PUT, DELETE  /v1/channels/{key}/state
  *   GET               /v1/channels/{key}/presence
+ *   GET               /v1/channels/{key}/follows
+ *   PUT, DELETE       /v1/channels/{key}/follows/{topic}
  *
  * HEAD goes where GET goes, but not to `ws` and `events`. OPTIONS on any of them is a preflight.
  *
- * A key is one path segment, percent-encoded (so `/` in a key is %2F). Query names are `after`,
+ * A key, or topic, is one path segment, percent-encoded (so `/` in a key is %2F). Query names are `after`,
  * `limit`, `wait`, `hops`, `epoch`, `ticket`, `token`, `route`, `client`, `meta`, `watch` (and
  * `key` of where): at most once each; other names are ignored. In the query a `+` is a space, as forms encode
  * it.
@@ -38,6 +40,9 @@ enum rh_route_kind {
     RH_ROUTE_STATE_PUT,
     RH_ROUTE_STATE_DELETE,
     RH_ROUTE_PRESENCE,
+    RH_ROUTE_FOLLOWS,
+    RH_ROUTE_FOLLOW,
+    RH_ROUTE_UNFOLLOW,
     RH_ROUTE_PREFLIGHT, /* answer with rh_http_connection_respond_preflight() */
 };
 
@@ -60,6 +65,7 @@ struct rh_route {
     const char
         *allow;      /* methods of the path, for PREFLIGHT and 405: "GET, HEAD, OPTIONS"; static */
     size_t key_size; /* 0 where the path has no key */
+    size_t topic_size; /* 0 where the path has no topic */
     bool has_after;
     bool has_limit;
     bool has_wait;
@@ -79,11 +85,17 @@ struct rh_route {
     struct rh_bytes client;
     struct rh_bytes meta;
     char key_data[RH_KEY_SIZE_MAX];
+    char topic_data[RH_KEY_SIZE_MAX];
 };
 
 static inline struct rh_bytes rh_route_key(const struct rh_route *route)
 {
     return rh_bytes(route->key_data, route->key_size);
+}
+
+static inline struct rh_bytes rh_route_topic(const struct rh_route *route)
+{
+    return rh_bytes(route->topic_data, route->topic_size);
 }
 
 /* How a client names itself: `client` and `meta` of a stream. */

@@ -385,7 +385,8 @@ static void perform(struct run *run, unsigned node, const struct rh_action *acti
     case RH_ACTION_CHANGED:
     case RH_ACTION_PRESENCE:
     case RH_ACTION_PRESENT:
-        fail_msg("nobody asked for a state");
+    case RH_ACTION_FOLLOWED:
+        fail_msg("nobody asked for that");
         return;
     case RH_ACTION_GOES_ON:
         fail_msg("nobody is relayed");

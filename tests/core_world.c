@@ -124,6 +124,12 @@ static void enqueue(struct world *world, unsigned from, const struct rh_action *
     case RH_PEER_STREAM_READ:
     case RH_PEER_STREAM_ENDED:
     case RH_PEER_TUNNEL_STATE:
+    case RH_PEER_FOLLOW_ASK:
+    case RH_PEER_FOLLOW_ANSWER:
+    case RH_PEER_TOPIC_ASK:
+    case RH_PEER_TOPIC_BATCH:
+    case RH_PEER_TOPIC_ACK:
+    case RH_PEER_TOPIC_END:
         copy_message(envelope);
         break;
     case RH_PEER_HELLO:
@@ -157,12 +163,6 @@ static void enqueue(struct world *world, unsigned from, const struct rh_action *
     case RH_PEER_LEASE_GRANT:
     case RH_PEER_RELAY:
     case RH_PEER_RELAY_FAILED:
-    case RH_PEER_FOLLOW_ASK:
-    case RH_PEER_FOLLOW_ANSWER:
-    case RH_PEER_TOPIC_ASK:
-    case RH_PEER_TOPIC_BATCH:
-    case RH_PEER_TOPIC_ACK:
-    case RH_PEER_TOPIC_END:
         fail_msg("a message of replication came out of a core without it");
     }
 }
@@ -286,6 +286,22 @@ static void trace_present(struct world *world, const char *id, const struct rh_a
     line(world, "\n");
 }
 
+static void trace_followed(struct world *world, const char *id, const struct rh_action *action)
+{
+    const struct rh_follow_result *result = &action->followed.result;
+    line(world, "%s > followed #%" PRIu64, id, action->followed.request);
+    if (result->refusal != RH_REFUSAL_NONE) {
+        line(world, " %s\n", rh_refusal_code(result->refusal));
+        return;
+    }
+    line(world, " by %s", result->node);
+    for (size_t i = 0; i < result->follows_count; i++) {
+        line(world, " %.*s@%" PRIu64, RH_BYTES_ARG(result->follows[i].topic),
+             result->follows[i].position.seq);
+    }
+    line(world, "\n");
+}
+
 static void trace_requests(struct world *world, const char *id, const struct rh_action *action)
 {
     if (action->kind == RH_ACTION_PUBLISHED) {
@@ -352,6 +368,9 @@ static void trace_action(struct world *world, unsigned node, const struct rh_act
         return;
     case RH_ACTION_PRESENT:
         trace_present(world, id, action);
+        return;
+    case RH_ACTION_FOLLOWED:
+        trace_followed(world, id, action);
         return;
     case RH_ACTION_PUBLISHED:
     case RH_ACTION_INSPECTED:
@@ -724,4 +743,39 @@ struct rh_position world_position(struct world *world, unsigned node, const char
                              .seq = seq};
     world->trace[0] = '\0';
     return at;
+}
+
+static void follow(struct world *world, unsigned node, uint64_t request, const char *key,
+                   enum rh_peer_follow_what what, const char *topic,
+                   const struct rh_position *after)
+{
+    struct rh_event event = {
+        .kind = RH_EVENT_FOLLOW,
+        .follow = {.request = request,
+                   .key = rh_bytes_text(key),
+                   .what = what,
+                   .topic = rh_bytes_text(topic),
+                   .has_after = after != NULL},
+    };
+    if (after != NULL) {
+        event.follow.after = *after;
+    }
+    world_step(world, node, &event);
+}
+
+void world_follow(struct world *world, unsigned node, uint64_t request, const char *key,
+                  const char *topic, const struct rh_position *after)
+{
+    follow(world, node, request, key, RH_PEER_FOLLOW_ADD, topic, after);
+}
+
+void world_unfollow(struct world *world, unsigned node, uint64_t request, const char *key,
+                    const char *topic)
+{
+    follow(world, node, request, key, RH_PEER_FOLLOW_REMOVE, topic, NULL);
+}
+
+void world_follows(struct world *world, unsigned node, uint64_t request, const char *key)
+{
+    follow(world, node, request, key, RH_PEER_FOLLOW_LIST, "", NULL);
 }

@@ -100,6 +100,11 @@ void world_state_put(struct world *world, unsigned node, uint64_t request, const
                      const char *data, enum rh_peer_state_condition condition, uint64_t version);
 void world_state_delete(struct world *world, unsigned node, uint64_t request, const char *key,
                         enum rh_peer_state_condition condition, uint64_t version);
+void world_follow(struct world *world, unsigned node, uint64_t request, const char *key,
+                  const char *topic, const struct rh_position *after);
+void world_unfollow(struct world *world, unsigned node, uint64_t request, const char *key,
+                    const char *topic);
+void world_follows(struct world *world, unsigned node, uint64_t request, const char *key);
 void world_inspect(struct world *world, unsigned node, uint64_t request, const char *key);
 
 /* Hands over the oldest message that is under way; or loses it. */

@@ -12,6 +12,7 @@
  *   simulator_clients    subscribers, long polls, publishers, as they see the cluster
  *   simulator_check      the laws, and what the cluster must be like in the end
  *   simulator_truth      with replication: what was committed, who acted, who held what
+ *   simulator_topics     with --topics: channels that follow others, and what they get
  *   simulator_rest       with replication: what copies are like in the end
  *   simulator_describe   with replication: copies and messages as lines of the trace
  *   simulator_counts     messages, and what is asked of ZooKeeper, counted
@@ -122,6 +123,7 @@ struct sim_options {
     bool present;           /* subscribers name themselves, and watch who is there */
     enum sim_change change; /* of a wide run, in place of the faults; see simulator_scale.h */
     FILE *report;           /* NULL: none; of a change */
+    bool topics;            /* channels follow others, see simulator_topics.h */
 };
 
 /* What becomes of a message between nodes. */
@@ -171,6 +173,7 @@ struct sim {
     struct sim_network *network;
     struct sim_clients *clients;
     struct sim_states *states;
+    struct sim_topics *topics;
     struct sim_check *check;
     struct sim_truth *truth; /* NULL without replication */
     struct sim_faults *faults;

@@ -8,6 +8,7 @@
 #include "tests/simulator_describe.h"
 #include "tests/simulator_network.h"
 #include "tests/simulator_states.h"
+#include "tests/simulator_topics.h"
 #include "tests/simulator_truth.h"
 #include "tests/simulator_zookeeper.h"
 
@@ -622,6 +623,9 @@ static void perform_core(struct sim *sim, struct sim_node *node, struct rh_actio
     case RH_ACTION_CHANGED:
     case RH_ACTION_PRESENT:
         return; /* no client of a simulated cluster asks for it */
+    case RH_ACTION_FOLLOWED:
+        sim_topics_answered(sim, node->index, action);
+        return;
     case RH_ACTION_SEND:
         send_to_peer(sim, node, action);
         return;
@@ -1108,7 +1112,7 @@ void sim_node_inspect(struct sim *sim, int index, uint64_t request, const char *
     step_core(sim, sim->nodes[index], &event);
 }
 
-void sim_node_state(struct sim *sim, int index, const struct rh_event *event)
+void sim_node_request(struct sim *sim, int index, const struct rh_event *event)
 {
     struct rh_event asked = *event;
     step_core(sim, sim->nodes[index], &asked);

@@ -133,8 +133,9 @@ void sim_node_ask(struct sim *sim, int index, const struct sim_ask *ask);
 void sim_node_hang_up(struct sim *sim, int index, uint64_t connection);
 void sim_node_publish(struct sim *sim, int index, uint64_t request, const char *key,
                       uint64_t message, bool nameless);
-/* A request for a state document; its answer goes to sim_states_answered(). */
-void sim_node_state(struct sim *sim, int index, const struct rh_event *event);
+/* A request for a state document, or about follows; its answer goes to sim_states_answered(), or to
+ * sim_topics_answered(). */
+void sim_node_request(struct sim *sim, int index, const struct rh_event *event);
 void sim_node_inspect(struct sim *sim, int index, uint64_t request, const char *key);
 
 /* Sends |peer| the adopted view, if there is one. */

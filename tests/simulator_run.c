@@ -9,6 +9,7 @@
 #include "tests/simulator_rest.h"
 #include "tests/simulator_scale.h"
 #include "tests/simulator_states.h"
+#include "tests/simulator_topics.h"
 #include "tests/simulator_truth.h"
 #include "tests/simulator_zookeeper.h"
 
@@ -51,7 +52,8 @@ static const char *all_unrest(struct sim *sim)
     sim_faults_give_weight(sim);
     sim_faults_recover(sim);
     const char *what = sim_check_unrest(sim);
-    return what == NULL ? sim_clients_unrest(sim) : what;
+    what = what == NULL ? sim_clients_unrest(sim) : what;
+    return what == NULL ? sim_topics_unrest(sim) : what;
 }
 
 /* R is no random number of the run, so that a seed has the same plan whatever R is. */
@@ -112,6 +114,7 @@ void sim_create(struct sim *sim, const struct sim_options *options, int nodes_co
     sim->network = sim_network_create(sim);
     sim_clients_create(sim);
     sim_states_create(sim);
+    sim_topics_create(sim);
 }
 
 void sim_destroy(struct sim *sim)
@@ -125,6 +128,7 @@ void sim_destroy(struct sim *sim)
     free(sim->queue);
     sim_clients_destroy(sim);
     sim_states_destroy(sim);
+    sim_topics_destroy(sim);
     sim_network_destroy(sim->network);
     sim_zookeeper_destroy(sim->zookeeper);
     sim_check_destroy(sim);
@@ -157,6 +161,7 @@ static void run_phases(struct sim *sim, uint64_t *ret_rest_ms)
     sim_clients_expect_calm(sim, sim_faults_is_calm(sim));
     sim_clients_crowd(sim);
     sim_states_begin(sim);
+    sim_topics_begin(sim);
     uint64_t end_ms = sim_faults_begin(sim);
     sim_run_until(sim, end_ms);
     if (sim->failed) {
@@ -177,6 +182,7 @@ static void run_phases(struct sim *sim, uint64_t *ret_rest_ms)
     }
     sim_clients_publish_last(sim);
     sim_rest(sim, true, LAST_MS, "at the end");
+    sim_topics_finish(sim);
 }
 
 void sim_run_once(const struct sim_options *options, struct sim_result *ret_result)

@@ -96,7 +96,7 @@ static void run_request(struct sim *sim, struct sim_event *event)
                   .content_type = rh_bytes_text("text/plain"),
                   .state = rh_bytes_text(text)},
     };
-    sim_node_state(sim, request->node, &asked);
+    sim_node_request(sim, request->node, &asked);
 }
 
 static uint64_t ask_node(struct sim *sim, int node, const char *key, struct ask ask)

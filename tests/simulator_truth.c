@@ -4,6 +4,7 @@
 #include "tests/simulator_check.h"
 #include "tests/simulator_describe.h"
 #include "tests/simulator_history.h"
+#include "tests/simulator_topics.h"
 #include "tests/simulator_zookeeper.h"
 
 #include <assert.h>
@@ -292,6 +293,11 @@ static uint64_t entry_hash(const struct rh_entry *entry)
     for (size_t i = 0; i < (size_t)entry->id_size + entry->payload_size; i++) {
         hash = (hash ^ (unsigned char)entry->data[i]) * 0x100000001b3U;
     }
+    if (entry->has_topic) {
+        struct rh_position position = rh_entry_position(entry);
+        hash = (hash ^ position.incarnation ^ position.seq) * 0x100000001b3U;
+        hash = (hash ^ rh_entry_topic(entry).size) * 0x100000001b3U;
+    }
     return hash == 0 ? 1 : hash;
 }
 
@@ -343,6 +349,7 @@ static void read_log(struct sim *sim, int node, struct truth_channel *channel,
         sim_history_set(held, op, &fact);
         if (entry != NULL) {
             check_line(sim, node, channel, life, held, op);
+            sim_topics_entry(sim, node, info, op, entry);
         } else if (op >= info->first_op) {
             sim_truth_fail(sim, "I1", channel->key, "n%d lacks operation %" PRIu64 " in its log",
                            node, op);
