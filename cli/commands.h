@@ -16,6 +16,8 @@ extern const struct rh_command rh_command_apply;
 extern const struct rh_command rh_command_check;
 extern const struct rh_command rh_command_drain;
 extern const struct rh_command rh_command_drill;
+extern const struct rh_command rh_command_follow;
+extern const struct rh_command rh_command_follows;
 extern const struct rh_command rh_command_join;
 extern const struct rh_command rh_command_listen;
 extern const struct rh_command rh_command_nodes;
@@ -27,6 +29,7 @@ extern const struct rh_command rh_command_recover;
 extern const struct rh_command rh_command_ring;
 extern const struct rh_command rh_command_state;
 extern const struct rh_command rh_command_turn;
+extern const struct rh_command rh_command_unfollow;
 extern const struct rh_command rh_command_weight;
 
 #endif

@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RH_CLI_HTTP_PATH_SIZE   2048 /* of a channel: its key takes up to 1536 bytes */
+#define RH_CLI_HTTP_PATH_SIZE   3584 /* of a channel: its key and a topic take 1536 bytes each */
 #define RH_CLI_HTTP_URL_SIZE    (4096 + RH_URL_SIZE + 8) /* a plan takes up to 3840 bytes */
 #define RH_CLI_HTTP_BODY_MAX    (16 * 1024 * 1024)       /* bytes of an answer */
 #define RH_CLI_HTTP_HEADERS_MAX 4

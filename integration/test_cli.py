@@ -15,8 +15,8 @@ from harness.node import program, ringhop as run
 from harness.wait import wait_for
 from harness.zookeeper import Registry
 
-COMMANDS = ["apply", "check", "drain", "drill", "join", "listen", "nodes", "owner", "plan",
-            "presence", "publish", "recover", "ring", "state", "turn", "weight"]
+COMMANDS = ["apply", "check", "drain", "drill", "follow", "follows", "join", "listen", "nodes", "owner",
+            "plan", "presence", "publish", "recover", "ring", "state", "turn", "unfollow", "weight"]
 
 
 # --- help and usage -------------------------------------------------------------------------------
@@ -47,7 +47,7 @@ def test_version():
 @pytest.mark.parametrize("arguments", [
     [], ["nonsense"], ["--nonsense"], ["apply"], ["apply", "a", "b"], ["plan", "--add", "n4:1:b:c"], ["owner", "--wait"], ["ring", "x"], ["drain"],
     ["drain", "a", "b"], ["weight", "n1"], ["plan", "--add"], ["plan", "--add", "n 4"],
-    ["listen"], ["publish"], ["ring", "--timeout", "soon"]])
+    ["listen"], ["publish"], ["publish", "--stdin", "k", "data"], ["follow", "k"], ["ring", "--timeout", "soon"]])
 def test_usage_errors_end_with_2_before_anything_is_read(arguments):
     done = run(*arguments)
     assert done.returncode == 2 and done.stdout == ""

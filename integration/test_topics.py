@@ -272,3 +272,33 @@ def test_a_follower_that_was_away_gets_what_it_missed(cluster):
         owner = cluster.nodes[cluster["n3"].where(key)["node"]]
         return [m["data"] for m in owner.poll(key, after=0).json()["messages"]]
     wait_for(lambda: heard() == ["before", *map(str, range(20))], 60, "what it missed")
+
+
+def test_a_relayed_connection_carries_all_rooms_as_well(steady, key):
+    topic, entry = f"{key}:topic", steady.wrong_node(key)
+    client = Client(entry.ws_url(key, route="relay"))
+    client.welcome()
+    assert client.port == entry.client_port
+    assert follow(entry, key, topic).status == 200
+    for number in range(5):
+        steady["n1"].publish(topic, str(number))
+    assert [(m["topic"], m["data"]) for m in client.wait_messages(5)] == [
+        (topic, str(number)) for number in range(5)]
+    client.close()
+
+
+def test_the_cli_follows_lists_and_ends_it(steady, key):
+    topic = f"{key}:room/7"
+    steady["n1"].publish(topic, "before")
+    assert steady.cli("follows", key) == ""
+    assert steady.cli("follow", key, topic, "--after", "0").startswith(f"{topic}\t")
+    steady.cli("publish", topic, "hello")
+    lines = steady.cli("listen", "--after", "0", "--count", "2", key).splitlines()
+    assert [line.split("\t")[1] for line in lines] == ["before", "hello"]
+    listed = steady.cli_json("follows", key)
+    assert listed == {"key": key, "follows": [{
+        "topic": topic, "position": f"{steady['n1'].channel(topic)['incarnation']}:2"}]}
+    assert steady.cli("unfollow", key, topic) == ""
+    steady.cli("follow", key, key, code=6)
+    steady.cli("follow", key, topic, "--after", "x", code=2)
+    steady.cli("follow", key, "", code=2)
