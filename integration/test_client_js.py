@@ -206,6 +206,29 @@ def test_who_is_there_is_told_once_through_a_drain_and_the_death_of_an_owner(
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
+def test_one_connection_carries_all_rooms(steady, key, runtime, transport):
+    rooms = [f"{key}:room:{number}" for number in range(3)]
+    channel = JsChannel(runtime, steady.running(), key, after="0", transports=[transport])
+    steady["n1"].publish(rooms[0], "old")
+    for room in rooms:
+        channel.follows("add", room, {"after": "0"})
+    assert [follow["topic"] for follow in channel.follows("list")] == rooms
+    for number, room in enumerate(rooms * 5):
+        steady.running()[number % 3].publish(room, str(number))
+    whole(channel, 16)
+    for index, room in enumerate(rooms):
+        heard = [m["data"] for m in channel.of("message") if m["topic"] == room]
+        assert heard == ["old"][index:] + [str(n) for n in range(index, 15, 3)]
+    channel.follows("remove", rooms[0])
+    steady["n2"].publish(rooms[0], "not this one")
+    steady["n2"].publish(rooms[1], "this one")
+    whole(channel, 17)
+    assert channel.of("message")[-1]["data"] == "this one"
+    assert [follow["topic"] for follow in channel.follows("list")] == rooms[1:]
+    channel.close()
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
 def test_a_join_that_moves_the_channel_loses_nothing(shared_zookeeper, make_cluster, runtime,
                                                      transport):
     cluster = make_cluster(shared_zookeeper, nodes=2)

@@ -107,6 +107,10 @@ interface MessageBase {
   time: number;
   /** The position after this message. */
   position: Position;
+  /** The channel that it was published to, if this one got it by following. */
+  topic?: string;
+  /** Its position there. */
+  topicPosition?: Position;
 }
 
 export type Message = MessageBase & (
@@ -213,11 +217,26 @@ export interface State {
   delete(options?: { ifVersion?: number | "*"; signal?: AbortSignal }): Promise<StateWritten>;
 }
 
+export interface Follow {
+  topic: string;
+  /** Of the last message of it that was taken, or where it began. */
+  position: Position;
+}
+
+/** What a channel follows: each resolves to all that it follows then. */
+export interface Follows {
+  list(options?: { signal?: AbortSignal }): Promise<Follow[]>;
+  /** From now on, or after a position; a topic that is followed already goes on from where it is. */
+  add(topic: string, options?: { after?: Position | 0; signal?: AbortSignal }): Promise<Follow[]>;
+  remove(topic: string, options?: { signal?: AbortSignal }): Promise<Follow[]>;
+}
+
 /** A channel that is listened to. Made by Client.open(). */
 export class Channel extends EventTarget {
   private constructor();
   readonly key: string;
   readonly state: State;
+  readonly follows: Follows;
   readonly status: Status;
   /** The transport in use, null while there is none. */
   readonly transport: Transport | null;
@@ -245,6 +264,7 @@ export class Client {
   open(key: string, options?: OpenOptions): Channel;
   publish(key: string, data: unknown, options?: PublishOptions): Promise<Published>;
   state(key: string): State;
+  follows(key: string): Follows;
   /** Who is there; without connections are those who may come back yet. */
   presence(key: string, options?: { signal?: AbortSignal }): Promise<(Present & { connections: number })[]>;
   close(): void;

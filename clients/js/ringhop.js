@@ -199,6 +199,11 @@ function decodeState({ version, contentType, bytes }) {
   return { ...document, kind: "bytes", data: bytes };
 }
 
+/** Where a message came from that its channel got by following. */
+function origin({ topic, topic_position: topicPosition }) {
+  return topic === undefined ? {} : { topic, topicPosition };
+}
+
 /** The key as a path segment. Refuses what a node would refuse, as a browser could not see why. */
 function keySegment(key) {
   if (typeof key !== "string" || key === "" || new TextEncoder().encode(key).length > 512 ||
@@ -814,6 +819,7 @@ export class Channel extends EventTarget {
     keySegment(key);
     this.key = key;
     this.state = new State(nodes, key, () => this.#socket());
+    this.follows = new Follows(nodes, key);
     this.#watch = checkWatch(watch);
     this.#name = checkName(client, meta);
     this.#nodes = nodes;
@@ -967,7 +973,8 @@ export class Channel extends EventTarget {
       link.end(new RinghopError("network", `message ${message.seq} came too early`));
     } else if (taken === "next") {
       const { seq, id, time } = message;
-      this.#emit("message", { seq, id, time, ...decode(message), position: this.#cursor.position });
+      this.#emit("message",
+        { seq, id, time, ...decode(message), ...origin(message), position: this.#cursor.position });
     }
   }
 
@@ -1195,7 +1202,7 @@ async function presence(nodes, key, { signal } = {}) {
   return JSON.parse(text).clients;
 }
 
-// --- publish and state ---------------------------------------------------------------------------
+// --- publish, state and follows ------------------------------------------------------------------
 
 /** One message id over all attempts, so the channel gets the message once however often we ask. */
 async function publish(nodes, key, data, options = {}, link = () => null) {
@@ -1313,6 +1320,38 @@ function condition(ifVersion) {
   return { "If-Match": ifVersion === "*" ? "*" : `"${ifVersion}"` };
 }
 
+/** What a channel follows. Needs no connection; any call may be repeated, so all are retried. */
+class Follows {
+  #nodes;
+  #path;
+
+  constructor(nodes, key) {
+    this.#nodes = nodes;
+    this.#path = `/v1/channels/${keySegment(key)}/follows`;
+  }
+
+  /** [{topic, position}], the position being that of the last message that was taken. */
+  async list({ signal } = {}) {
+    return this.#ask("", { cache: "no-store", signal });
+  }
+
+  /** From now on, or after a position. One that is followed already goes on from where it is. */
+  async add(topic, { after, signal } = {}) {
+    const query = after === undefined ? "" : `?after=${encodeURIComponent(after)}`;
+    return this.#ask(`/${keySegment(topic)}${query}`, { method: "PUT", signal });
+  }
+
+  async remove(topic, { signal } = {}) {
+    return this.#ask(`/${keySegment(topic)}`, { method: "DELETE", signal });
+  }
+
+  async #ask(rest, init) {
+    const { text } = await this.#nodes.retry(() => this.#nodes.askAny(this.#path + rest, init),
+      { signal: init.signal, timeoutMs: this.#nodes.options.publishTimeout });
+    return JSON.parse(text).follows;
+  }
+}
+
 // --- client --------------------------------------------------------------------------------------
 
 function defaultPage() {
@@ -1374,6 +1413,11 @@ export class Client {
   /** The state document of a channel. */
   state(key) {
     return new State(this.#nodes, key);
+  }
+
+  /** What a channel follows. */
+  follows(key) {
+    return new Follows(this.#nodes, key);
   }
 
   /** Closes all channels. */

@@ -124,6 +124,9 @@ class JsChannel:
     def switch_to(self, transport):
         self._do("switch", transport=transport)
 
+    def follows(self, call, *arguments):
+        return self._do("follows", call=call, arguments=list(arguments))
+
     def close(self):
         self._do("close")
 

@@ -45,6 +45,15 @@ test("messages come with kind, data and position", async () => {
     { seq: 1, id: "i1", time: 5, kind: "text", data: "text", position: at(1) });
 });
 
+test("a message that came by a topic says so", async () => {
+  const { sockets, heard } = await open(make());
+  sockets[0].welcome();
+  sockets[0].message(1, { data: "x", topic: "room:7", topic_position: at(9) });
+  sockets[0].message(2, { data: "y" });
+  assert.deepEqual(heard.message.map(({ topic, topicPosition }) => [topic, topicPosition]),
+    [["room:7", at(9)], [undefined, undefined]]);
+});
+
 test("what comes twice is told once", async () => {
   const { sockets, heard } = await open(make());
   sockets[0].welcome();

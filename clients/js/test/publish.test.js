@@ -268,3 +268,35 @@ test("a write that may have been done is not done again, one that was not is", a
   requests[1].resolve(json({ version: 1, incarnation: "x" }));
   assert.equal((await written).version, 1);
 });
+
+test("what a channel follows is listed, added and removed by HTTP", async () => {
+  const { client, requests } = make();
+  const follows = client.follows("user/42");
+  const table = { key: "user/42", follows: [{ topic: "room:7", position: "c0ffee0123456789:3" }] };
+  for (const [call, method, path] of [
+    [() => follows.list(), "GET", ""],
+    [() => follows.add("room:7"), "PUT", "/room%3A7"],
+    [() => follows.add("room:7", { after: "0" }), "PUT", "/room%3A7?after=0"],
+    [() => follows.remove("room:7"), "DELETE", "/room%3A7"],
+  ]) {
+    const answered = call();
+    await settle();
+    const request = requests.at(-1);
+    assert.equal(request.method, method);
+    assert.equal(request.path + request.url.search, `/v1/channels/user%2F42/follows${path}`);
+    request.resolve(json(table));
+    assert.deepEqual(await answered, table.follows);
+  }
+  await assert.rejects(follows.add(""), TypeError);
+});
+
+test("a follow whose outcome is not known is tried again", async () => {
+  const { client, clock, requests } = make();
+  const answered = client.follows("k").add("t");
+  await settle();
+  requests[0].resolve(refuse("unknown_outcome", 504));
+  await settle();
+  await clock.pass(1000);
+  requests[1].resolve(json({ key: "k", follows: [] }));
+  assert.deepEqual(await answered, []);
+});
