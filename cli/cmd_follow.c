@@ -167,7 +167,9 @@ const struct rh_command rh_command_follows = {
     .name = "follows",
     .summary = "what a channel follows",
     .synopsis = "follows KEY",
-    .help = "Example:\n"
+    .help = "Prints the channels whose messages reach KEY as well.\n"
+            "\n"
+            "Example:\n"
             "  ringhop follows user:42\n"
             "\n" HELP_END,
     .operands_min = 1,
