@@ -244,6 +244,7 @@ def test_after_the_death_of_the_owner_a_watcher_is_shown_what_was_kept(cluster, 
 
     def back():
         again = Client(other.ws_url(key, watch="state"), bound=10.0)
+        wait_for(lambda: again.events, 10.0, "a welcome, or where to go")
         moved = again.of_type("moved")
         again = Client(moved[0]["url"], bound=10.0) if moved else again
         return wait_shown(again, 5, bound=5.0)
