@@ -30,7 +30,8 @@ packages_install() {
         as_root=(sudo)
     fi
     say "installing ${#missing[@]} packages: ${missing[*]}"
-    local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y
+    # What comes as a service (redis, coturn) is not to be started, and is none of our processes if it is.
+    local apt=("${as_root[@]}" env -u RINGHOP_TEST_RUN RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get -q -y
         -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0)
     local log
     log=$(mktemp)
