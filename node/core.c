@@ -265,24 +265,19 @@ static void tick(struct rh_core *core)
     rh_core_remotes_flush(core);
 }
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 static uint64_t replication_deadline_ms(const struct rh_core *core)
 {
     uint64_t deadline = rh_core_busy_ms(core);
-    deadline = earlier(deadline, rh_core_leases_ms(core));
-    deadline = earlier(deadline, rh_core_relays_ms(core));
+    deadline = rh_core_earlier(deadline, rh_core_leases_ms(core));
+    deadline = rh_core_earlier(deadline, rh_core_relays_ms(core));
     if (!rh_list_empty(&core->claims)) {
-        deadline = earlier(deadline, core->claims_ms);
+        deadline = rh_core_earlier(deadline, core->claims_ms);
     }
     if (!rh_list_empty(&core->moves)) {
-        deadline = earlier(deadline, core->moves_ms);
+        deadline = rh_core_earlier(deadline, core->moves_ms);
     }
-    deadline = earlier(deadline, rh_core_incoming_ms(core));
-    return earlier(deadline, rh_core_fetches_ms(core));
+    deadline = rh_core_earlier(deadline, rh_core_incoming_ms(core));
+    return rh_core_earlier(deadline, rh_core_fetches_ms(core));
 }
 
 /* When the first of those that are held has waited long enough. */
@@ -305,32 +300,32 @@ uint64_t rh_core_deadline_ms(const struct rh_core *core)
         rh_core_remotes_is_due(core) || !rh_list_empty(&core->watches_to_tell)) {
         return 0;
     }
-    deadline = earlier(rh_core_relayed_ms(core), rh_core_remotes_ms(core));
+    deadline = rh_core_earlier(rh_core_relayed_ms(core), rh_core_remotes_ms(core));
     if (core->catch_up_due) {
-        deadline = earlier(deadline, core->catch_up_ms);
+        deadline = rh_core_earlier(deadline, core->catch_up_ms);
     }
     if (core->channels.count > 0 || core->tombs.count > 0) {
-        deadline = earlier(deadline, core->scan_ms + SCAN_MS);
+        deadline = rh_core_earlier(deadline, core->scan_ms + SCAN_MS);
     }
     if (core->stats.pending > 0) {
-        deadline = earlier(deadline, core->retry_ms + RETRY_MS);
+        deadline = rh_core_earlier(deadline, core->retry_ms + RETRY_MS);
     }
-    deadline = earlier(deadline, rh_core_topics_ms(core));
+    deadline = rh_core_earlier(deadline, rh_core_topics_ms(core));
     if (core->stats.reads_waiting > 0) {
-        deadline = earlier(deadline, core->reads_slot * RH_READ_SLOT_MS);
+        deadline = rh_core_earlier(deadline, core->reads_slot * RH_READ_SLOT_MS);
     }
     const struct rh_list *first = rh_list_first(&core->catching_up);
     if (first != NULL) {
         const struct rh_subscription *waiting =
             (const struct rh_subscription *)((uintptr_t)first -
                                              offsetof(struct rh_subscription, link));
-        deadline = earlier(deadline, waiting->deadline_ms);
+        deadline = rh_core_earlier(deadline, waiting->deadline_ms);
     }
-    deadline = earlier(deadline, held_ms(&core->held));
-    deadline = earlier(deadline, held_ms(&core->held_welcomed));
-    deadline = earlier(deadline, rh_core_presence_ms(core));
+    deadline = rh_core_earlier(deadline, held_ms(&core->held));
+    deadline = rh_core_earlier(deadline, held_ms(&core->held_welcomed));
+    deadline = rh_core_earlier(deadline, rh_core_presence_ms(core));
     if (core->options.replication) {
-        deadline = earlier(deadline, replication_deadline_ms(core));
+        deadline = rh_core_earlier(deadline, replication_deadline_ms(core));
     }
     return deadline;
 }

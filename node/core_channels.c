@@ -20,8 +20,7 @@ static bool channel_equal(const struct rh_table_link *link, const void *key)
     return rh_bytes_equal(rh_channel_key(channel_of(link)), *wanted);
 }
 
-/* Not the ring's hash: that one has a public seed, and strangers choose keys. */
-static uint64_t table_hash(const struct rh_core *core, struct rh_bytes key)
+uint64_t rh_core_key_hash(const struct rh_core *core, struct rh_bytes key)
 {
     return XXH3_64bits_withSeed(key.data, key.size, core->options.secret);
 }
@@ -29,7 +28,7 @@ static uint64_t table_hash(const struct rh_core *core, struct rh_bytes key)
 struct rh_channel *rh_core_channel_find(struct rh_core *core, struct rh_bytes key)
 {
     struct rh_table_link *link =
-        rh_table_find(&core->channels, table_hash(core, key), channel_equal, &key);
+        rh_table_find(&core->channels, rh_core_key_hash(core, key), channel_equal, &key);
     if (link == NULL) {
         return NULL;
     }
@@ -50,7 +49,7 @@ static struct rh_channel *make(struct rh_core *core, struct rh_bytes key, uint64
     if (core->channels.count == 0) {
         core->scan_ms = core->now_ms; /* nobody had to be looked at before */
     }
-    rh_table_insert(&core->channels, &channel->table_link, table_hash(core, key));
+    rh_table_insert(&core->channels, &channel->table_link, rh_core_key_hash(core, key));
     rh_list_push_back(&core->swept, &channel->list_link);
     return channel;
 }

@@ -56,18 +56,10 @@ static bool is_feed(const struct rh_table_link *link, const void *topic)
     return rh_bytes_equal(topic_of(feed), *(const struct rh_bytes *)topic);
 }
 
-static uint64_t hash_of(const struct rh_core *core, struct rh_bytes topic)
-{
-    return rh_ring_hash(core->view->ring, topic.data, topic.size);
-}
-
 static struct rh_feed *find(const struct rh_core *core, struct rh_bytes topic)
 {
-    if (core->view == NULL) {
-        return NULL;
-    }
     struct rh_table_link *link =
-        rh_table_find(&core->topics.feeds, hash_of(core, topic), is_feed, &topic);
+        rh_table_find(&core->topics.feeds, rh_core_key_hash(core, topic), is_feed, &topic);
     return link == NULL ? NULL : rh_container_of(link, struct rh_feed, table_link);
 }
 
@@ -118,7 +110,7 @@ struct rh_feed *rh_core_feed_get(struct rh_core *core, struct rh_bytes topic)
     rh_list_init(&feed->in_step);
     rh_list_init(&feed->behind);
     rh_list_init(&feed->waiting);
-    rh_table_insert(&core->topics.feeds, &feed->table_link, hash_of(core, topic));
+    rh_table_insert(&core->topics.feeds, &feed->table_link, rh_core_key_hash(core, topic));
     core->stats.topic_feeds++;
     restart(core, feed, core->now_ms);
     return feed;
@@ -289,7 +281,8 @@ static bool lowest_place(const struct rh_core *core, struct rh_feed *feed,
 /* Who owns the topic as far as this node knows, and can be asked; or NULL. */
 static struct rh_process *choose_source(const struct rh_core *core, const struct rh_feed *feed)
 {
-    uint32_t owner = rh_ring_owner(core->view->ring, hash_of(core, topic_of(feed)));
+    const struct rh_ring *ring = core->view->ring;
+    uint32_t owner = rh_ring_owner(ring, rh_ring_hash(ring, feed->topic, feed->topic_size));
     struct rh_process *process = owner == RH_RING_NONE ? NULL : core->members[owner];
     return process != NULL && can_send(core, process) ? process : NULL;
 }
@@ -436,14 +429,7 @@ static void give(struct rh_core *core, const struct rh_feed *feed, struct rh_fol
         look_at(core, core->now_ms + LAG_MS);
     }
     if (has_numbered) {
-        if (!core->options.replication) {
-            rh_core_channel_bring_up(core, channel);
-        }
-        uint64_t op = channel->op;
-        rh_core_try_commit(core, channel);
-        if (channel->commit < op) {
-            (void)rh_core_acting(core, channel); /* so that it is looked at again */
-        }
+        rh_core_numbered(core, channel);
     }
 }
 
@@ -596,12 +582,10 @@ static uint64_t next_look_ms(const struct rh_core *core)
         next = core->now_ms + LAG_MS;
     }
     rh_list_each (&topics->asking, link) {
-        const struct rh_feed *feed = feed_of(link);
-        next = feed->ask_ms < next ? feed->ask_ms : next;
+        next = rh_core_earlier(next, feed_of(link)->ask_ms);
     }
     if (!rh_list_empty(&topics->streaming)) {
-        uint64_t silent_ms = feed_of(topics->streaming.next)->heard_ms + KEEP_ALIVE_MS;
-        next = silent_ms < next ? silent_ms : next;
+        next = rh_core_earlier(next, feed_of(topics->streaming.next)->heard_ms + KEEP_ALIVE_MS);
     }
     return next;
 }

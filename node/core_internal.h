@@ -359,6 +359,11 @@ static inline bool rh_core_is_registered(const struct rh_core *core)
     return core->self != RH_RING_NONE && !core->lost;
 }
 
+static inline uint64_t rh_core_earlier(uint64_t a_ms, uint64_t b_ms)
+{
+    return a_ms < b_ms ? a_ms : b_ms;
+}
+
 static inline bool rh_process_is_registered(const struct rh_process *process)
 {
     return process->index != RH_RING_NONE;
@@ -395,6 +400,9 @@ struct rh_core_route rh_core_route(struct rh_core *core, struct rh_bytes key);
 
 /* Why nobody serves a key; of RH_CORE_PLACE_NONE. */
 enum rh_refusal rh_core_route_refusal(const struct rh_core *core);
+
+/* Of a key in a table. Not the ring's hash: that one has a public seed, and strangers choose keys. */
+uint64_t rh_core_key_hash(const struct rh_core *core, struct rh_bytes key);
 
 /* The channel of |key|, held against the current view, or NULL. */
 struct rh_channel *rh_core_channel_find(struct rh_core *core, struct rh_bytes key);
@@ -851,6 +859,9 @@ void rh_core_group_set(struct rh_core *core, struct rh_channel *channel, struct 
  * RH_ERR_NO_MEMORY: nothing changed. */
 RH_MUST_CHECK int rh_core_number(struct rh_core *core, struct rh_channel *channel,
                                  struct rh_entry *entry);
+
+/* Something was numbered: commits it, if nobody has to be waited for, or sees that it is waited for. */
+void rh_core_numbered(struct rh_core *core, struct rh_channel *channel);
 
 /* Whether another operation of that size may be numbered now (N7). */
 bool rh_core_may_number(const struct rh_core *core, const struct rh_channel *channel,

@@ -388,11 +388,10 @@ uint64_t rh_core_presence_ms(const struct rh_core *core)
     if (!rh_list_empty(&core->presences_to_tell)) {
         return 0;
     }
-    uint64_t gone_ms = first_ms(&core->gone);
-    uint64_t moved_ms = first_ms(&core->gone_moved);
-    uint64_t deadline_ms = gone_ms < moved_ms ? gone_ms : moved_ms;
-    bool copies = !rh_list_empty(&core->presences_to_copy);
-    return copies && core->presence_copy_ms < deadline_ms ? core->presence_copy_ms : deadline_ms;
+    uint64_t deadline_ms = rh_core_earlier(first_ms(&core->gone), first_ms(&core->gone_moved));
+    return rh_list_empty(&core->presences_to_copy)
+               ? deadline_ms
+               : rh_core_earlier(deadline_ms, core->presence_copy_ms);
 }
 
 /* ---- telling ---- */

@@ -259,6 +259,18 @@ int rh_core_number(struct rh_core *core, struct rh_channel *channel, struct rh_e
     return 0;
 }
 
+void rh_core_numbered(struct rh_core *core, struct rh_channel *channel)
+{
+    if (!core->options.replication) {
+        rh_core_channel_bring_up(core, channel);
+    }
+    uint64_t op = channel->op;
+    rh_core_try_commit(core, channel);
+    if (channel->commit < op) {
+        (void)rh_core_acting(core, channel); /* so that it is looked at again */
+    }
+}
+
 /* ---- appends ---- */
 
 void rh_core_mark_dirty(struct rh_core *core, struct rh_channel *channel)

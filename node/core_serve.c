@@ -102,14 +102,7 @@ bool rh_core_serve_number(struct rh_core *core, const struct rh_request_ref *req
         rh_core_channel_settle(core, channel);
         return false;
     }
-    if (!core->options.replication) {
-        rh_core_channel_bring_up(core, channel);
-    }
-    uint64_t op = channel->op;
-    rh_core_try_commit(core, channel);
-    if (channel->commit < op) {
-        (void)rh_core_acting(core, channel); /* so that it is looked at again */
-    }
+    rh_core_numbered(core, channel);
     return true;
 }
 

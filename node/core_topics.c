@@ -428,11 +428,6 @@ void rh_core_readers_tick(struct rh_core *core)
     }
 }
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 uint64_t rh_core_readers_ms(const struct rh_core *core)
 {
     const struct rh_topics *topics = &core->topics;
@@ -444,10 +439,10 @@ uint64_t rh_core_readers_ms(const struct rh_core *core)
         next = reader_of(topics->sent.next)->sent_ms + RH_RETRY_MS;
     }
     if (!rh_list_empty(&topics->idle)) {
-        next = earlier(next, reader_of(topics->idle.next)->heard_ms + SILENT_MS);
+        next = rh_core_earlier(next, reader_of(topics->idle.next)->heard_ms + SILENT_MS);
     }
     if (!rh_list_empty(&topics->held_readers)) {
-        next = earlier(next, reader_of(topics->held_readers.next)->heard_ms + SILENT_MS);
+        next = rh_core_earlier(next, reader_of(topics->held_readers.next)->heard_ms + SILENT_MS);
     }
     return next;
 }
@@ -492,5 +487,5 @@ void rh_core_topics_tick(struct rh_core *core)
 
 uint64_t rh_core_topics_ms(const struct rh_core *core)
 {
-    return earlier(rh_core_feeds_ms(core), rh_core_readers_ms(core));
+    return rh_core_earlier(rh_core_feeds_ms(core), rh_core_readers_ms(core));
 }
