@@ -266,8 +266,15 @@ struct rh_daemon_request *rh_daemon_stream_request(struct rh_daemon *daemon,
  * events. */
 void rh_daemon_stream_send(struct rh_daemon *daemon, struct rh_daemon_client *client,
                            struct rh_event_stream_event event, int rv);
+/* The same without an event: what only WebSockets are told. */
+void rh_daemon_stream_say(struct rh_daemon *daemon, struct rh_daemon_client *client, int rv);
+
 void rh_daemon_stream_error(struct rh_daemon *daemon, struct rh_daemon_client *client,
                             const char *code, const char *text, struct rh_bytes id);
+
+/* Answers a request that came over a WebSocket with an error. */
+void rh_daemon_stream_refuse(struct rh_daemon *daemon, const struct rh_daemon_request *request,
+                             enum rh_problem problem, const char *text);
 
 /* What is sent to many, encoded when the first of its kind is sent it. */
 struct rh_daemon_frames {

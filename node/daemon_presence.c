@@ -20,14 +20,11 @@ static void ask(struct rh_daemon *daemon, const struct rh_daemon_request *reques
 void rh_daemon_presence_get(struct rh_daemon *daemon, struct rh_http_connection *connection,
                             const struct rh_route *route)
 {
-    struct rh_daemon_request *request = rh_daemon_request_create(daemon, rh_route_key(route));
-    if (request == NULL) {
-        rh_daemon_respond_problem(connection, RH_PROBLEM_NO_MEMORY, NULL);
-        return;
+    const struct rh_daemon_request *request =
+        rh_daemon_request_begin(daemon, connection, rh_route_key(route));
+    if (request != NULL) {
+        ask(daemon, request, rh_route_key(route));
     }
-    request->connection = connection;
-    rh_http_connection_set_data(connection, request);
-    ask(daemon, request, rh_route_key(route));
 }
 
 void rh_daemon_stream_presence(struct rh_daemon *daemon, struct rh_daemon_client *client,
@@ -57,16 +54,16 @@ static void respond(struct rh_daemon *daemon, const struct rh_daemon_request *re
 static void say(struct rh_daemon *daemon, const struct rh_daemon_request *request,
                 const struct rh_presence_result *result)
 {
-    struct rh_bytes id = rh_bytes(request->text, request->text_size);
     if (result->refusal != RH_REFUSAL_NONE) {
-        rh_daemon_stream_error(daemon, request->client,
-                               rh_problem_code(rh_daemon_problem(result->refusal)),
-                               rh_refusal_text(result->refusal), id);
+        rh_daemon_stream_refuse(daemon, request, rh_daemon_problem(result->refusal),
+                                rh_refusal_text(result->refusal));
         return;
     }
-    const struct rh_client_presence all = {.id = id, .is_whole = true, .joined = result->clients};
+    const struct rh_client_presence all = {.id = rh_bytes(request->text, request->text_size),
+                                           .is_whole = true,
+                                           .joined = result->clients};
     int rv = rh_client_json_presence(&daemon->scratch, &all);
-    rh_daemon_stream_send(daemon, request->client, (struct rh_event_stream_event){0}, rv);
+    rh_daemon_stream_say(daemon, request->client, rv);
 }
 
 void rh_daemon_presence_answered(struct rh_daemon *daemon, const struct rh_action *action)

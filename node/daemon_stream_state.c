@@ -49,18 +49,6 @@ void rh_daemon_stream_state(struct rh_daemon *daemon, struct rh_daemon_client *c
 
 /* ---- answering ---- */
 
-static void send_scratch(struct rh_daemon *daemon, struct rh_daemon_client *client, int rv)
-{
-    rh_daemon_stream_send(daemon, client, (struct rh_event_stream_event){0}, rv);
-}
-
-static void send_problem(struct rh_daemon *daemon, const struct rh_daemon_request *request,
-                         enum rh_problem problem, const char *text)
-{
-    rh_daemon_stream_error(daemon, request->client, rh_problem_code(problem), text,
-                           rh_bytes(request->text, request->text_size));
-}
-
 static int encode_answer(struct rh_buffer *out, struct rh_bytes id,
                          const struct rh_state_result *result)
 {
@@ -87,16 +75,18 @@ void rh_daemon_stream_state_answered(struct rh_daemon *daemon,
                                      const struct rh_state_result *result)
 {
     if (result->refusal != RH_REFUSAL_NONE) {
-        send_problem(daemon, request, rh_daemon_problem(result->refusal),
-                     rh_daemon_state_refusal_text(result->refusal));
+        rh_daemon_stream_refuse(daemon, request, rh_daemon_problem(result->refusal),
+                                rh_daemon_state_refusal_text(result->refusal));
     } else if (result->outcome == RH_PEER_STATE_NONE) {
-        send_problem(daemon, request, RH_PROBLEM_NO_STATE, rh_problem_title(RH_PROBLEM_NO_STATE));
+        rh_daemon_stream_refuse(daemon, request, RH_PROBLEM_NO_STATE,
+                                rh_problem_title(RH_PROBLEM_NO_STATE));
     } else if (!rh_daemon_state_fits(request, result)) {
-        send_problem(daemon, request, RH_PROBLEM_INTERNAL, rh_problem_title(RH_PROBLEM_INTERNAL));
+        rh_daemon_stream_refuse(daemon, request, RH_PROBLEM_INTERNAL,
+                                rh_problem_title(RH_PROBLEM_INTERNAL));
     } else {
         int rv =
             encode_answer(&daemon->scratch, rh_bytes(request->text, request->text_size), result);
-        send_scratch(daemon, request->client, rv);
+        rh_daemon_stream_say(daemon, request->client, rv);
     }
 }
 

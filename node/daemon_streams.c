@@ -115,8 +115,7 @@ void rh_daemon_stream_send(struct rh_daemon *daemon, struct rh_daemon_client *cl
     rh_shared_give(frame);
 }
 
-/* What only WebSockets are told. */
-static void send_scratch(struct rh_daemon *daemon, struct rh_daemon_client *client, int rv)
+void rh_daemon_stream_say(struct rh_daemon *daemon, struct rh_daemon_client *client, int rv)
 {
     rh_daemon_stream_send(daemon, client, (struct rh_event_stream_event){0}, rv);
 }
@@ -130,6 +129,13 @@ void rh_daemon_stream_error(struct rh_daemon *daemon, struct rh_daemon_client *c
     };
     int rv = rh_client_json_error(&daemon->scratch, code, text, id);
     rh_daemon_stream_send(daemon, client, event, rv);
+}
+
+void rh_daemon_stream_refuse(struct rh_daemon *daemon, const struct rh_daemon_request *request,
+                             enum rh_problem problem, const char *text)
+{
+    rh_daemon_stream_error(daemon, request->client, rh_problem_code(problem), text,
+                           rh_bytes(request->text, request->text_size));
 }
 
 /* ---- what a client says ---- */
@@ -207,7 +213,7 @@ void rh_daemon_stream_message(struct rh_daemon *daemon, struct rh_daemon_client 
         return;
     case RH_CLIENT_PING:
         rv = rh_client_json_pong(&daemon->scratch);
-        send_scratch(daemon, client, rv);
+        rh_daemon_stream_say(daemon, client, rv);
         return;
     case RH_CLIENT_STATE_GET:
     case RH_CLIENT_STATE_PUT:
@@ -224,15 +230,14 @@ void rh_daemon_stream_message(struct rh_daemon *daemon, struct rh_daemon_client 
 void rh_daemon_stream_published(struct rh_daemon *daemon, const struct rh_daemon_request *request,
                                 const struct rh_publish_result *result)
 {
-    struct rh_bytes id = rh_bytes(request->text, request->text_size);
     if (result->refusal != RH_REFUSAL_NONE) {
-        rh_daemon_stream_error(daemon, request->client,
-                               rh_problem_code(rh_daemon_problem(result->refusal)),
-                               rh_refusal_text(result->refusal), id);
+        rh_daemon_stream_refuse(daemon, request, rh_daemon_problem(result->refusal),
+                                rh_refusal_text(result->refusal));
         return;
     }
+    struct rh_bytes id = rh_bytes(request->text, request->text_size);
     int rv = rh_client_json_ack(&daemon->scratch, id, result->seq);
-    send_scratch(daemon, request->client, rv);
+    rh_daemon_stream_say(daemon, request->client, rv);
 }
 
 /* ---- what a client is told ---- */
@@ -476,7 +481,7 @@ void rh_daemon_stream_turned_away(struct rh_daemon *daemon, struct rh_daemon_cli
     const struct rh_client_moved moved = {.node = node->id, .url = url};
     accept(client);
     int rv = rh_client_json_moved(&daemon->scratch, &moved);
-    send_scratch(daemon, client, rv);
+    rh_daemon_stream_say(daemon, client, rv);
     rh_http_connection_close_websocket(client->connection, RH_WEBSOCKET_CODE_MOVED, "moved");
 }
 
