@@ -263,6 +263,16 @@ class RawClient:
                 return json.loads(payload)
             assert opcode in (PING, PONG), f"opcode {opcode}: {payload!r}"
 
+    def take_rest(self):
+        """All JSON messages up to the close, and its code."""
+        events = []
+        while True:
+            opcode, payload, _ = self.take_frame()
+            if opcode == TEXT:
+                events.append(json.loads(payload))
+            elif opcode == CLOSE:
+                return events, struct.unpack(">H", payload[:2])[0]
+
     def take_close(self):
         """The close code, whatever came before it; None when the stream just ends."""
         try:
