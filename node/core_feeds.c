@@ -18,7 +18,8 @@
 #define LATER_MS      200U /* the topic's owner is not known, or not there yet */
 #define LAG_MS        100U /* before who is behind is looked at again */
 #define KEEP_ALIVE_MS 10000U
-#define SCANNED       256U /* buckets of the table looked at in one tick */
+#define SCANNED       256U  /* buckets of the table looked at in one tick */
+#define GIVEN_MAX     1024U /* messages given to followers in one step, and followers */
 
 static struct rh_feed *feed_of(struct rh_list *link)
 {
@@ -82,9 +83,18 @@ static void set_state(struct rh_core *core, struct rh_feed *feed, enum rh_feed_s
                       &feed->link);
 }
 
+static void stop_giving(struct rh_feed *feed)
+{
+    rh_list_splice(&feed->in_step, &feed->given);
+    rh_list_remove(&feed->give_link);
+    free(feed->giving);
+    feed->giving = NULL;
+}
+
 /* Begins to ask again, from a position that is decided when it is sent. */
 static void restart(struct rh_core *core, struct rh_feed *feed, uint64_t at_ms)
 {
+    stop_giving(feed);
     rh_list_splice(&feed->behind, &feed->in_step);
     rh_list_remove(&feed->lag_link);
     feed->number = 0;
@@ -106,10 +116,11 @@ struct rh_feed *rh_core_feed_get(struct rh_core *core, struct rh_bytes topic)
     feed->topic_size = (uint16_t)topic.size;
     (void)rh_bytes_write(feed->topic, topic);
     rh_list_init(&feed->link);
-    rh_list_init(&feed->lag_link);
-    rh_list_init(&feed->in_step);
-    rh_list_init(&feed->behind);
-    rh_list_init(&feed->waiting);
+    struct rh_list *lists[] = {&feed->lag_link, &feed->give_link, &feed->in_step,
+                               &feed->given,    &feed->behind,    &feed->waiting};
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+        rh_list_init(lists[i]);
+    }
     rh_table_insert(&core->topics.feeds, &feed->table_link, rh_core_key_hash(core, topic));
     core->stats.topic_feeds++;
     restart(core, feed, core->now_ms);
@@ -119,6 +130,7 @@ struct rh_feed *rh_core_feed_get(struct rh_core *core, struct rh_bytes topic)
 static void destroy(struct rh_core *core, struct rh_feed *feed)
 {
     set_source(feed, NULL);
+    stop_giving(feed);
     rh_list_remove(&feed->link);
     rh_list_remove(&feed->lag_link);
     rh_table_remove(&core->topics.feeds, &feed->table_link);
@@ -129,6 +141,18 @@ static void destroy(struct rh_core *core, struct rh_feed *feed)
 static bool is_needed(const struct rh_feed *feed)
 {
     return feed->followers_count > 0 || !rh_list_empty(&feed->waiting);
+}
+
+/* A feed that nobody needs any more goes with the next tick: somebody may be looking at it now. */
+static void let_go_unneeded(struct rh_core *core, struct rh_feed *feed)
+{
+    if (is_needed(feed)) {
+        return;
+    }
+    look_at(core, core->now_ms);
+    if (rh_list_empty(&feed->lag_link)) {
+        rh_list_push_back(&core->topics.lagging, &feed->lag_link);
+    }
 }
 
 /* Nobody wants it any more: the topic's owner is told. */
@@ -191,12 +215,7 @@ void rh_core_feed_detach(struct rh_core *core, struct rh_follow *follow)
     follow->feed = NULL;
     follow->channel = NULL;
     feed->followers_count--;
-    if (!is_needed(feed)) {
-        look_at(core, core->now_ms); /* it goes then: somebody may be looking at it now */
-        if (rh_list_empty(&feed->lag_link)) {
-            rh_list_push_back(&core->topics.lagging, &feed->lag_link);
-        }
-    }
+    let_go_unneeded(core, feed);
 }
 
 void rh_core_feeds_attach(struct rh_core *core, struct rh_channel *channel)
@@ -467,6 +486,97 @@ static void acknowledge(struct rh_core *core, struct rh_feed *feed)
     rh_core_send(core, feed->source, RH_PEER_TOPIC_ACK)->topic_ack = ack;
 }
 
+/* Gives |batch| to those who do not have it, as far as one step goes. True: all have it. */
+static bool give_all(struct rh_core *core, struct rh_feed *feed,
+                     const struct rh_peer_topic_batch *batch)
+{
+    struct rh_list *link = rh_list_first(&feed->in_step);
+    for (size_t given = 0; link != NULL && given < GIVEN_MAX; given += batch->messages_count + 1) {
+        rh_list_remove(link);
+        rh_list_push_back(&feed->given, link);
+        give(core, feed, follow_of(link), batch);
+        link = rh_list_first(&feed->in_step);
+    }
+    return link == NULL;
+}
+
+static struct rh_bytes put_bytes(char **place, struct rh_bytes bytes)
+{
+    struct rh_bytes copy = rh_bytes(*place, bytes.size);
+    *place = rh_bytes_write(*place, bytes);
+    return copy;
+}
+
+/* What a feed wants of |batch|, in one piece of memory; NULL when there is none. */
+static struct rh_peer_topic_batch *copy_batch(const struct rh_peer_topic_batch *batch)
+{
+    size_t size = sizeof(*batch) + batch->messages_count * sizeof(*batch->messages);
+    size_t text = 0;
+    for (size_t i = 0; i < batch->messages_count; i++) {
+        text += batch->messages[i].id.size + batch->messages[i].payload.bytes.size;
+    }
+    struct rh_peer_topic_batch *copy = malloc(size + text);
+    if (copy == NULL) {
+        return NULL;
+    }
+    struct rh_peer_operation *messages = (struct rh_peer_operation *)(copy + 1);
+    char *place = (char *)copy + size;
+    for (size_t i = 0; i < batch->messages_count; i++) {
+        messages[i] = (struct rh_peer_operation){
+            .seq = batch->messages[i].seq,
+            .time_ms = batch->messages[i].time_ms,
+            .id = put_bytes(&place, batch->messages[i].id),
+            .payload = {.kind = batch->messages[i].payload.kind,
+                        .bytes = put_bytes(&place, batch->messages[i].payload.bytes)},
+        };
+    }
+    *copy = *batch;
+    copy->topic = rh_bytes(NULL, 0);
+    copy->messages = messages;
+    return copy;
+}
+
+/* All have it. */
+static void end_batch(struct rh_core *core, struct rh_feed *feed, uint64_t up_to)
+{
+    stop_giving(feed);
+    feed->up_to = up_to > feed->up_to ? up_to : feed->up_to;
+    retry_waiting(core, feed);
+    acknowledge(core, feed);
+    let_go_unneeded(core, feed);
+}
+
+static void begin_batch(struct rh_core *core, struct rh_feed *feed,
+                        const struct rh_peer_topic_batch *batch)
+{
+    if (give_all(core, feed, batch)) {
+        end_batch(core, feed, batch->up_to);
+        return;
+    }
+    feed->giving = copy_batch(batch);
+    if (feed->giving == NULL) {
+        restart(core, feed, core->now_ms + LATER_MS);
+        return;
+    }
+    rh_list_push_back(&core->topics.giving, &feed->give_link);
+    look_at(core, core->now_ms);
+}
+
+/* Each feed in turn: those of other topics do not wait for one with very many followers. */
+static void go_on_giving(struct rh_core *core)
+{
+    struct rh_list *link = rh_list_first(&core->topics.giving);
+    if (link == NULL) {
+        return;
+    }
+    struct rh_feed *feed = rh_container_of(link, struct rh_feed, give_link);
+    rh_list_remove(link);
+    rh_list_push_back(&core->topics.giving, link);
+    if (give_all(core, feed, feed->giving)) {
+        end_batch(core, feed, feed->giving->up_to);
+    }
+}
+
 void rh_core_on_topic_batch(struct rh_core *core, struct rh_process *from,
                             const struct rh_peer_message *message)
 {
@@ -482,14 +592,14 @@ void rh_core_on_topic_batch(struct rh_core *core, struct rh_process *from,
         restart(core, feed, core->now_ms);
         return;
     }
-    if (batch->after <= feed->up_to) {
-        rh_list_each_safe (&feed->in_step, link) {
-            give(core, feed, follow_of(link), batch);
-        }
-        feed->up_to = batch->up_to > feed->up_to ? batch->up_to : feed->up_to;
+    if (feed->giving != NULL) {
+        return; /* it was sent again, and is acknowledged when all have it */
     }
-    retry_waiting(core, feed);
-    acknowledge(core, feed);
+    if (batch->after <= feed->up_to) {
+        begin_batch(core, feed, batch);
+    } else {
+        end_batch(core, feed, feed->up_to);
+    }
 }
 
 /* ---- time ---- */
@@ -505,7 +615,8 @@ static void look_at_lagging(struct rh_core *core)
         rh_list_remove(&feed->lag_link);
         if (!is_needed(feed)) {
             leave(core, feed);
-        } else if (feed->state == RH_FEED_STREAMING && lowest_place(core, feed, &place)) {
+        } else if (feed->state == RH_FEED_STREAMING && feed->giving == NULL &&
+                   lowest_place(core, feed, &place)) {
             restart(core, feed, core->now_ms);
         } else if (!rh_list_empty(&feed->behind)) {
             rh_list_push_back(&core->topics.lagging, &feed->lag_link);
@@ -575,7 +686,7 @@ static uint64_t next_look_ms(const struct rh_core *core)
 {
     const struct rh_topics *topics = &core->topics;
     uint64_t next = UINT64_MAX;
-    if (topics->is_scanning) {
+    if (topics->is_scanning || !rh_list_empty(&topics->giving)) {
         return core->now_ms;
     }
     if (!rh_list_empty(&topics->lagging)) {
@@ -596,6 +707,7 @@ void rh_core_feeds_tick(struct rh_core *core)
         return;
     }
     scan(core);
+    go_on_giving(core);
     look_at_lagging(core);
     look_at_asking(core);
     keep_alive(core);

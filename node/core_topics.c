@@ -451,9 +451,9 @@ uint64_t rh_core_readers_ms(const struct rh_core *core)
 
 int rh_topics_init(struct rh_topics *topics)
 {
-    struct rh_list *lists[] = {&topics->due,         &topics->sent,      &topics->idle,
-                               &topics->asking,      &topics->streaming, &topics->lagging,
-                               &topics->held_readers};
+    struct rh_list *lists[] = {&topics->due,          &topics->sent,      &topics->idle,
+                               &topics->asking,       &topics->streaming, &topics->lagging,
+                               &topics->held_readers, &topics->giving};
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
         rh_list_init(lists[i]);
     }

@@ -18,6 +18,7 @@ struct rh_core;
 struct rh_channel;
 struct rh_entry;
 struct rh_follow;
+struct rh_peer_topic_batch;
 struct rh_pending;
 struct rh_process;
 struct rh_request_ref;
@@ -50,17 +51,20 @@ struct rh_feed {
     struct rh_table_link table_link; /* rh_topics::feeds, by topic */
     struct rh_list link;             /* rh_topics::{asking,streaming} */
     struct rh_list lag_link;         /* rh_topics::lagging: somebody is behind; or none */
+    struct rh_list give_link;        /* rh_topics::giving, with `giving` */
     struct rh_list in_step;          /* rh_follow::link */
+    struct rh_list given;            /* rh_follow::link: in step, and have what is being given */
     struct rh_list behind;           /* rh_follow::link */
     struct rh_list waiting; /* rh_pending::channel_link: follows that wait to know the end */
     enum rh_feed_state state;
-    struct rh_process *source; /* who is, or was, asked; NULL: nobody yet */
-    uint64_t number;           /* of the ask */
-    uint64_t ask_ms;           /* ASKING: when to ask, or ask again */
-    uint64_t heard_ms;         /* STREAMING: last word in either direction */
-    uint64_t incarnation;      /* of what was told last; 0: nothing was */
-    uint64_t up_to;            /* told up to there */
-    struct rh_position asked;  /* ASKING, with asked_after */
+    struct rh_process *source;          /* who is, or was, asked; NULL: nobody yet */
+    uint64_t number;                    /* of the ask */
+    uint64_t ask_ms;                    /* ASKING: when to ask, or ask again */
+    uint64_t heard_ms;                  /* STREAMING: last word in either direction */
+    uint64_t incarnation;               /* of what was told last; 0: nothing was */
+    uint64_t up_to;                     /* told up to there */
+    struct rh_peer_topic_batch *giving; /* not all have it yet; owned, NULL: none */
+    struct rh_position asked;           /* ASKING, with asked_after */
     bool asked_after;
     bool is_hinted; /* `source` was named by who was asked before */
     uint32_t followers_count;
@@ -79,6 +83,7 @@ struct rh_topics {
     struct rh_list asking;
     struct rh_list streaming; /* by heard_ms */
     struct rh_list lagging;
+    struct rh_list giving;
     uint64_t number;  /* of the last ask */
     uint64_t look_ms; /* when to look at what waits for time */
     uint64_t cursor;  /* of the scan */

@@ -329,6 +329,102 @@ static void a_channel_follows_so_many_topics_and_no_more(void **state)
     assert_non_null(strstr(world->trace, "n1 > followed #1 follows_full\n"));
 }
 
+/* Two follows wait for the ends of their topics, and there is room for one: nobody needs the other
+ * topic's feed. */
+static void a_feed_that_was_made_for_a_follow_that_is_refused_goes(void **state)
+{
+    struct world *world = *state;
+    char topic[16];
+    for (unsigned i = 0; i < 99; i++) {
+        (void)snprintf(topic, sizeof(topic), "t%u", i);
+        world_forget(world);
+        world_follow(world, 0, 1, world->keys[0], topic, &world_start);
+    }
+    while (world->queue_count > 0) {
+        world_deliver(world, true);
+    }
+    world_forget(world);
+    world_follow(world, 0, 2, world->keys[0], world->keys[1], NULL);
+    world_follow(world, 0, 3, world->keys[0], world->keys[2], NULL);
+    settle(world);
+    assert_non_null(strstr(world->trace, "n1 > followed #3 follows_full\n"));
+    assert_int_equal(rh_core_stats(world->cores[0])->topic_feeds, 100);
+}
+
+#define MANY 3000U
+
+/* Many channels of n1 follow a topic of n2; the trace is empty. */
+static void let_many_follow(struct world *world)
+{
+    struct rh_core_options options = world_options_of(0);
+    options.channels_max = 2 * MANY;
+    world_restart(world, 0, &options);
+    for (unsigned node = 1; node < WORLD_NODES; node++) {
+        world_peer(world, RH_EVENT_PEER_UP, 0, node);
+    }
+    settle(world);
+    unsigned followers = 0;
+    for (unsigned i = 0; followers < MANY; i++) {
+        char key[32];
+        int size = snprintf(key, sizeof(key), "many:%u", i);
+        uint64_t hash = rh_ring_hash(world->view->ring, key, (size_t)size);
+        if (rh_ring_owner(world->view->ring, hash) == 0) {
+            world_follow(world, 0, 1, key, world->keys[1], &world_start);
+            world_forget(world);
+            followers++;
+        }
+    }
+    settle(world);
+    world_forget(world);
+}
+
+static void a_message_for_very_many_followers_is_given_in_pieces(void **state)
+{
+    struct world *world = *state;
+    let_many_follow(world);
+    const struct rh_core_stats *stats = rh_core_stats(world->cores[0]);
+    world_publish(world, 1, 2, world->keys[1], "a", "x");
+    world_pass(world, 1, 1);
+    world_deliver(world, false);
+    assert_in_range(stats->topic_messages, 1, 1024);
+    world_pass(world, 1, 410);
+    world_deliver(world, false); /* sent again meanwhile */
+    for (unsigned i = 0; stats->topic_messages < MANY; i++) {
+        uint64_t before = stats->topic_messages;
+        world_expect(world, i > 0 ? ""
+                                  : "n2 > published #2 seq=1 by n2 to 0\n"
+                                    "n2 > send topic_batch to n1\n"
+                                    "n2 > send topic_batch to n1\n");
+        assert_int_equal(rh_core_deadline_ms(world->cores[0]) <= world->now_ms, true);
+        world_pass(world, 0, 1);
+        assert_in_range(stats->topic_messages - before, 1, 1024);
+    }
+    assert_int_equal(stats->topic_messages, MANY);
+    world_expect(world, "n1 > send topic_ack to n2\n");
+    settle(world);
+    assert_int_equal(stats->topic_messages, MANY);
+}
+
+static void a_topic_that_moves_while_it_is_given_is_given_to_the_rest_all_the_same(void **state)
+{
+    struct world *world = *state;
+    let_many_follow(world);
+    const struct rh_core_stats *stats = rh_core_stats(world->cores[0]);
+    world_publish(world, 1, 2, world->keys[1], "a", "x");
+    world_pass(world, 1, 1);
+    world_deliver(world, false);
+    world_peer(world, RH_EVENT_PEER_DOWN, 0, 1);
+    world_pass(world, 0, 1);
+    world_peer(world, RH_EVENT_PEER_UP, 0, 1);
+    for (unsigned i = 0; i < 20; i++) {
+        settle(world);
+        world_pass(world, 0, 100);
+        world_pass(world, 1, 100);
+    }
+    assert_int_equal(stats->topic_messages, MANY);
+    assert_int_equal(stats->topic_feeds, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -347,6 +443,9 @@ int main(void)
         WORLD_TEST(a_feed_that_is_silent_is_looked_after),
         WORLD_TEST(what_was_trimmed_is_passed_over),
         WORLD_TEST(a_channel_follows_so_many_topics_and_no_more),
+        WORLD_TEST(a_feed_that_was_made_for_a_follow_that_is_refused_goes),
+        WORLD_TEST(a_message_for_very_many_followers_is_given_in_pieces),
+        WORLD_TEST(a_topic_that_moves_while_it_is_given_is_given_to_the_rest_all_the_same),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);
