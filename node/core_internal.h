@@ -273,6 +273,8 @@ struct rh_core {
     struct rh_list presences_to_tell; /* rh_presence::tell_link */
     struct rh_list presences_to_copy; /* rh_presence::copy_link */
     uint64_t presence_copy_ms;        /* when the first of those has its time, or before */
+    bool presence_is_scanning;        /* lists go to those whose link came up; */
+    uint64_t presence_cursor;         /* up to here they did */
     struct rh_list gone;              /* rh_present::gone_link, by time; these two */
     struct rh_list gone_moved;        /* since this node began to act */
 
@@ -763,7 +765,7 @@ void rh_core_presence_send(struct rh_core *core, const struct rh_channel *channe
 
 /* A member has got its copy, or may have lost what was sent to it: it is sent the list. */
 void rh_core_presence_wanted(struct rh_core *core, const struct rh_channel *channel);
-void rh_core_presence_peer_up(struct rh_core *core, const struct rh_process *process);
+void rh_core_presence_peer_up(struct rh_core *core, struct rh_process *process);
 
 /* Who did not come back leaves; the rest of a turn. */
 void rh_core_presence_expire(struct rh_core *core);

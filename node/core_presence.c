@@ -20,6 +20,7 @@
  */
 
 #define LEAVES_MAX 4096U /* that are told of in one tick */
+#define COPIES_MAX 512U  /* lists that are sent in one step */
 
 /* A client of a channel. */
 struct rh_present {
@@ -385,7 +386,7 @@ static uint64_t first_ms(const struct rh_list *list)
 
 uint64_t rh_core_presence_ms(const struct rh_core *core)
 {
-    if (!rh_list_empty(&core->presences_to_tell)) {
+    if (!rh_list_empty(&core->presences_to_tell) || core->presence_is_scanning) {
         return 0;
     }
     uint64_t deadline_ms = rh_core_earlier(first_ms(&core->gone), first_ms(&core->gone_moved));
@@ -524,17 +525,22 @@ void rh_core_presence_send(struct rh_core *core, const struct rh_channel *channe
     };
 }
 
+static bool has_copy(const struct rh_core *core, struct rh_channel *channel,
+                     const struct rh_process *process)
+{
+    const struct rh_member *member = rh_core_member(channel, process);
+    return process != core->self_process &&
+           (member == NULL || (member->confirmed && !member->leaving));
+}
+
 static void send_copies(struct rh_core *core, struct rh_presence *presence)
 {
     struct rh_channel *channel = presence->channel;
     presence->copy_ms = core->now_ms + presence->clients_count;
     presence->term = channel->term;
     for (uint32_t i = 0; channel->group != NULL && i < channel->group->count; i++) {
-        const struct rh_process *process = channel->group->members[i];
-        const struct rh_member *member = rh_core_member(channel, process);
-        bool has_copy = member == NULL || (member->confirmed && !member->leaving);
-        if (process != core->self_process && has_copy) {
-            rh_core_presence_send(core, channel, process);
+        if (has_copy(core, channel, channel->group->members[i])) {
+            rh_core_presence_send(core, channel, channel->group->members[i]);
         }
     }
 }
@@ -544,6 +550,7 @@ static void copy_due(struct rh_core *core)
     if (rh_list_empty(&core->presences_to_copy) || core->now_ms < core->presence_copy_ms) {
         return;
     }
+    unsigned copies = 0;
     core->presence_copy_ms = UINT64_MAX;
     rh_list_each_safe (&core->presences_to_copy, link) {
         struct rh_presence *presence = rh_container_of(link, struct rh_presence, copy_link);
@@ -554,6 +561,10 @@ static void copy_due(struct rh_core *core)
             }
             continue;
         }
+        if (copies++ == COPIES_MAX) {
+            core->presence_copy_ms = core->now_ms;
+            return;
+        }
         rh_list_remove(link);
         if (is_served(presence)) {
             send_copies(core, presence);
@@ -562,7 +573,58 @@ static void copy_due(struct rh_core *core)
     }
 }
 
-/* At the end of a step: who is welcomed in it is in the channel. */
+/* ---- links that come up ---- */
+
+/* Who has a copy of the channel, and may lack its list. */
+static void send_to_newcomers(void *context, struct rh_table_link *link)
+{
+    struct rh_core *core = context;
+    const struct rh_presence *presence = presence_in_table(link);
+    struct rh_channel *channel = presence->channel;
+    if (!is_served(presence) || channel->group == NULL) {
+        return;
+    }
+    for (uint32_t i = 0; i < channel->group->count; i++) {
+        const struct rh_process *process = channel->group->members[i];
+        if (process->wants_presence && has_copy(core, channel, process)) {
+            rh_core_presence_send(core, channel, process);
+        }
+    }
+}
+
+static void end_scan(struct rh_core *core)
+{
+    core->presence_is_scanning = false;
+    for (struct rh_table_link *link = rh_table_next(&core->groups.processes, NULL); link != NULL;
+         link = rh_table_next(&core->groups.processes, link)) {
+        rh_container_of(link, struct rh_process, link)->wants_presence = false;
+    }
+}
+
+static void scan(struct rh_core *core)
+{
+    for (unsigned i = 0; core->presence_is_scanning && i < COPIES_MAX; i++) {
+        core->presence_cursor =
+            rh_table_scan(&core->presences, core->presence_cursor, send_to_newcomers, core);
+        if (core->presence_cursor == 0) {
+            end_scan(core);
+        }
+    }
+}
+
+void rh_core_presence_peer_up(struct rh_core *core, struct rh_process *process)
+{
+    if (core->presences.count == 0) {
+        return;
+    }
+    process->wants_presence = true;
+    core->presence_is_scanning = true;
+    core->presence_cursor = 0;
+}
+
+/* ---- the end of a step ---- */
+
+/* Who is welcomed in this step is in the channel. */
 void rh_core_presence_flush(struct rh_core *core)
 {
     for (struct rh_list *link = rh_list_first(&core->presences_to_tell); link != NULL;
@@ -574,6 +636,7 @@ void rh_core_presence_flush(struct rh_core *core)
         settle(core, presence);
     }
     copy_due(core);
+    scan(core);
 }
 
 void rh_core_presence_wanted(struct rh_core *core, const struct rh_channel *channel)
@@ -582,17 +645,6 @@ void rh_core_presence_wanted(struct rh_core *core, const struct rh_channel *chan
     if (presence != NULL && is_served(presence)) {
         presence->copy_ms = 0;
         copy(core, presence);
-    }
-}
-
-void rh_core_presence_peer_up(struct rh_core *core, const struct rh_process *process)
-{
-    for (struct rh_table_link *link = rh_table_next(&core->presences, NULL); link != NULL;
-         link = rh_table_next(&core->presences, link)) {
-        const struct rh_channel *channel = presence_in_table(link)->channel;
-        if (channel->group != NULL && rh_group_has(channel->group, process)) {
-            rh_core_presence_wanted(core, channel);
-        }
     }
 }
 

@@ -28,6 +28,7 @@ struct rh_process {
     uint64_t greet_pause_ms; /* link that comes up is told */
     uint32_t relay;          /* third nodes that have failed */
     uint64_t asked_view_ms;  /* when it was last asked for a later view */
+    bool wants_presence;     /* its link came up: it may lack lists of who is present */
     /* Of the present view: */
     bool reported;      /* its end marker is in */
     bool wants_reports; /* has not got ours, or the link broke since */
