@@ -17,10 +17,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STARTED_MS  30000U  /* from nothing to a cluster at rest */
-#define HEALED_MS   45000U  /* from the last fault to a cluster at rest */
-#define MANY_MS     120000U /* likewise with many nodes and channels, which move at their pace */
-#define LAST_MS     20000U  /* until everybody has the last messages */
+#define STARTED_MS 30000U  /* from nothing to a cluster at rest */
+#define HEALED_MS  45000U  /* from the last fault to a cluster at rest */
+#define MANY_MS    120000U /* likewise with many nodes and channels, which move at their pace */
+#define LAST_MS    20000U  /* until everybody has the last messages */
+#define LEFT_MS \
+    (SIM_PRESENCE_MOVE_MS + SIM_PRESENCE_GRACE_MS) /* and from the last move to the last leave */
 #define LOOK_MS     200U
 #define SETTLED_MS  3000U  /* clients have found their nodes */
 #define WEIGHTY_MS  10000U /* newcomers have their weight, and their channels */
@@ -181,7 +183,7 @@ static void run_phases(struct sim *sim, uint64_t *ret_rest_ms)
         sim_fail(sim, "%" PRIu64 " streams were moved for nothing", sim_check_moves(sim) - moves);
     }
     sim_clients_publish_last(sim);
-    sim_rest(sim, true, LAST_MS, "at the end");
+    sim_rest(sim, true, sim->present ? LAST_MS + LEFT_MS : LAST_MS, "at the end");
     sim_topics_finish(sim);
 }
 
