@@ -160,6 +160,7 @@ static void copy(struct rh_core *core, struct rh_presence *presence)
 
 static void changed(struct rh_core *core, struct rh_presence *presence)
 {
+    presence->term = presence->channel->term;
     presence->version++;
     tell(core, presence);
     copy(core, presence);
@@ -514,6 +515,9 @@ void rh_core_presence_send(struct rh_core *core, const struct rh_channel *channe
         return;
     }
     bool is_actor = rh_role_is_actor(channel->role) || channel->role == RH_ROLE_PASSING;
+    if (!is_actor && rh_term_equal(presence->term, (struct rh_term){0})) {
+        return; /* there are watchers, who wait, and no list */
+    }
     struct rh_peer_present_list all = list_of(core, &presence->clients, false);
     struct rh_peer_message *message = rh_core_send(core, to, RH_PEER_PRESENCE);
     message->presence = (struct rh_peer_presence){
@@ -537,7 +541,6 @@ static void send_copies(struct rh_core *core, struct rh_presence *presence)
 {
     struct rh_channel *channel = presence->channel;
     presence->copy_ms = core->now_ms + presence->clients_count;
-    presence->term = channel->term;
     for (uint32_t i = 0; channel->group != NULL && i < channel->group->count; i++) {
         if (has_copy(core, channel, channel->group->members[i])) {
             rh_core_presence_send(core, channel, channel->group->members[i]);
@@ -721,6 +724,7 @@ void rh_core_presence_begin(struct rh_core *core, struct rh_channel *channel)
                core->options.presence_move_ms + core->options.presence_grace_ms);
         }
     }
+    presence->term = channel->term;
     presence->copy_ms = 0;
     copy(core, presence);
 }

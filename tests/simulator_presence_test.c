@@ -138,6 +138,28 @@ without_the_list_who_comes_back_joins_again_and_nobody_is_a_ghost(void **state R
     script_end(script);
 }
 
+/* It served with R = 1, so that it never had to send its list but with `Own`. */
+static void
+who_acted_alone_and_is_a_replica_now_gives_its_list_to_who_fetches(void **state RH_UNUSED)
+{
+    struct script *script = script_prepare(3, 1);
+    script->sim->present = true;
+    script_begin(script, "ABC");
+    size_t begun = script->scenario->read;
+    script_lose(script, RH_PEER_LEAVE, B, A, 1000);
+    script_lose(script, RH_PEER_PRESENCE, B, A, 1000);
+    script_weight(script, A, 0);
+    script_until(script, "B: * claiming -> acting");
+    script_crash(script, B);
+    script_until(script, "C > A fetch");
+    script_until(script, "A > C presence");
+    script_let(script);
+    script_until(script, "C: * claiming -> acting");
+    script_until(script, "C: c0 is told that c0 is there");
+    expect_silence(script, begun);
+    script_end(script);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -149,6 +171,7 @@ int main(void)
         RH_TEST(who_goes_in_the_middle_of_a_move_leaves_at_the_new_owner),
         RH_TEST(the_list_goes_right_before_own_whatever_was_lost_before),
         RH_TEST(without_the_list_who_comes_back_joins_again_and_nobody_is_a_ghost),
+        RH_TEST(who_acted_alone_and_is_a_replica_now_gives_its_list_to_who_fetches),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     script_environment();
