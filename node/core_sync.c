@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/core_internal.h"
+#include "node/fault.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -637,8 +638,9 @@ static void append_refused(struct rh_core *core, struct rh_process *from,
     } else {
         member->known = false;
         member->acked = 0;
-        rh_core_member_doubt(core, channel,
-                             member); /* asked again, whatever it has said meanwhile */
+        bool informed = member->informed && rh_fault(RH_FAULT_REFUSED_INFORMED);
+        rh_core_member_doubt(core, channel, member); /* asked again, whatever it says meanwhile */
+        member->informed = informed;
     }
 }
 

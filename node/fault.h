@@ -41,6 +41,7 @@
     X(NO_GATE, "a channel that is handed over goes on taking messages")               \
     X(ONE_TURN, "all terms of an epoch are the same")                                 \
     X(HOLD_FOREVER, "frames of a process that is gone are held for ever")             \
+    X(REFUSED_INFORMED, "who refused an append is not asked again")                   \
     X(NO_STRAYS, "copies outside the group are left alone")                           \
     X(COMMITTED_CONDITION, "conditions on a state look at what is committed")
 

@@ -274,6 +274,28 @@ static void what_is_remembered_of_a_copy_that_was_dropped_is_forgotten(void **st
     script_end(script);
 }
 
+/* 69 */
+static void a_refusal_that_is_heard_of_late_is_asked_about_again(void **state RH_UNUSED)
+{
+    struct script *script = script_create(3, 2, "AB");
+    script_lose(script, RH_PEER_APPEND, A, B, 1);
+    script_hold(script, RH_PEER_REFUSED, B, A, 1);
+    script_hold(script, RH_PEER_APPEND_ACK, B, A, 1);
+    (void)script_publish(script, A);
+    script_until(script, "A > B append * ");
+    (void)script_publish(script, A);
+    script_until(script, "B > A refused append * "); /* it lacks the first */
+    script_expect_line(script, "gap, has 0.0 op 0");
+    script_until(script, "A > B append * "); /* both, as nothing was heard */
+    script_until(script, "B > A append_ack * ");
+    script_let(script);
+    script_release(script, B, A);
+    script_until(script, "A: * commits 2");
+    script_until(script, "none after 2 commit 2 {A B}"); /* does it have it, or not? */
+    script_until(script, "B > A append_ack * ");
+    script_end(script);
+}
+
 /* 70 */
 static void frames_of_an_epoch_that_is_lost_are_not_held_for_ever(void **state RH_UNUSED)
 {
@@ -313,6 +335,7 @@ int main(void)
         RH_TEST(an_own_is_refused_by_who_was_lost_and_is_back),
         RH_TEST(an_answer_to_what_was_sent_again_meanwhile_counts),
         RH_TEST(replicas_of_a_silent_channel_hear_that_all_is_committed),
+        RH_TEST(a_refusal_that_is_heard_of_late_is_asked_about_again),
         RH_TEST(frames_of_an_epoch_that_is_lost_are_not_held_for_ever),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
