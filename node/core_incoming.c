@@ -339,8 +339,9 @@ static void replace_content(struct rh_core *core, struct rh_channel *channel,
     bool same_life =
         rh_role_holds_copy(channel->role) && channel->incarnation == incoming->incarnation;
     bool same_term = same_life && rh_term_equal(channel->term, incoming->term);
-    uint64_t commit = same_life ? channel->commit : 0;
-    bool has_state = same_life && channel->state != NULL;
+    bool knows = same_life || rh_fault(RH_FAULT_OLD_STATE);
+    uint64_t commit = knows ? channel->commit : 0;
+    bool has_state = knows && channel->state != NULL;
     struct rh_entry *state = has_state ? rh_entry_take(channel->state) : NULL;
     if (same_term && incoming->op <= channel->op) {
         if (incoming->commit > channel->commit) {

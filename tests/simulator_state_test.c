@@ -95,6 +95,37 @@ static void a_state_is_handed_over_with_its_channel(void **state RH_UNUSED)
     script_end(script);
 }
 
+/* 65 */
+static void the_document_of_another_life_goes_with_it(void **state RH_UNUSED)
+{
+    struct script *script = script_create(4, 2, "ABCD");
+    (void)script_put(script, A, 0);
+    script_until(script, "state s1 at A: created v1");
+    for (int letter = A; letter <= B; letter++) {
+        script_cut(script, letter, C, true);
+        script_cut(script, letter, D, true);
+        script_cut_zookeeper(script, letter, true);
+    }
+    script_until(script, "C: adopts");
+    (void)script_publish(script, C);
+    script_until(script, "C: * waiting -> claiming");
+    script_until(script, "C: * commits 1");
+    script_forget(script);
+    for (int letter = A; letter <= B; letter++) {
+        script_cut(script, letter, C, false);
+        script_cut(script, letter, D, false);
+        script_cut_zookeeper(script, letter, false);
+    }
+    script_until(script, "C > A sync_begin ");
+    script_until(script, "A: * suspect -> joining");
+    script_until(script, "A: * claiming -> acting");
+    (void)script_get(script, A);
+    script_until(script, "state s2 at A: none");
+    (void)script_put(script, B, 0);
+    script_until(script, "state s3 at B: created v1");
+    script_end(script);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -103,6 +134,7 @@ int main(void)
         RH_TEST(a_write_in_flight_is_kept_by_a_takeover_and_known_again),
         RH_TEST(versions_count_on_after_a_removal_and_a_takeover),
         RH_TEST(a_state_is_handed_over_with_its_channel),
+        RH_TEST(the_document_of_another_life_goes_with_it),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     script_environment();
