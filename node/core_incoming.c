@@ -371,7 +371,7 @@ static void replace_content(struct rh_core *core, struct rh_channel *channel,
     incoming->follows = NULL;
     channel->incarnation = incoming->incarnation;
     set_commit(channel, incoming, commit, state);
-    if (incoming->from_op == 0) {
+    if (incoming->from_op == 0 || rh_fault(RH_FAULT_WHOLE_TERMS)) {
         set_terms(channel, incoming->terms);
     } else {
         go_on_with_terms(channel, incoming->terms, above);

@@ -14,6 +14,7 @@
     X(LOWER_TERM, "appends of a lower term are accepted")                             \
     X(DELIVER_EARLY, "messages are delivered before they are committed")              \
     X(CREATE_EARLY, "channels are created before all have reported")                  \
+    X(WHOLE_TERMS, "a short sync brings the terms of what it does not bring")         \
     X(OLD_STATE, "a sync of another life leaves the state document in place")         \
     X(PART_IS_COPY, "an unfinished sync is a copy")                                   \
     X(NO_RIGHT, "commits need neither proof nor lease")                               \

@@ -16,6 +16,15 @@ static struct rh_copy_info copy_at(const struct script *script, int letter)
     return info;
 }
 
+/* Which term gave the operation, as far as that copy knows. */
+static struct rh_term term_at(const struct script *script, int letter, uint64_t op)
+{
+    struct rh_term term = {0};
+    assert_non_null(rh_core_copy_entry(script->sim->nodes[script_node(script, letter)]->core,
+                                       rh_bytes_text(SCRIPT_KEY), op, &term));
+    return term;
+}
+
 static struct rh_core_inside inside_of(const struct script *script, int letter)
 {
     struct rh_core_inside inside;
@@ -274,6 +283,33 @@ static void what_is_remembered_of_a_copy_that_was_dropped_is_forgotten(void **st
     script_end(script);
 }
 
+/* 64 */
+static void what_a_copy_keeps_through_a_short_sync_keeps_its_terms(void **state RH_UNUSED)
+{
+    struct script *script = script_prepare(3, 2);
+    script->sim->limits.log_age_ms = 1800000;
+    script_begin(script, "BC");
+    (void)script_commit(script, B);
+    struct rh_term first = term_at(script, B, 1);
+    script_expire(script, B);
+    script_until(script, "B: * claiming -> acting");
+    (void)script_commit(script, B);
+    struct rh_term second = term_at(script, B, 2);
+    assert_true(rh_term_compare(second, first) > 0);
+    script_start(script, A);
+    script->sim->nodes[script_node(script, A)]->skew_ms = 3600000; /* all is old to it */
+    script_until(script, "A: * absent -> joining");
+    script_expect_line(script, "op 2 commit 2");
+    assert_true(copy_at(script, A).first_op == 3);
+    script_until(script, "A > B sync_begin ");
+    script_expect_line(script, "op 2 commit 2 after 2");
+    script_until(script, "A: * claiming -> acting");
+    assert_true(copy_at(script, B).first_op == 1);
+    assert_true(rh_term_equal(term_at(script, B, 1), first));
+    assert_true(rh_term_equal(term_at(script, B, 2), second));
+    script_end(script);
+}
+
 /* 69 */
 static void a_refusal_that_is_heard_of_late_is_asked_about_again(void **state RH_UNUSED)
 {
@@ -335,6 +371,7 @@ int main(void)
         RH_TEST(an_own_is_refused_by_who_was_lost_and_is_back),
         RH_TEST(an_answer_to_what_was_sent_again_meanwhile_counts),
         RH_TEST(replicas_of_a_silent_channel_hear_that_all_is_committed),
+        RH_TEST(what_a_copy_keeps_through_a_short_sync_keeps_its_terms),
         RH_TEST(a_refusal_that_is_heard_of_late_is_asked_about_again),
         RH_TEST(frames_of_an_epoch_that_is_lost_are_not_held_for_ever),
     };
