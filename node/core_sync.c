@@ -43,7 +43,8 @@ bool rh_core_sync_may_begin(const struct rh_core *core, const struct rh_process 
 {
     uint32_t credit = to->credit == 0 ? CREDIT_DEFAULT : to->credit;
     uint64_t bytes = to->credit == 0 ? CREDIT_BYTES : to->credit_bytes;
-    if (!urgent) { /* a quarter is for those that somebody waits for */
+    /* A quarter is for those that somebody waits for. */
+    if (!urgent && !rh_fault(RH_FAULT_NO_RESERVE)) {
         credit -= (credit + 3) / 4;
         bytes -= bytes / 4;
     }

@@ -488,7 +488,7 @@ void rh_core_claims_add(struct rh_core *core, struct rh_channel *channel)
     rh_core_queue_remove(core, channel);
     channel->queue = RH_QUEUE_CLAIMS;
     core->stats.claims_waiting++;
-    channel->urgent |= is_awaited(channel);
+    channel->urgent |= is_awaited(channel) && !rh_fault(RH_FAULT_NO_HURRY);
     if (channel->urgent) {
         rh_list_push_front(&core->claims, &channel->queue_link);
     } else {

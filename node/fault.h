@@ -44,6 +44,8 @@
     X(ONE_TURN, "all terms of an epoch are the same")                                 \
     X(HOLD_FOREVER, "frames of a process that is gone are held for ever")             \
     X(REFUSED_INFORMED, "who refused an append is not asked again")                   \
+    X(NO_RESERVE, "what nobody waits for may have all the credit")                    \
+    X(NO_HURRY, "channels have their turn in order, whoever waits")                   \
     X(NO_STRAYS, "copies outside the group are left alone")                           \
     X(COMMITTED_CONDITION, "conditions on a state look at what is committed")
 

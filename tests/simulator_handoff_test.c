@@ -3,6 +3,7 @@
 /* Schedules of docs/protocol-cluster.md, section 15: how channels are handed over, and how nodes
  * come into groups and leave them. */
 
+#include "tests/simulator_clients.h"
 #include "tests/simulator_script.h"
 #include "tests/test.h"
 
@@ -255,6 +256,50 @@ static void an_expedite_that_is_out_of_date_changes_nothing(void **state RH_UNUS
     script_end(script);
 }
 
+/* A channel of A and B, and so many idle ones on their way to C, which has just taken its weight, that
+ * they have all the credit that they may have. C says of none that it has it. */
+static struct script *with_a_rebalance_under_way(void)
+{
+    struct script *script = script_prepare(4, 2);
+    script->sim->limits.crowd = 200;
+    script_begin(script, "ABD");
+    sim_clients_crowd(script->sim);
+    (void)script_commit(script, A);
+    scenario_rest(script->scenario);
+    script_start(script, C);
+    script_lose_of_others(script, RH_PEER_SYNC_ACK, C, SCRIPT_ANY);
+    for (unsigned i = 0; i < 3; i++) {
+        script_until(script, "A > C sync_begin ");
+    }
+    script_forget(script);
+    return script;
+}
+
+/* 38 */
+static void a_takeover_does_not_wait_behind_a_rebalance(void **state RH_UNUSED)
+{
+    struct script *script = with_a_rebalance_under_way();
+    script_never(script, 100, "A > C sync_begin ", NULL); /* a quarter is left */
+    script_crash(script, A);
+    script_until(script, "B: adopts");
+    uint64_t adopted_ms = script->sim->now_ms;
+    script_until(script, "B: * claiming -> acting");
+    assert_true(script->sim->now_ms - adopted_ms < 100);
+    script_end(script);
+}
+
+/* 38 */
+static void the_first_write_does_not_wait_behind_a_rebalance(void **state RH_UNUSED)
+{
+    struct script *script = with_a_rebalance_under_way();
+    script_crash(script, B);
+    script_until(script, "A: adopts");
+    uint64_t adopted_ms = script->sim->now_ms;
+    (void)script_commit(script, A);
+    assert_true(script->sim->now_ms - adopted_ms < 100);
+    script_end(script);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -270,6 +315,8 @@ int main(void)
         RH_TEST(a_busy_channel_is_handed_over),
         RH_TEST(a_sync_in_parts_of_an_earlier_epoch_is_never_a_copy),
         RH_TEST(an_expedite_that_is_out_of_date_changes_nothing),
+        RH_TEST(a_takeover_does_not_wait_behind_a_rebalance),
+        RH_TEST(the_first_write_does_not_wait_behind_a_rebalance),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     script_environment();

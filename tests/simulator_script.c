@@ -13,6 +13,7 @@
 
 #include <ctype.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,11 +74,12 @@ static bool rule_is_for(const struct script *script, const struct script_rule *r
                         int to, const struct rh_peer_message *message)
 {
     struct rh_bytes key = sim_message_key(message);
+    bool is_of_others = key.size > 0 && !rh_bytes_equal(key, rh_bytes_text(SCRIPT_KEY));
     return rule->fate != SIM_FATE_SENT && rule->times > 0 &&
            (rule->kind == SCRIPT_ANY || rule->kind == (int)message->kind) &&
            (rule->from == SCRIPT_ANY || script->nodes[rule->from] == from) &&
            (rule->to == SCRIPT_ANY || script->nodes[rule->to] == to) &&
-           (key.size == 0 || rh_bytes_equal(key, rh_bytes_text(SCRIPT_KEY)));
+           rule->is_of_others == is_of_others;
 }
 
 static enum sim_fate filter(struct sim *sim, int from, int to,
@@ -94,13 +96,11 @@ static enum sim_fate filter(struct sim *sim, int from, int to,
     return SIM_FATE_SENT;
 }
 
-static void add_rule(struct script *script, enum sim_fate fate, int kind, int from, int to,
-                     unsigned times)
+static void add_rule(struct script *script, const struct script_rule *wanted)
 {
     for (size_t i = 0; i < RULES; i++) {
         if (script->rules[i].fate == SIM_FATE_SENT) {
-            script->rules[i] = (struct script_rule){
-                .fate = fate, .from = from, .to = to, .kind = kind, .times = times};
+            script->rules[i] = *wanted;
             return;
         }
     }
@@ -109,12 +109,26 @@ static void add_rule(struct script *script, enum sim_fate fate, int kind, int fr
 
 void script_hold(struct script *script, int kind, int from, int to, unsigned times)
 {
-    add_rule(script, SIM_FATE_HELD, kind, from, to, times);
+    add_rule(script,
+             &(struct script_rule){
+                 .fate = SIM_FATE_HELD, .from = from, .to = to, .kind = kind, .times = times});
 }
 
 void script_lose(struct script *script, int kind, int from, int to, unsigned times)
 {
-    add_rule(script, SIM_FATE_LOST, kind, from, to, times);
+    add_rule(script,
+             &(struct script_rule){
+                 .fate = SIM_FATE_LOST, .from = from, .to = to, .kind = kind, .times = times});
+}
+
+void script_lose_of_others(struct script *script, int kind, int from, int to)
+{
+    add_rule(script, &(struct script_rule){.fate = SIM_FATE_LOST,
+                                           .from = from,
+                                           .to = to,
+                                           .kind = kind,
+                                           .times = UINT_MAX,
+                                           .is_of_others = true});
 }
 
 void script_let(struct script *script)

@@ -32,6 +32,7 @@ struct script {
         int to;
         int kind; /* enum rh_peer_message_kind, or SCRIPT_ANY */
         unsigned times;
+        bool is_of_others; /* about other keys, and only these */
     } rules[16];
 };
 
@@ -59,6 +60,9 @@ int script_node(const struct script *script, int letter);
  * them. Only those about the key, unless they are about none. */
 void script_hold(struct script *script, int kind, int from, int to, unsigned times);
 void script_lose(struct script *script, int kind, int from, int to, unsigned times);
+
+/* Those about any key but this are lost. */
+void script_lose_of_others(struct script *script, int kind, int from, int to);
 
 /* Ends all rules. */
 void script_let(struct script *script);
