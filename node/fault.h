@@ -37,6 +37,7 @@
     X(UNRECORDED, "channels move in an epoch that is not recorded")                   \
     X(OLD_ROUND, "reports count that were overtaken by those of a later round")       \
     X(SEEN_LOSSES, "only losses in adopted views are waited for")                     \
+    X(NO_TWINS, "a registration beside a later one of its id is no loss")             \
     X(OLD_LEAVE, "a leave of an earlier epoch is obeyed")                             \
     X(KEEP_INCARNATION, "any suspect copy keeps its incarnation")                     \
     X(TRIM_UNCOMMITTED, "logs are trimmed above the last commit")                     \

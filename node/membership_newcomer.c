@@ -7,6 +7,7 @@
  * ago and still act, so it reckons with them for a while (V9).
  */
 
+#include "node/fault.h"
 #include "node/membership_internal.h"
 
 /* Every chain ever begun still stands, as far as this ZooKeeper knows: each registration that has an
@@ -17,7 +18,7 @@ static bool nothing_was_lost(const struct rh_membership *membership)
     uint64_t replaced = 0;
     for (size_t i = 0; i < membership->snapshot.count; i++) {
         const struct member *member = &membership->snapshot.members[i];
-        if (member->state == MEMBER_GOOD &&
+        if (member->state == MEMBER_GOOD && !rh_fault(RH_FAULT_NO_TWINS) &&
             snapshot_newest(membership, member->registration.id) != member) {
             return false;
         }

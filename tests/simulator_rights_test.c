@@ -7,6 +7,8 @@
 #include "tests/simulator_zookeeper.h"
 #include "tests/test.h"
 
+#include <string.h>
+
 /* 2 */
 static void a_group_without_zookeeper_stops_while_the_rest_have_it(void **state RH_UNUSED)
 {
@@ -197,6 +199,41 @@ static uint64_t generation_raised_by(struct script *script, int letter)
     return script->sim->nodes[script_node(script, letter)]->epoch.generation;
 }
 
+/* 68 */
+static void a_process_of_the_same_id_that_still_stands_is_a_loss(void **state RH_UNUSED)
+{
+    struct script *script = script_prepare(3, 1);
+    struct sim_node *first = script->sim->nodes[script_node(script, A)];
+    struct sim_node *second = script->sim->nodes[script_node(script, C)];
+    memcpy(second->id, first->id, sizeof(second->id));
+    script_cut(script, A, C, true);
+    script_start(script, C);
+    script_start(script, B);
+    script_pass(script, 20);
+    script_start(script, A);
+    script_until(script, "C: config_written");
+    script_pass(script, 4); /* the list of members, which is empty, is on its way to it */
+    script_pause(script, C);
+    script_until(script, "A: * claiming -> acting");
+    script_cut_zookeeper(script, A, true);
+    script_cut(script, A, B, true);
+    script_resume(script, C);
+    script_until(script, "C: registered");
+    script_expect_line(script, "weight=1 replaced=0");
+    script_until(script, "C: adopts");
+    (void)script_publish(script, C);
+    script_until(script, "is recorded");
+    (void)script_commit(script, A); /* by proof */
+    script_never(script, 3900, "C: * waiting -> claiming", NULL);
+    (void)script_publish(script, C);
+    script_until(script, "C: * claiming -> acting");
+    script_cut_zookeeper(script, A, false);
+    script_cut(script, A, B, false);
+    script_cut(script, A, C, false);
+    script_until(script, "A: must not run");
+    script_end(script);
+}
+
 /* 71 */
 static void generations_that_are_raised_apart_are_not_the_same(void **state RH_UNUSED)
 {
@@ -355,6 +392,7 @@ int main(void)
         RH_TEST(nodes_of_two_epochs_agree_without_zookeeper),
         RH_TEST(a_lone_newcomer_waits_for_those_who_are_recorded),
         RH_TEST(who_is_waited_for_is_waited_for_in_the_next_generation),
+        RH_TEST(a_process_of_the_same_id_that_still_stands_is_a_loss),
         RH_TEST(generations_that_are_raised_apart_are_not_the_same),
         RH_TEST(a_leader_that_was_deposed_proves_nothing),
         RH_TEST(a_fresh_node_asks_before_it_believes_that_it_is_the_first),
