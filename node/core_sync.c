@@ -499,7 +499,7 @@ void rh_core_on_fetch(struct rh_core *core, struct rh_process *from,
     bool fits = holds && !rh_role_is_actor(channel->role) &&
                 channel->incarnation == fetch->incarnation &&
                 rh_term_equal(channel->term, fetch->term) && channel->op >= fetch->op;
-    if (!fits) {
+    if (!fits && !(holds && rh_fault(RH_FAULT_FETCH_ANY))) {
         rh_core_send_refused(core, from, RH_PEER_FETCH, fetch->key, fetch->term, 0,
                              holds ? RH_PEER_STALE_TERM : RH_PEER_NO_COPY);
         return;

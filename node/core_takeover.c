@@ -315,7 +315,7 @@ void rh_core_fetch_refused(struct rh_core *core, struct rh_process *from,
     if (reported == NULL || reported->fetching != from) {
         return;
     }
-    if (refused->code == RH_PEER_NO_COPY) {
+    if (refused->code == RH_PEER_NO_COPY && !rh_fault(RH_FAULT_FETCH_AGAIN)) {
         rh_core_reported_remove(core, channel, from);
     }
     /* Otherwise it has another copy by now, and reports it: T5. */

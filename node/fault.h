@@ -36,6 +36,8 @@
     X(NEXT_GENERATION, "after a loss of data the next generation is the next number") \
     X(UNRECORDED, "channels move in an epoch that is not recorded")                   \
     X(OLD_ROUND, "reports count that were overtaken by those of a later round")       \
+    X(FETCH_ANY, "a copy is fetched whatever it has become since it was reported")    \
+    X(FETCH_AGAIN, "a copy is fetched again and again when there is none any more")   \
     X(SEEN_LOSSES, "only losses in adopted views are waited for")                     \
     X(NO_TWINS, "a registration beside a later one of its id is no loss")             \
     X(OLD_LEAVE, "a leave of an earlier epoch is obeyed")                             \

@@ -269,6 +269,69 @@ static void a_loss_that_was_never_seen_is_waited_for(void **state RH_UNUSED)
     script_end(script);
 }
 
+/* 36: the first Fetch is late, and what it asks for has become longer, and then another's. */
+static void a_copy_that_grew_after_its_report_is_fetched_as_it_is(void **state RH_UNUSED)
+{
+    struct script *script = script_create(3, 2, "ABC");
+    script_weight(script, A, 0);
+    scenario_rest(script->scenario);
+    (void)script_commit(script, B);
+    script_hold(script, RH_PEER_APPEND, B, C, 1);
+    script_lose(script, RH_PEER_APPEND, B, C, 1000);
+    uint64_t message = script_publish(script, B);
+    script_until(script, "B > C append * ");
+    script_lose(script, RH_PEER_SYNC_BEGIN, B, A, 1000);
+    script_hold(script, RH_PEER_FETCH, A, C, 1);
+    script_hold(script, RH_PEER_LEAVE, A, C, 1);
+    script_weight(script, A, 1000);
+    script_until(script, "A: adopts");
+    script_expire(script, B);
+    script_until(script, "A > C fetch * ");
+    script_expect_line(script, "op 1");
+    script_release(script, B, C);
+    script_until(script, "C > B append_ack * ");
+    script_until(script, "A > C fetch * "); /* again, as nothing was heard */
+    script_until(script, "C > A sync_begin ");
+    script_expect_line(script, "op 2 commit 1");
+    script_until(script, "A: * waiting -> claiming");
+    script_until(script, "A: * claiming -> acting");
+    script_release(script, A, C);
+    script_until(script, "C > A refused fetch * ");
+    script_expect_line(script, "stale_term");
+    script_publish_again(script, A, message);
+    script_until(script, "seq 2, duplicate");
+    script_end(script);
+}
+
+/* 36 */
+static void a_copy_that_was_dropped_after_its_report_is_not_asked_for_again(void **state RH_UNUSED)
+{
+    struct script *script = script_prepare(3, 2);
+    script->sim->limits.channel_idle_ms = 2000;
+    script_begin(script, "BC");
+    script_silence_clients(script);
+    (void)script_commit(script, B);
+    script_lose(script, RH_PEER_LEAVE, B, C, 1000);
+    script_pass(script, 300000);
+    script_until(script, "B: * acting -> closing");
+    script_start(script, A);
+    script_until(script, "C > A report * ");
+    (void)script_publish(script, A);
+    script_until(script, "A: * absent -> waiting");
+    script_let(script);
+    script_hold(script, RH_PEER_REPORT, C, A, 1000);
+    script_until(script, "C: * replica -> absent");
+    script_until(script, "B: * closing -> absent");
+    script_until(script, "A > C fetch * ");
+    script_until(script, "C > A refused fetch * ");
+    script_expect_line(script, "no_copy");
+    script_until(script, "A: * waiting -> claiming");
+    script_let(script);
+    script_release(script, C, A);
+    script_until(script, "A: * commits 1");
+    script_end(script);
+}
+
 /* 42 */
 static void a_member_whose_loss_was_skipped_is_confirmed_anew(void **state RH_UNUSED)
 {
@@ -334,6 +397,8 @@ int main(void)
         RH_TEST(a_copy_that_nobody_counts_on_ranks_below_and_is_waited_for),
         RH_TEST(a_suspect_copy_saves_no_wait),
         RH_TEST(a_loss_that_was_never_seen_is_waited_for),
+        RH_TEST(a_copy_that_grew_after_its_report_is_fetched_as_it_is),
+        RH_TEST(a_copy_that_was_dropped_after_its_report_is_not_asked_for_again),
         RH_TEST(a_member_whose_loss_was_skipped_is_confirmed_anew),
         RH_TEST(a_mass_expiry_costs_a_moment),
         RH_TEST(zookeeper_comes_back_empty_and_incarnations_are_kept),
