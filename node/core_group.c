@@ -736,7 +736,7 @@ static void move_on(struct rh_core *core, struct rh_channel *channel)
     }
     join_missing(core, channel, list, count);
     admit(core, channel, list, count);
-    bool excused = is_owner && rh_fault(RH_FAULT_LEAVE_EARLY);
+    bool excused = rh_fault(is_owner ? RH_FAULT_LEAVE_EARLY : RH_FAULT_OWN_EARLY);
     if (!is_list_confirmed(core, channel, list, count) && !excused) {
         open_gate_if_late(core, channel);
         rh_core_moves_add(core, channel);

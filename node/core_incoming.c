@@ -436,7 +436,8 @@ static void become_copy(struct rh_core *core, struct rh_channel *channel,
     }
     rh_core_queue_remove(core, channel);
     rh_core_incoming_install(core, channel, incoming);
-    channel->suspect = !rh_group_has(channel->group, core->self_process);
+    channel->suspect =
+        !rh_group_has(channel->group, core->self_process) && !rh_fault(RH_FAULT_JOINED_AT_ONCE);
     channel->lacked = false;
     enum rh_role role = channel->suspect ? RH_ROLE_JOINING : RH_ROLE_REPLICA;
     if (acted) {
@@ -490,7 +491,7 @@ static void complete(struct rh_core *core, struct rh_channel *channel)
         return;
     }
     channel->incoming = NULL;
-    if (is_outdated(channel, incoming)) {
+    if (is_outdated(channel, incoming) && !rh_fault(RH_FAULT_LATE_SYNC)) {
         acknowledge(core, incoming, channel, true);
     } else {
         become_copy(core, channel, incoming);

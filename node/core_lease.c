@@ -207,7 +207,9 @@ void rh_core_on_lease_grant(struct rh_core *core, struct rh_process *from,
         return; /* nothing of the kind was asked in this epoch */
     }
     bool had_all = has_all_leases(core);
-    uint64_t until_ms = rh_core_stamp_ms(number) + (uint64_t)core->options.grace_ms * 9 / 10;
+    uint64_t asked_ms =
+        rh_fault(RH_FAULT_LEASE_FROM_GRANT) ? core->now_ms : rh_core_stamp_ms(number);
+    uint64_t until_ms = asked_ms + (uint64_t)core->options.grace_ms * 9 / 10;
     from->lease_ms = until_ms > from->lease_ms ? until_ms : from->lease_ms;
     if (!had_all && has_all_leases(core)) {
         right_changed(core);

@@ -160,6 +160,9 @@ static void refuse_stale(struct rh_core *core, struct rh_process *from,
 
 static bool is_stale(const struct rh_core *core, const struct rule *rule, struct rh_epoch epoch)
 {
+    if (rh_fault(RH_FAULT_OLD_SYNC) && rule->take == rh_core_on_sync_begin) {
+        return false;
+    }
     if (rh_fault(RH_FAULT_OLD_LEAVE) && rule->take == rh_core_on_leave) {
         return false;
     }

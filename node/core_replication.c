@@ -486,7 +486,8 @@ static bool may_commit(struct rh_core *core, const struct rh_channel *channel)
         return true;
     }
     return rh_role_serves(channel->role) && rh_core_is_registered(core) &&
-           !is_leave_unanswered(channel) && rh_core_is_large_enough(core, channel) &&
+           (!is_leave_unanswered(channel) || rh_fault(RH_FAULT_LEAVE_OPEN)) &&
+           (rh_core_is_large_enough(core, channel) || rh_fault(RH_FAULT_SMALL_GROUP)) &&
            rh_core_has_right(core, channel);
 }
 
@@ -533,7 +534,7 @@ void rh_core_try_commit(struct rh_core *core, struct rh_channel *channel)
 void rh_core_member_acked(struct rh_core *core, struct rh_channel *channel,
                           struct rh_member *member, uint64_t op, bool confirmed, uint64_t stamp)
 {
-    if (stamp < member->not_before) {
+    if (stamp < member->not_before && !rh_fault(RH_FAULT_LATE_ACK)) {
         return; /* it may have dropped its copy since */
     }
     if (op > channel->op) {
@@ -746,7 +747,8 @@ static void accept(struct rh_core *core, struct rh_process *from, struct rh_chan
     uint64_t commit = append->commit < channel->op ? append->commit : channel->op;
     commit_to(core, channel, commit);
     rh_core_channel_tidy(core, channel);
-    if (append->sent_ms >= channel->heard) { /* by two ways, an older one may come later */
+    /* By two ways, an older one may come later. */
+    if (append->sent_ms >= channel->heard || rh_fault(RH_FAULT_LATE_GROUP)) {
         channel->heard = append->sent_ms;
         if (append->group.count > 0) {
             take_group(core, channel, &append->group);

@@ -52,7 +52,7 @@ struct candidate {
 static bool is_better(const struct candidate *a, const struct candidate *b)
 {
     int order = rh_term_compare(a->term, b->term);
-    if (order != 0) {
+    if (order != 0 && !rh_fault(RH_FAULT_LONGEST)) {
         return order > 0;
     }
     return a->suspect != b->suspect ? !a->suspect : a->op > b->op;
@@ -215,7 +215,8 @@ void rh_core_activate(struct rh_core *core, struct rh_channel *channel)
 {
     assert(channel->role == RH_ROLE_CLAIMING);
     (void)rh_core_acting(core, channel);
-    if (!is_confirmed_by_all(channel) || !rh_core_has_right(core, channel)) {
+    bool confirmed = is_confirmed_by_all(channel) || rh_fault(RH_FAULT_CLAIM_ACTS);
+    if (!confirmed || !rh_core_has_right(core, channel)) {
         return;
     }
     channel->used_ms = core->now_ms;

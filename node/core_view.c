@@ -182,9 +182,11 @@ static void put_group_right(struct rh_core *core, struct rh_channel *channel)
     }
     for (uint32_t i = channel->acting == NULL ? 0 : channel->acting->count; i > 0; i--) {
         struct rh_member *member = &channel->acting->members[i - 1];
-        if (member->leaving) { /* void from now on (G4), and perhaps done before */
+        if (member->leaving && rh_fault(RH_FAULT_TRUST_LEAVERS)) {
+            member->leaving = false;
+        } else if (member->leaving) { /* void from now on (G4), and perhaps done before */
             rh_core_member_distrust(core, member);
-        } else if (member->process->was_lost) {
+        } else if (member->process->was_lost && !rh_fault(RH_FAULT_TRUST_LOST)) {
             rh_core_member_doubt(core, channel, member);
         }
         if (!rh_process_is_registered(member->process) || !member->in_group) {
@@ -482,6 +484,9 @@ void rh_core_adopt(struct rh_core *core, const struct rh_event *event)
 void rh_core_lose(struct rh_core *core)
 {
     if (!core->options.replication || core->lost) {
+        return;
+    }
+    if (rh_fault(RH_FAULT_LOST_ACTS)) {
         return;
     }
     core->lost = true;

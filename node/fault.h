@@ -50,6 +50,22 @@
     X(NO_RESERVE, "what nobody waits for may have all the credit")                    \
     X(NO_HURRY, "channels have their turn in order, whoever waits")                   \
     X(NO_STRAYS, "copies outside the group are left alone")                           \
+    X(LEAVE_OPEN, "commits do not wait for who was asked to leave")                   \
+    X(SMALL_GROUP, "a group of any size commits")                                     \
+    X(TRUST_LEAVERS, "who was asked to leave before this view counts as before")      \
+    X(TRUST_LOST, "a member that was lost and is back counts as before")              \
+    X(OLD_SYNC, "a sync of an earlier epoch is accepted")                             \
+    X(JOINED_AT_ONCE, "a copy is good before a group names its holder")               \
+    X(LATE_SYNC, "a sync that was overtaken is taken all the same")                   \
+    X(LATE_GROUP, "the group of an append that was overtaken counts")                 \
+    X(LATE_ACK, "what was acknowledged before a leave counts after it")               \
+    X(CLAIM_ACTS, "a claim acts before its group has confirmed it")                   \
+    X(LONGEST, "the longest copy is the best, whatever its term")                     \
+    X(LOST_REPORTS, "an end marker counts without its reports")                       \
+    X(KNOWN_IS_DONE, "a message that is known is acknowledged, committed or not")     \
+    X(OWN_EARLY, "channels are handed over before the new list is confirmed")         \
+    X(LEASE_FROM_GRANT, "a lease counts from when it was granted")                    \
+    X(LOST_ACTS, "who lost its registration goes on as before")                       \
     X(COMMITTED_CONDITION, "conditions on a state look at what is committed")
 
 enum rh_fault {

@@ -65,6 +65,84 @@ static void an_outage_of_zookeeper_stops_nobody(void **state RH_UNUSED)
     script_end(script);
 }
 
+/* That A and B were left out of a view, and that D has no copy any more. */
+static void keep_from_a_and_b(struct script *script)
+{
+    script_lose(script, RH_PEER_VIEW, SCRIPT_ANY, A, 1000); /* V10 */
+    script_lose(script, RH_PEER_VIEW, SCRIPT_ANY, B, 1000);
+    script_lose(script, RH_PEER_LEAVE_ACK, D, A, 1000);
+    script_lose(script, RH_PEER_REPORT, D, A, 1000);
+}
+
+/* G4: the proof that A goes by is of D, which has dropped its copy and so is no reason for C to wait. */
+static void nothing_is_committed_while_a_leave_is_unanswered(void **state RH_UNUSED)
+{
+    struct script *script = script_create(4, 2, "ACD");
+    script_weight(script, C, 0);
+    scenario_rest(script->scenario);
+    (void)script_commit(script, A);
+    script_hold(script, RH_PEER_APPEND_ACK, B, A, 1);
+    script_lose(script, RH_PEER_APPEND_ACK, B, A, 1000);
+    script_start(script, B);
+    script_until(script, "A: * group {A D B}");
+    script_weight(script, C, 1000);
+    script_until(script, "C: adopts");
+    keep_from_a_and_b(script);
+    script_cut(script, A, C, true);
+    script_cut(script, B, C, true);
+    script_until(script, "C: link to A: down");
+    script_pass(script, 200);
+    script_cut_zookeeper(script, A, true);
+    script_cut_zookeeper(script, B, true);
+    script_pass(script, 3000);
+    script_cut(script, C, D, true); /* D waits for A and B, and does not hear that C does not */
+    script_until(script, "C: adopts");
+    script_pass(script, 1400);
+    script_forget(script);
+    script_until(script, "check of D: 0"); /* its proof is fresh */
+    script_pass(script, 2);
+    (void)script_publish(script, A);
+    script_until(script, "D > A append_ack * ");
+    script_pass(script, 2);
+    script_release(script, B, A); /* that it knows the group */
+    script_until(script, "A > D leave * ");
+    script_until(script, "D: * replica -> absent");
+    script_let(script);
+    keep_from_a_and_b(script);
+    script_hold(script, RH_PEER_APPEND_ACK, B, A, 1000);
+    script_cut(script, C, D, false);
+    script_until(script, "D: adopts");
+    (void)script_publish(script, C);
+    script_until(script, "C: * claiming -> acting");
+    script_release(script, B, A); /* that it has the operation, as D had */
+    script_never(script, 600, "A: * commits 2", NULL);
+    for (int letter = A; letter <= B; letter++) {
+        script_cut(script, letter, C, false);
+        script_cut_zookeeper(script, letter, false);
+    }
+    script_end(script);
+}
+
+/* R4 */
+static void a_lease_counts_from_when_it_was_asked_for(void **state RH_UNUSED)
+{
+    struct script *script = script_create(2, 1, "AB");
+    script_zookeeper(script, false);
+    script_pass(script, 3500);
+    (void)script_commit(script, A); /* by leases */
+    script_hold(script, RH_PEER_LEASE_GRANT, B, A, 1);
+    script_lose(script, RH_PEER_LEASE_GRANT, B, A, 1000);
+    script_until(script, "B > A lease_grant");
+    script_pass(script, 1900);
+    script_release(script, B, A); /* B is bound no longer */
+    (void)script_publish(script, A);
+    script_never(script, 1500, "A: * commits 2", NULL);
+    script_let(script);
+    script_until(script, "A: * commits 2");
+    script_zookeeper(script, true);
+    script_end(script);
+}
+
 /* 20 */
 static void a_node_that_seems_dead_is_missed_among_the_leases(void **state RH_UNUSED)
 {
@@ -386,6 +464,8 @@ int main(void)
         RH_TEST(a_group_without_zookeeper_stops_while_the_rest_have_it),
         RH_TEST(who_is_cut_off_from_zookeeper_hears_from_the_others_that_it_is_out),
         RH_TEST(an_outage_of_zookeeper_stops_nobody),
+        RH_TEST(nothing_is_committed_while_a_leave_is_unanswered),
+        RH_TEST(a_lease_counts_from_when_it_was_asked_for),
         RH_TEST(a_node_that_seems_dead_is_missed_among_the_leases),
         RH_TEST(a_newcomer_waits_for_losses_before_its_time),
         RH_TEST(a_node_stops_as_soon_as_it_reads_that_it_was_evicted),

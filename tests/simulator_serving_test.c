@@ -37,6 +37,22 @@ what_a_process_has_not_read_while_it_stood_still_is_not_published(void **state R
     script_end(script);
 }
 
+/* N8 */
+static void a_retry_waits_for_what_is_not_committed_yet(void **state RH_UNUSED)
+{
+    struct script *script = script_create(2, 2, "AB");
+    script_hold(script, RH_PEER_APPEND_ACK, B, A, 100);
+    uint64_t message = script_publish(script, A);
+    script_until(script, "B > A append_ack * ");
+    script_publish_again(script, A, message);
+    script_never(script, 300, "publish m1 at A", NULL);
+    script_let(script);
+    script_release(script, B, A);
+    script_until(script, "publish m1 at A: seq 1");
+    script_until(script, "publish m1 at A: seq 1, duplicate");
+    script_end(script);
+}
+
 /* 18 */
 static void an_append_from_before_a_loss_is_ignored(void **state RH_UNUSED)
 {
@@ -94,6 +110,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         RH_TEST(a_retry_is_known_after_its_message_was_trimmed),
         RH_TEST(what_a_process_has_not_read_while_it_stood_still_is_not_published),
+        RH_TEST(a_retry_waits_for_what_is_not_committed_yet),
         RH_TEST(an_append_from_before_a_loss_is_ignored),
         RH_TEST(a_client_ahead_of_its_node_waits),
         RH_TEST(a_burst_is_refused_before_anything_is_trimmed),

@@ -127,6 +127,35 @@ static void what_a_woken_owner_had_not_committed_is_replaced(void **state RH_UNU
     script_end(script);
 }
 
+/* T2 */
+static void a_higher_term_ranks_above_a_longer_log(void **state RH_UNUSED)
+{
+    struct script *script = script_create(3, 2, "ABC");
+    (void)script_commit(script, A);
+    script_lose(script, RH_PEER_APPEND, A, B, 1000);
+    (void)script_publish(script, A);
+    (void)script_publish(script, A);
+    script_until(script, "A > B append *");
+    script_pause(script, A);
+    script_until(script, "B: * claiming -> acting");
+    uint64_t message = script_commit(script, B);
+    script_lose(script, RH_PEER_SYNC_BEGIN, B, A, 1000);
+    script_resume(script, A);
+    script_until(script, "A: * acting -> suspect");
+    script_expect_line(script, "op 3 commit 1");
+    script_until(script, "B > A sync_begin");
+    script_expire(script, B);
+    script_expire(script, C);
+    script_until(script, "B: * acting -> suspect");
+    script_expect_line(script, "op 2 commit 2");
+    script_let(script);
+    script_until(script, "A > B fetch");
+    script_until(script, "A: * claiming -> acting");
+    script_publish_again(script, A, message);
+    script_until(script, "seq 2, duplicate");
+    script_end(script);
+}
+
 /* S1 */
 static void an_append_of_an_older_term_is_refused(void **state RH_UNUSED)
 {
@@ -194,6 +223,25 @@ static void a_copy_that_nobody_counts_on_ranks_below_and_is_waited_for(void **st
     script_until(script, "C: * joining -> claiming");
     script_until(script, "client 0: welcome at C");
     script_expect_line(script, "not recovered"); /* nobody knows what A had committed */
+    script_end(script);
+}
+
+/* S4 */
+static void a_copy_that_no_group_names_does_not_go_on_as_if_it_had_all(void **state RH_UNUSED)
+{
+    struct script *script = script_create(3, 2, "ABC");
+    (void)script_commit(script, A);
+    script_hold(script, RH_PEER_SYNC_ACK, C, A, 100);
+    script_weight(script, B, 0);
+    script_until(script, "C > A sync_ack ");
+    (void)script_commit(script, A); /* with B: C is not counted */
+    script_crash(script, A);
+    script_crash(script, B);
+    script_until(script, "C: adopts");
+    script_never(script, 3900, "C: * joining -> claiming", NULL);
+    script_until(script, "C: * joining -> claiming");
+    script_until(script, "client 0: welcome at C");
+    script_expect_line(script, "not recovered");
     script_end(script);
 }
 
@@ -392,9 +440,11 @@ int main(void)
         RH_TEST(whoever_evicted_a_group_waits_until_it_has_stopped),
         RH_TEST(a_replica_that_starts_again_holds_nothing),
         RH_TEST(what_a_woken_owner_had_not_committed_is_replaced),
+        RH_TEST(a_higher_term_ranks_above_a_longer_log),
         RH_TEST(an_append_of_an_older_term_is_refused),
         RH_TEST(whoever_reports_a_copy_is_in_the_group_of_a_takeover),
         RH_TEST(a_copy_that_nobody_counts_on_ranks_below_and_is_waited_for),
+        RH_TEST(a_copy_that_no_group_names_does_not_go_on_as_if_it_had_all),
         RH_TEST(a_suspect_copy_saves_no_wait),
         RH_TEST(a_loss_that_was_never_seen_is_waited_for),
         RH_TEST(a_copy_that_grew_after_its_report_is_fetched_as_it_is),
