@@ -348,8 +348,8 @@ static void admit(struct rh_core *core, struct rh_channel *channel, struct rh_pr
     for (uint32_t i = 0; channel->acting != NULL && i < channel->acting->count; i++) {
         const struct rh_member *member = &channel->acting->members[i];
         bool joins = !member->in_group && member->known && member->sync == NULL &&
-                     member->acked >= channel->commit && is_listed(list, count, member->process) &&
-                     members_count < RH_PEER_GROUP_MAX;
+                     (member->acked >= channel->commit || rh_fault(RH_FAULT_ADMIT_EARLY)) &&
+                     is_listed(list, count, member->process) && members_count < RH_PEER_GROUP_MAX;
         if (joins) {
             members[members_count++] = member->process;
         }
@@ -511,7 +511,8 @@ void rh_core_send_own(struct rh_core *core, struct rh_channel *channel)
     const struct rh_acting *acting = channel->acting;
     rh_core_presence_send(core, channel, acting->passing_to);
     struct rh_peer_message *message = rh_core_send(core, acting->passing_to, RH_PEER_OWN);
-    message->epoch = acting->own_epoch; /* repeated as it was (H2), as the group still is */
+    /* Repeated as it was (H2), as the group still is. */
+    message->epoch = rh_fault(RH_FAULT_OWN_ANEW) ? core->view->epoch : acting->own_epoch;
     message->own = (struct rh_peer_own){
         .key = rh_channel_key(channel),
         .incarnation = channel->incarnation,
@@ -560,7 +561,7 @@ static void hand_over(struct rh_core *core, struct rh_channel *channel, struct r
 /* H1: a gate that does not lead to a handover is opened. */
 static void open_gate_if_late(struct rh_core *core, struct rh_channel *channel)
 {
-    if (channel->role != RH_ROLE_GATED ||
+    if (channel->role != RH_ROLE_GATED || rh_fault(RH_FAULT_GATE_STAYS) ||
         core->now_ms - rh_core_acting(core, channel)->gate_ms < RH_GATE_MS) {
         return;
     }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/core_tunnel.h"
+#include "node/fault.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -480,7 +481,7 @@ static void hold(struct rh_core *core, struct rh_subscription *subscription, str
 static bool is_ahead(const struct rh_core *core, const struct rh_subscription *subscription,
                      const struct rh_channel *channel)
 {
-    return core->options.replication && exists(channel) &&
+    return core->options.replication && exists(channel) && !rh_fault(RH_FAULT_AHEAD_TOLD) &&
            rh_channel_resume(channel, subscription->has_after, subscription->after).is_ahead;
 }
 

@@ -383,7 +383,8 @@ static uint64_t wait_for_actor(struct rh_core *core, struct rh_channel *channel)
         if (!rh_process_is_registered(copy->from)) {
             continue;
         }
-        if (copy->state == RH_PEER_COPY_ACTING || copy->state == RH_PEER_COPY_CLAIMING) {
+        bool acts = copy->state == RH_PEER_COPY_ACTING || copy->state == RH_PEER_COPY_CLAIMING;
+        if (acts && !rh_fault(RH_FAULT_ACTOR_IGNORED)) {
             return expedite(core, channel, copy->from);
         }
         if (copy->state == RH_PEER_COPY_PASSING && rh_process_is_registered(copy->passing_to)) {

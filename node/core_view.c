@@ -68,8 +68,8 @@ static struct rh_peer_report *send_report(struct rh_core *core, struct rh_proces
 void rh_core_report_again(struct rh_core *core, const struct rh_channel *channel)
 {
     struct rh_process *owner = rh_core_ring_owner(core, channel);
-    if (!channel->told_whole || owner == NULL || owner == core->self_process ||
-        !rh_core_is_registered(core)) {
+    if (rh_fault(RH_FAULT_REPORT_ONCE) || !channel->told_whole || owner == NULL ||
+        owner == core->self_process || !rh_core_is_registered(core)) {
         return;
     }
     struct rh_peer_copy *copy = rh_core_scratch(core, 1, sizeof(*copy));

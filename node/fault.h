@@ -66,6 +66,13 @@
     X(OWN_EARLY, "channels are handed over before the new list is confirmed")         \
     X(LEASE_FROM_GRANT, "a lease counts from when it was granted")                    \
     X(LOST_ACTS, "who lost its registration goes on as before")                       \
+    X(ACTOR_IGNORED, "a channel is taken over though another node acts for it")       \
+    X(ADMIT_EARLY, "who joins is a member before it has all that is committed")       \
+    X(OWN_ANEW, "what was sent to hand over is repeated in a later epoch")            \
+    X(GATE_STAYS, "a gate that leads to no handing over stays closed")                \
+    X(REPORT_ONCE, "what becomes of a reported copy is not reported")                 \
+    X(AHEAD_TOLD, "a client that knows more than its node does not wait")             \
+    X(NO_IGNORANCE, "a newcomer does not reckon with losses before its time")         \
     X(COMMITTED_CONDITION, "conditions on a state look at what is committed")
 
 enum rh_fault {

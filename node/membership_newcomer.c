@@ -113,7 +113,7 @@ static bool is_first_start(const struct rh_membership *membership)
 void newcomer_on_adopted(struct rh_membership *membership)
 {
     membership->ignorant_until_ms =
-        is_first_start(membership)
+        is_first_start(membership) || rh_fault(RH_FAULT_NO_IGNORANCE)
             ? 0
             : membership->now_ms + membership->own_config.session_timeout_ms + membership->grace_ms;
 }

@@ -164,6 +164,23 @@ static void a_node_joins_a_channel_that_always_has_something_in_flight(void **st
     script_end(script);
 }
 
+/* G1 */
+static void who_lacks_what_is_committed_is_no_member_yet(void **state RH_UNUSED)
+{
+    struct script *script = script_create(3, 2, "AC");
+    (void)script_commit(script, A);
+    script_start(script, B);
+    script_hold(script, RH_PEER_SYNC_ACK, B, A, 1);
+    script_until(script, "B > A sync_ack");
+    script_lose(script, RH_PEER_APPEND, A, B, 1000);
+    (void)script_commit(script, A); /* without it */
+    script_release(script, B, A);
+    script_never(script, 300, "A: * group {A C B}", NULL);
+    script_let(script);
+    script_until(script, "A: * group {A C B}");
+    script_end(script);
+}
+
 /* 57 */
 static void a_member_that_was_lost_is_doubted_before_it_reports(void **state RH_UNUSED)
 {
@@ -365,6 +382,7 @@ int main(void)
         RH_TEST(a_member_that_obeyed_a_leave_of_before_counts_for_nothing),
         RH_TEST(an_answer_from_before_a_leave_is_no_answer_after_it),
         RH_TEST(a_node_joins_a_channel_that_always_has_something_in_flight),
+        RH_TEST(who_lacks_what_is_committed_is_no_member_yet),
         RH_TEST(a_member_that_was_lost_is_doubted_before_it_reports),
         RH_TEST(a_join_that_comes_late_makes_nobody_suspect),
         RH_TEST(an_append_that_was_overtaken_does_not_bring_its_group),

@@ -107,6 +107,22 @@ static void whoever_waits_at_a_gate_goes_on_when_a_view_opens_it(void **state RH
     script_end(script);
 }
 
+/* H1 */
+static void a_gate_that_leads_to_no_handing_over_is_opened(void **state RH_UNUSED)
+{
+    struct script *script = script_create(3, 2, "ABC");
+    (void)script_commit(script, A);
+    script_lose(script, RH_PEER_APPEND_ACK, B, A, 1000);
+    script_weight(script, A, 0);
+    script_until(script, "A: adopts");
+    (void)script_publish(script, A);
+    script_until(script, "A: * acting -> gated");
+    script_until(script, "A: * gated -> acting");
+    script_let(script);
+    script_until(script, "B: * claiming -> acting");
+    script_end(script);
+}
+
 /* 50 */
 static void a_node_that_is_alone_goes_on_without_zookeeper(void **state RH_UNUSED)
 {
@@ -127,6 +143,7 @@ int main(void)
         RH_TEST(a_sync_whose_end_nobody_confirmed_begins_anew),
         RH_TEST(a_log_that_goes_on_without_a_newcomer_is_sent_anew),
         RH_TEST(whoever_waits_at_a_gate_goes_on_when_a_view_opens_it),
+        RH_TEST(a_gate_that_leads_to_no_handing_over_is_opened),
         RH_TEST(a_node_that_is_alone_goes_on_without_zookeeper),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
