@@ -57,6 +57,7 @@ void rh_channel_destroy(struct rh_channel *channel)
            channel->group == NULL);
     rh_channel_clear(channel);
     free(channel->audience);
+    free(channel->waiters);
     free(channel);
 }
 
@@ -72,13 +73,27 @@ struct rh_audience *rh_channel_audience(struct rh_channel *channel)
     }
     rh_list_init(&audience->replaying);
     rh_list_init(&audience->live);
-    rh_list_init(&audience->waiting);
     rh_list_init(&audience->remote);
-    rh_list_init(&audience->held);
-    rh_list_init(&audience->requests);
-    rh_list_init(&audience->committing);
     channel->audience = audience;
     return audience;
+}
+
+struct rh_waiters *rh_channel_waiters(struct rh_channel *channel)
+{
+    struct rh_waiters *waiters = channel->waiters;
+    if (waiters != NULL) {
+        return waiters;
+    }
+    waiters = calloc(1, sizeof(*waiters));
+    if (waiters == NULL) {
+        return NULL;
+    }
+    rh_list_init(&waiters->reads);
+    rh_list_init(&waiters->held);
+    rh_list_init(&waiters->requests);
+    rh_list_init(&waiters->committing);
+    channel->waiters = waiters;
+    return waiters;
 }
 
 struct rh_channel_log *rh_channel_log_of(struct rh_channel *channel)
@@ -105,9 +120,25 @@ void rh_channel_shrink(struct rh_channel *channel)
     if (channel->ids != NULL && rh_id_window_count(channel->ids) == 0) {
         free_ids(channel);
     }
-    if (channel->audience != NULL && !rh_channel_is_used(channel)) {
+    rh_channel_shrink_audience(channel);
+    rh_channel_shrink_waiters(channel);
+}
+
+void rh_channel_shrink_audience(struct rh_channel *channel)
+{
+    if (channel->streams_count == 0) {
         free(channel->audience);
         channel->audience = NULL;
+    }
+}
+
+void rh_channel_shrink_waiters(struct rh_channel *channel)
+{
+    const struct rh_waiters *waiters = channel->waiters;
+    if (waiters != NULL && waiters->reads_count == 0 && waiters->held_count == 0 &&
+        waiters->requests_count == 0) {
+        free(channel->waiters);
+        channel->waiters = NULL;
     }
 }
 

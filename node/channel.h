@@ -23,18 +23,22 @@
 #include "node/id_window.h"
 #include "node/terms.h"
 
-/* Who is in the channel at this node: subscriptions, and requests that wait for it. */
+/* The streams in the channel at this node, rh_channel::streams_count of them. A channel with one
+ * idle connection has no other part, so this is no larger than need be. */
 struct rh_audience {
-    struct rh_list replaying; /* rh_subscription::link */
+    struct rh_list replaying; /* rh_subscription::link, as the next two */
     struct rh_list live;
-    struct rh_list waiting;    /* reads, for a message */
-    struct rh_list remote;     /* streams of other nodes */
-    struct rh_list held;       /* for the channel to be served here, or to get where they are */
+    struct rh_list remote; /* streams of other nodes */
+    uint64_t incarnation;  /* in which the streams are */
+};
+
+/* What waits for something of the channel at this node. */
+struct rh_waiters {
+    struct rh_list reads; /* rh_subscription::link: for a message */
+    struct rh_list held; /* likewise: for the channel to be served here, or to get where they are */
     struct rh_list requests;   /* rh_pending::channel_link: likewise */
     struct rh_list committing; /* rh_pending::channel_link: for their operation, as they came */
-    uint64_t incarnation;      /* in which the streams are */
-    uint32_t streams_count;    /* replaying + live + remote */
-    uint32_t reads_count;      /* waiting */
+    uint32_t reads_count;
     uint32_t held_count;
     uint32_t requests_count; /* requests + committing */
 };
@@ -65,12 +69,14 @@ struct rh_channel {
     struct rh_follows *follows; /* NULL: nothing */
     struct rh_acting *acting;
     struct rh_audience *audience;
+    struct rh_waiters *waiters;
     struct rh_topic_reader *readers; /* nodes that want what is published; NULL: none */
     struct rh_reported *reported;
     struct rh_incoming *incoming;
     uint64_t used_ms;  /* monotonic: last publish, or subscription that came or left */
     uint32_t walked;   /* rh_core::view_number of the view it was held against */
     uint32_t standing; /* rh_core::standing when its role was last put right */
+    uint32_t streams_count;
     uint16_t key_size;
     uint8_t role; /* enum rh_role */
     bool suspect : 1;
@@ -95,36 +101,39 @@ void rh_channel_destroy(struct rh_channel *channel);
 
 /* The parts, made if need be; NULL when out of memory. */
 struct rh_audience *rh_channel_audience(struct rh_channel *channel);
+struct rh_waiters *rh_channel_waiters(struct rh_channel *channel);
 struct rh_channel_log *rh_channel_log_of(struct rh_channel *channel);
 struct rh_id_window *rh_channel_ids_of(struct rh_channel *channel, uint64_t secret);
 
 /* Frees the parts that have become empty. */
 void rh_channel_shrink(struct rh_channel *channel);
 
+/* Likewise only that part, once nobody is in it. */
+void rh_channel_shrink_audience(struct rh_channel *channel);
+void rh_channel_shrink_waiters(struct rh_channel *channel);
+
 /* Drops the content: log, ids, terms, and the numbers with them. The group and what is under way
  * stay. */
 void rh_channel_clear(struct rh_channel *channel);
 
-static inline uint32_t rh_channel_streams(const struct rh_channel *channel)
-{
-    return channel->audience == NULL ? 0 : channel->audience->streams_count;
-}
-
 /* Connections as clients count them: streams, and reads that wait. */
 static inline uint32_t rh_channel_connections(const struct rh_channel *channel)
 {
-    return channel->audience == NULL
-               ? 0
-               : channel->audience->streams_count + channel->audience->reads_count;
+    return channel->streams_count + (channel->waiters == NULL ? 0 : channel->waiters->reads_count);
+}
+
+/* Whether anybody waits for the channel to be served, or for an operation of it. */
+static inline bool rh_channel_is_awaited(const struct rh_channel *channel)
+{
+    const struct rh_waiters *waiters = channel->waiters;
+    return channel->readers != NULL ||
+           (waiters != NULL && (waiters->held_count > 0 || waiters->requests_count > 0));
 }
 
 /* Whether anybody is in it or waits for it. */
 static inline bool rh_channel_is_used(const struct rh_channel *channel)
 {
-    const struct rh_audience *audience = channel->audience;
-    return channel->readers != NULL ||
-           (audience != NULL && (audience->streams_count > 0 || audience->reads_count > 0 ||
-                                 audience->held_count > 0 || audience->requests_count > 0));
+    return rh_channel_connections(channel) > 0 || rh_channel_is_awaited(channel);
 }
 
 /* First operation of the log; op + 1 when it is empty. */

@@ -465,13 +465,15 @@ static void destroy_channels(struct rh_core *core, struct rh_list *channels)
 {
     rh_list_each_safe (channels, link) {
         struct rh_channel *channel = rh_container_of(link, struct rh_channel, list_link);
-        struct rh_audience *audience = channel->audience;
-        if (audience != NULL) {
-            free_subscriptions(&audience->replaying);
-            free_subscriptions(&audience->live);
-            free_subscriptions(&audience->waiting);
-            free_subscriptions(&audience->held);
-            *audience = (struct rh_audience){0};
+        if (channel->audience != NULL) {
+            free_subscriptions(&channel->audience->replaying);
+            free_subscriptions(&channel->audience->live);
+            channel->streams_count = 0;
+        }
+        if (channel->waiters != NULL) {
+            free_subscriptions(&channel->waiters->reads);
+            free_subscriptions(&channel->waiters->held);
+            *channel->waiters = (struct rh_waiters){0};
         }
         rh_core_incoming_free(core, channel);
         rh_core_acting_free(core, channel);

@@ -116,9 +116,9 @@ struct rh_attendee {
 
 /* There are as many as connections, so its fields are packed. */
 struct rh_subscription {
-    struct rh_list link;        /* rh_audience::{replaying,live,waiting,held}, or
+    struct rh_list link;       /* rh_audience::{replaying,live,remote}, rh_waiters::{reads,held}, or
                                    rh_core::catching_up */
-    struct rh_list timer_link;  /* of a waiting read: rh_core::reads; of HELD: rh_core::held */
+    struct rh_list timer_link; /* of a waiting read: rh_core::reads; of HELD: rh_core::held */
     struct rh_channel *channel; /* NULL while in no channel */
     struct rh_position after;   /* as the client asked; for a read, also where it waits */
     uint64_t next_seq;          /* next message to deliver */

@@ -5,7 +5,7 @@
 
 static void describe(const struct rh_channel *channel, struct rh_copy_info *ret_info)
 {
-    const struct rh_audience *audience = channel->audience;
+    const struct rh_waiters *waiters = channel->waiters;
     *ret_info = (struct rh_copy_info){
         .key = rh_channel_key(channel),
         .role = (enum rh_role)channel->role,
@@ -19,14 +19,14 @@ static void describe(const struct rh_channel *channel, struct rh_copy_info *ret_
         .first_op = rh_channel_first_op(channel),
         .suspect = channel->suspect,
         .lacked = channel->lacked,
+        .streams = channel->streams_count,
     };
     if (channel->group != NULL) {
         ret_info->group = channel->group->refs;
         ret_info->group_count = channel->group->count;
     }
-    if (audience != NULL) {
-        ret_info->streams = audience->streams_count;
-        ret_info->waiting = audience->reads_count + audience->held_count + audience->requests_count;
+    if (waiters != NULL) {
+        ret_info->waiting = waiters->reads_count + waiters->held_count + waiters->requests_count;
     }
 }
 

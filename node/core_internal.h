@@ -540,7 +540,7 @@ static inline bool rh_request_creates(const struct rh_request_ref *request)
 
 struct rh_pending {
     struct rh_list link;         /* rh_core::pending */
-    struct rh_list channel_link; /* rh_audience::{requests,committing}, rh_feed::waiting, or none */
+    struct rh_list channel_link; /* rh_waiters::{requests,committing}, rh_feed::waiting, or none */
     struct rh_table_link table_link; /* rh_core::pending_table */
     enum rh_pending_state state;
     enum rh_ask ask;

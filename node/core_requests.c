@@ -87,7 +87,7 @@ static void insert_by_deadline(struct rh_core *core, struct rh_pending *pending)
 /* Out of the lists of the channel that it waits for. */
 static void leave_channel(struct rh_pending *pending)
 {
-    pending->channel->audience->requests_count--;
+    pending->channel->waiters->requests_count--;
     rh_list_remove(&pending->channel_link);
     pending->channel = NULL;
 }
@@ -418,7 +418,7 @@ static void wait_for_channel(struct rh_core *core, struct rh_pending *pending,
 {
     struct rh_channel *channel = NULL;
     enum rh_refusal refusal = rh_core_channel_get(core, request->key, hash, &channel);
-    if (refusal == RH_REFUSAL_NONE && rh_channel_audience(channel) == NULL) {
+    if (refusal == RH_REFUSAL_NONE && rh_channel_waiters(channel) == NULL) {
         refusal = RH_REFUSAL_NO_MEMORY;
     }
     if (refusal != RH_REFUSAL_NONE) {
@@ -431,8 +431,8 @@ static void wait_for_channel(struct rh_core *core, struct rh_pending *pending,
     }
     pending->state = RH_PENDING_CHANNEL;
     pending->channel = channel;
-    rh_list_push_back(&channel->audience->requests, &pending->channel_link);
-    channel->audience->requests_count++;
+    rh_list_push_back(&channel->waiters->requests, &pending->channel_link);
+    channel->waiters->requests_count++;
     if (channel->role == RH_ROLE_ABSENT) {
         rh_core_role_set(core, channel, RH_ROLE_WAITING);
     }
@@ -485,13 +485,13 @@ void rh_core_pending_dispatch(struct rh_core *core, struct rh_pending *pending)
 
 void rh_core_requests_retry_channel(struct rh_core *core, struct rh_channel *channel)
 {
-    if (channel->audience == NULL) {
+    if (channel->waiters == NULL) {
         return;
     }
     struct rh_list again;
     rh_list_init(&again);
-    for (struct rh_list *link = rh_list_first(&channel->audience->requests); link != NULL;
-         link = rh_list_first(&channel->audience->requests)) {
+    for (struct rh_list *link = rh_list_first(&channel->waiters->requests); link != NULL;
+         link = rh_list_first(&channel->waiters->requests)) {
         leave_channel(rh_container_of(link, struct rh_pending, channel_link));
         rh_list_push_back(&again, link);
     }
@@ -503,11 +503,11 @@ void rh_core_requests_retry_channel(struct rh_core *core, struct rh_channel *cha
 
 void rh_core_requests_committed(struct rh_core *core, struct rh_channel *channel)
 {
-    if (channel->audience == NULL) {
+    if (channel->waiters == NULL) {
         return;
     }
     uint32_t connections = rh_channel_connections(channel);
-    rh_list_each_safe (&channel->audience->committing, link) {
+    rh_list_each_safe (&channel->waiters->committing, link) {
         struct rh_pending *pending = rh_container_of(link, struct rh_pending, channel_link);
         if (pending->op > channel->commit) {
             continue; /* and not the end: a duplicate of an older operation comes after it */
@@ -531,13 +531,13 @@ void rh_core_requests_committed(struct rh_core *core, struct rh_channel *channel
 
 void rh_core_requests_lose(struct rh_core *core, struct rh_channel *channel)
 {
-    if (channel->audience == NULL) {
+    if (channel->waiters == NULL) {
         return;
     }
     struct rh_list lost;
     rh_list_init(&lost);
-    for (struct rh_list *link = rh_list_first(&channel->audience->committing); link != NULL;
-         link = rh_list_first(&channel->audience->committing)) {
+    for (struct rh_list *link = rh_list_first(&channel->waiters->committing); link != NULL;
+         link = rh_list_first(&channel->waiters->committing)) {
         leave_channel(rh_container_of(link, struct rh_pending, channel_link));
         rh_list_push_back(&lost, link);
     }

@@ -40,7 +40,7 @@ void rh_core_serve_acknowledge(struct rh_core *core, const struct rh_request_ref
 static struct rh_pending *keep(struct rh_core *core, const struct rh_request_ref *request,
                                struct rh_channel *channel, struct rh_pending *pending)
 {
-    if (rh_channel_audience(channel) == NULL) {
+    if (rh_channel_waiters(channel) == NULL) {
         rh_core_request_refuse(core, request, RH_REFUSAL_NO_MEMORY);
         return NULL;
     }
@@ -60,8 +60,8 @@ struct rh_pending *rh_core_serve_wait(struct rh_core *core, const struct rh_requ
     pending->op = op;
     pending->seq = seq;
     pending->is_duplicate = duplicate;
-    rh_list_push_back(&channel->audience->committing, &pending->channel_link);
-    channel->audience->requests_count++;
+    rh_list_push_back(&channel->waiters->committing, &pending->channel_link);
+    channel->waiters->requests_count++;
     return pending;
 }
 

@@ -19,14 +19,14 @@ void rh_subscription_init(struct rh_subscription *subscription)
 
 static void count(struct rh_core *core, const struct rh_subscription *subscription, int by)
 {
-    struct rh_audience *audience = subscription->channel->audience;
+    struct rh_channel *channel = subscription->channel;
     if (subscription->state == RH_SUBSCRIPTION_HELD) {
-        audience->held_count += (uint32_t)by;
+        channel->waiters->held_count += (uint32_t)by;
     } else if (subscription->state == RH_SUBSCRIPTION_WAITING) {
-        audience->reads_count += (uint32_t)by;
+        channel->waiters->reads_count += (uint32_t)by;
         core->stats.reads_waiting += (uint32_t)by;
     } else {
-        audience->streams_count += (uint32_t)by;
+        channel->streams_count += (uint32_t)by;
         core->stats.streams += (uint32_t)by;
     }
 }
@@ -364,7 +364,7 @@ static void wait_for_window(struct rh_core *core, struct rh_subscription *subscr
 {
     anchor_first(subscription, channel);
     subscription->deadline_ms = core->now_ms;
-    attach(core, subscription, channel, &channel->audience->waiting, RH_SUBSCRIPTION_WAITING);
+    attach(core, subscription, channel, &channel->waiters->reads, RH_SUBSCRIPTION_WAITING);
     rh_core_remote_ready(subscription);
 }
 
@@ -378,7 +378,7 @@ static void wait_for_message(struct rh_core *core, struct rh_subscription *subsc
     }
     uint64_t slot = subscription->deadline_ms / RH_READ_SLOT_MS + 1;
     rh_list_push_back(&core->reads[slot % RH_READ_SLOTS], &subscription->timer_link);
-    attach(core, subscription, channel, &channel->audience->waiting, RH_SUBSCRIPTION_WAITING);
+    attach(core, subscription, channel, &channel->waiters->reads, RH_SUBSCRIPTION_WAITING);
     if (subscription->is_remote) {
         rh_core_remote_opened(core, subscription, subscription->after.incarnation,
                               subscription->after.seq, true);
@@ -390,13 +390,16 @@ static void wait_for_message(struct rh_core *core, struct rh_subscription *subsc
 
 /* ---- the beginning ---- */
 
-/* The channel with an audience, or a refusal. */
+/* The channel, with the part that |subscription| will be in: that of the streams, or of who waits. NULL:
+ * it was refused. */
 static struct rh_channel *get(struct rh_core *core, struct rh_subscription *subscription,
-                              struct rh_bytes key, uint64_t hash)
+                              struct rh_bytes key, uint64_t hash, bool waits)
 {
     struct rh_channel *channel = NULL;
     enum rh_refusal refusal = rh_core_channel_get(core, key, hash, &channel);
-    if (refusal == RH_REFUSAL_NONE && rh_channel_audience(channel) == NULL) {
+    bool has_part = refusal == RH_REFUSAL_NONE && (waits ? rh_channel_waiters(channel) != NULL
+                                                         : rh_channel_audience(channel) != NULL);
+    if (refusal == RH_REFUSAL_NONE && !has_part) {
         rh_core_channel_settle(core, channel);
         refusal = RH_REFUSAL_NO_MEMORY;
     }
@@ -419,7 +422,7 @@ static void begin_read(struct rh_core *core, struct rh_subscription *subscriptio
         answer_read(core, subscription, route->channel);
         return;
     }
-    struct rh_channel *channel = get(core, subscription, key, route->hash);
+    struct rh_channel *channel = get(core, subscription, key, route->hash, true);
     if (channel != NULL && has_answer) {
         wait_for_window(core, subscription, channel);
     } else if (channel != NULL) {
@@ -430,7 +433,7 @@ static void begin_read(struct rh_core *core, struct rh_subscription *subscriptio
 static void begin_stream(struct rh_core *core, struct rh_subscription *subscription,
                          struct rh_bytes key, const struct rh_core_route *route)
 {
-    struct rh_channel *channel = get(core, subscription, key, route->hash);
+    struct rh_channel *channel = get(core, subscription, key, route->hash, false);
     if (channel == NULL) {
         return;
     }
@@ -460,7 +463,7 @@ static void begin_stream(struct rh_core *core, struct rh_subscription *subscript
 static void hold(struct rh_core *core, struct rh_subscription *subscription, struct rh_bytes key,
                  const struct rh_core_route *route)
 {
-    struct rh_channel *channel = get(core, subscription, key, route->hash);
+    struct rh_channel *channel = get(core, subscription, key, route->hash, true);
     if (channel == NULL) {
         return;
     }
@@ -470,7 +473,7 @@ static void hold(struct rh_core *core, struct rh_subscription *subscription, str
             core->now_ms + (patient ? RH_RELAYED_PATIENCE_MS : core->options.catch_up_timeout_ms);
         rh_list_push_back(patient ? &core->held_welcomed : &core->held, &subscription->timer_link);
     }
-    attach(core, subscription, channel, &channel->audience->held, RH_SUBSCRIPTION_HELD);
+    attach(core, subscription, channel, &channel->waiters->held, RH_SUBSCRIPTION_HELD);
     if (channel->role == RH_ROLE_ABSENT) {
         rh_core_role_set(core, channel, RH_ROLE_WAITING);
     }
@@ -585,7 +588,12 @@ void rh_core_stream_refuse(struct rh_core *core, struct rh_subscription *subscri
 
 void rh_core_unsubscribe(struct rh_core *core, struct rh_subscription *subscription)
 {
+    struct rh_channel *channel = subscription->channel;
     release(core, subscription);
+    if (channel != NULL) {
+        rh_channel_shrink_audience(channel);
+        rh_channel_shrink_waiters(channel);
+    }
 }
 
 static bool is_served(const struct rh_core *core, const struct rh_channel *channel)
@@ -635,12 +643,12 @@ void rh_core_deliver(struct rh_core *core, struct rh_channel *channel, struct rh
 
 void rh_core_streams_retry_held(struct rh_core *core, struct rh_channel *channel)
 {
-    if (channel->audience == NULL) {
+    if (channel->waiters == NULL) {
         return;
     }
     struct rh_list again;
     rh_list_init(&again);
-    rh_list_splice(&again, &channel->audience->held);
+    rh_list_splice(&again, &channel->waiters->held);
     const struct rh_bytes key = rh_channel_key(channel);
     for (struct rh_list *link = rh_list_first(&again); link != NULL; link = rh_list_first(&again)) {
         struct rh_subscription *subscription = rh_container_of(link, struct rh_subscription, link);
@@ -650,14 +658,15 @@ void rh_core_streams_retry_held(struct rh_core *core, struct rh_channel *channel
         subscription->state = RH_SUBSCRIPTION_FREE;
         begin(core, subscription, key);
     }
+    rh_channel_shrink_waiters(channel);
 }
 
 void rh_core_streams_committed(struct rh_core *core, struct rh_channel *channel)
 {
-    if (channel->audience == NULL) {
+    if (channel->waiters == NULL) {
         return;
     }
-    rh_list_each_safe (&channel->audience->waiting, link) {
+    rh_list_each_safe (&channel->waiters->reads, link) {
         struct rh_subscription *waiting = rh_container_of(link, struct rh_subscription, link);
         if (!read_has_answer(waiting, channel)) {
             continue;
@@ -668,7 +677,7 @@ void rh_core_streams_committed(struct rh_core *core, struct rh_channel *channel)
             rh_core_remote_ready(waiting);
         }
     }
-    if (!rh_list_empty(&channel->audience->held)) {
+    if (!rh_list_empty(&channel->waiters->held)) {
         rh_core_streams_retry_held(core, channel);
     }
 }
@@ -721,12 +730,13 @@ static void move_streams(struct rh_core *core, struct rh_channel *channel, uint3
 
 void rh_core_streams_move(struct rh_core *core, struct rh_channel *channel, uint32_t owner)
 {
-    if (channel->audience == NULL) {
-        return;
+    if (channel->audience != NULL) {
+        move_streams(core, channel, owner);
     }
-    move_streams(core, channel, owner);
-    redirect_all(core, channel, &channel->audience->waiting, owner);
-    redirect_all(core, channel, &channel->audience->held, owner);
+    if (channel->waiters != NULL) {
+        redirect_all(core, channel, &channel->waiters->reads, owner);
+        redirect_all(core, channel, &channel->waiters->held, owner);
+    }
 }
 
 /* Those who saw all that is committed stay live; the others are sent the rest. */
@@ -758,12 +768,13 @@ static void catch_up_streams(struct rh_core *core, struct rh_channel *channel)
     }
 }
 
-/* Reads that gave no position cannot have missed anything. */
+/* Reads of another incarnation that gave no position cannot have missed anything. */
 static void anchor_again(struct rh_channel *channel)
 {
-    rh_list_each (&channel->audience->waiting, link) {
+    rh_list_each (&channel->waiters->reads, link) {
         struct rh_subscription *waiting = rh_container_of(link, struct rh_subscription, link);
-        if (waiting->after_is_ours && waiting->after.incarnation != 0) {
+        if (waiting->after_is_ours && waiting->after.incarnation != 0 &&
+            waiting->after.incarnation != channel->incarnation) {
             anchor(waiting, channel);
         }
     }
@@ -771,14 +782,13 @@ static void anchor_again(struct rh_channel *channel)
 
 void rh_core_streams_wake(struct rh_core *core, struct rh_channel *channel)
 {
-    if (channel->audience == NULL) {
-        return;
-    }
-    if (channel->audience->incarnation != channel->incarnation) {
+    if (channel->audience != NULL && channel->audience->incarnation != channel->incarnation) {
         move_streams(core, channel, core->self);
-        anchor_again(channel);
-    } else {
+    } else if (channel->audience != NULL) {
         catch_up_streams(core, channel);
+    }
+    if (channel->waiters != NULL) {
+        anchor_again(channel);
     }
     rh_core_watch_changed(core, channel); /* it may have been, elsewhere */
     rh_core_streams_committed(core, channel);

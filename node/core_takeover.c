@@ -331,15 +331,15 @@ static bool is_wanted(const struct rh_channel *channel)
     if (channel->readers != NULL) {
         return true;
     }
-    if (channel->audience == NULL) {
+    if (channel->waiters == NULL) {
         return false;
     }
-    rh_list_each (&channel->audience->held, link) {
+    rh_list_each (&channel->waiters->held, link) {
         if (!rh_container_of(link, struct rh_subscription, link)->is_read) {
             return true;
         }
     }
-    rh_list_each (&channel->audience->requests, link) {
+    rh_list_each (&channel->waiters->requests, link) {
         const struct rh_request_ref request =
             rh_core_pending_request(rh_container_of(link, struct rh_pending, channel_link));
         if (rh_request_creates(&request)) {
@@ -349,20 +349,12 @@ static bool is_wanted(const struct rh_channel *channel)
     return false;
 }
 
-/* Whether anybody waits for it to be served. */
-static bool is_awaited(const struct rh_channel *channel)
-{
-    const struct rh_audience *audience = channel->audience;
-    return channel->readers != NULL ||
-           (audience != NULL && (audience->held_count > 0 || audience->requests_count > 0));
-}
-
 /* H9. */
 static uint64_t expedite(struct rh_core *core, struct rh_channel *channel,
                          const struct rh_process *actor)
 {
     struct rh_reported *reported = rh_core_reported(core, channel);
-    if (!is_awaited(channel)) {
+    if (!rh_channel_is_awaited(channel)) {
         return LOOK_NEVER;
     }
     if (reported->expedite_ms == 0 || core->now_ms - reported->expedite_ms >= RH_EXPEDITE_MS) {
@@ -482,7 +474,7 @@ static void note_look(struct rh_core *core, uint64_t again_ms)
 
 void rh_core_claims_add(struct rh_core *core, struct rh_channel *channel)
 {
-    bool has_something = rh_role_holds_copy(channel->role) || is_awaited(channel) ||
+    bool has_something = rh_role_holds_copy(channel->role) || rh_channel_is_awaited(channel) ||
                          rh_core_reported(core, channel) != NULL;
     if (!is_ours_to_claim(core, channel) || !has_something) {
         return;
@@ -490,7 +482,7 @@ void rh_core_claims_add(struct rh_core *core, struct rh_channel *channel)
     rh_core_queue_remove(core, channel);
     channel->queue = RH_QUEUE_CLAIMS;
     core->stats.claims_waiting++;
-    channel->urgent |= is_awaited(channel) && !rh_fault(RH_FAULT_NO_HURRY);
+    channel->urgent |= rh_channel_is_awaited(channel) && !rh_fault(RH_FAULT_NO_HURRY);
     if (channel->urgent) {
         rh_list_push_front(&core->claims, &channel->queue_link);
     } else {

@@ -93,10 +93,11 @@ static void move_clients(struct rh_core *core, struct rh_channel *channel)
 {
     struct rh_process *owner = rh_core_ring_owner(core, channel);
     bool is_served = rh_role_is_actor(channel->role) || channel->role == RH_ROLE_PASSING;
-    if (is_served || owner == NULL || owner == core->self_process || channel->audience == NULL) {
+    bool is_empty = channel->audience == NULL && channel->waiters == NULL;
+    if (is_served || owner == NULL || owner == core->self_process || is_empty) {
         return;
     }
-    core->sweep_connections += rh_channel_streams(channel);
+    core->sweep_connections += channel->streams_count;
     rh_core_streams_move(core, channel, owner->index);
     rh_core_requests_retry_channel(core, channel);
 }
@@ -109,7 +110,7 @@ static bool walk_alone(struct rh_core *core, struct rh_channel *channel)
         return true;
     }
     core->sweep_channels += channel->incarnation != 0;
-    core->sweep_connections += rh_channel_streams(channel);
+    core->sweep_connections += channel->streams_count;
     rh_core_streams_move(core, channel, owner);
     rh_core_readers_end(core, channel);
     rh_core_channel_drop(core, channel);

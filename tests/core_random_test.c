@@ -436,7 +436,11 @@ static void check_audience(struct run *run, const struct rh_channel *channel)
         LAW(run, live->subscription.next_seq == channel->seq + 1);
         LAW(run, live->seq == channel->seq);
     }
-    rh_list_each (&channel->audience->waiting, link) {
+}
+
+static void check_waiters(struct run *run, const struct rh_channel *channel)
+{
+    rh_list_each (&channel->waiters->reads, link) {
         const struct rh_subscription *waiting = rh_container_of(link, struct rh_subscription, link);
         struct rh_resume resume = rh_channel_resume(channel, waiting->has_after, waiting->after);
         LAW(run, channel->incarnation == 0 || (resume.recovered && resume.next_seq > channel->seq));
@@ -448,15 +452,19 @@ static void check_channel(struct run *run, const struct node *node,
 {
     const struct rh_core *core = node->core;
     const struct rh_audience *audience = channel->audience;
+    const struct rh_waiters *waiters = channel->waiters;
     size_t streams = 0;
     size_t reads = 0;
     if (audience != NULL) {
         streams = length(&audience->replaying) + length(&audience->live);
-        reads = length(&audience->waiting);
-        LAW(run, audience->streams_count == streams);
-        LAW(run, audience->reads_count == reads);
-        LAW(run, audience->held_count == 0 && audience->requests_count == 0);
         check_audience(run, channel);
+    }
+    LAW(run, channel->streams_count == streams);
+    if (waiters != NULL) {
+        reads = length(&waiters->reads);
+        LAW(run, waiters->reads_count == reads);
+        LAW(run, waiters->held_count == 0 && waiters->requests_count == 0);
+        check_waiters(run, channel);
     }
     LAW(run, channel->incarnation != 0 || (streams == 0 && reads > 0));
     LAW(run, channel->log == NULL || channel->log->messages <= node->options.log.messages_max);
