@@ -15,7 +15,6 @@ struct rh_channel *rh_channel_create(struct rh_bytes key, uint64_t hash)
     channel->key_size = (uint16_t)key.size;
     memcpy(channel->key, key.data, key.size);
     rh_list_init(&channel->list_link);
-    rh_list_init(&channel->queue_link);
     return channel;
 }
 
@@ -52,9 +51,8 @@ void rh_channel_clear(struct rh_channel *channel)
 
 void rh_channel_destroy(struct rh_channel *channel)
 {
-    assert(!rh_channel_is_used(channel) && channel->readers == NULL);
-    assert(channel->acting == NULL && channel->reported == NULL && channel->incoming == NULL &&
-           channel->group == NULL);
+    assert(!rh_channel_is_used(channel) && channel->dealings == NULL);
+    assert(channel->acting == NULL && channel->group == NULL);
     rh_channel_clear(channel);
     free(channel->audience);
     free(channel->waiters);

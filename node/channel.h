@@ -50,10 +50,19 @@ struct rh_topic_reader; /* node/core_topics.h */
 
 enum rh_queue { RH_QUEUE_NONE, RH_QUEUE_MOVES, RH_QUEUE_CLAIMS };
 
+/* What is under way with other nodes while a view is new, a copy comes in, or the channel is a topic
+ * that is followed. */
+struct rh_dealings {
+    struct rh_channel *channel;
+    struct rh_list queue_link; /* rh_core::moves or ::claims, or none: see rh_channel::queue */
+    struct rh_topic_reader *readers; /* nodes that want what is published; NULL: none */
+    struct rh_reported *reported;
+    struct rh_incoming *incoming;
+};
+
 struct rh_channel {
     struct rh_table_link table_link; /* rh_core::channels, by key */
     struct rh_list list_link;        /* rh_core::swept or ::unswept */
-    struct rh_list queue_link;       /* rh_core::moves or ::claims, or none */
     uint64_t hash;                   /* place on the ring */
     uint64_t incarnation;            /* 0: no copy */
     struct rh_term term;
@@ -70,9 +79,7 @@ struct rh_channel {
     struct rh_acting *acting;
     struct rh_audience *audience;
     struct rh_waiters *waiters;
-    struct rh_topic_reader *readers; /* nodes that want what is published; NULL: none */
-    struct rh_reported *reported;
-    struct rh_incoming *incoming;
+    struct rh_dealings *dealings;
     uint64_t used_ms;  /* monotonic: last publish, or subscription that came or left */
     uint32_t walked;   /* rh_core::view_number of the view it was held against */
     uint32_t standing; /* rh_core::standing when its role was last put right */
@@ -89,7 +96,7 @@ struct rh_channel {
     bool is_watched : 1;   /* in rh_core::watches */
     bool has_presence : 1; /* in rh_core::presences */
     bool is_short : 1;     /* counted in stats: acting, with fewer copies than wanted */
-    uint8_t queue;         /* enum rh_queue: that queue_link is in */
+    uint8_t queue;         /* enum rh_queue: that it is in */
     char key[];
 };
 
@@ -104,6 +111,21 @@ struct rh_audience *rh_channel_audience(struct rh_channel *channel);
 struct rh_waiters *rh_channel_waiters(struct rh_channel *channel);
 struct rh_channel_log *rh_channel_log_of(struct rh_channel *channel);
 struct rh_id_window *rh_channel_ids_of(struct rh_channel *channel, uint64_t secret);
+
+static inline struct rh_topic_reader *rh_channel_readers(const struct rh_channel *channel)
+{
+    return channel->dealings == NULL ? NULL : channel->dealings->readers;
+}
+
+static inline struct rh_reported *rh_channel_reported(const struct rh_channel *channel)
+{
+    return channel->dealings == NULL ? NULL : channel->dealings->reported;
+}
+
+static inline struct rh_incoming *rh_channel_incoming(const struct rh_channel *channel)
+{
+    return channel->dealings == NULL ? NULL : channel->dealings->incoming;
+}
 
 /* Frees the parts that have become empty. */
 void rh_channel_shrink(struct rh_channel *channel);
@@ -126,7 +148,7 @@ static inline uint32_t rh_channel_connections(const struct rh_channel *channel)
 static inline bool rh_channel_is_awaited(const struct rh_channel *channel)
 {
     const struct rh_waiters *waiters = channel->waiters;
-    return channel->readers != NULL ||
+    return rh_channel_readers(channel) != NULL ||
            (waiters != NULL && (waiters->held_count > 0 || waiters->requests_count > 0));
 }
 

@@ -483,7 +483,7 @@ static void destroy_channels(struct rh_core *core, struct rh_list *channels)
         rh_core_give_group(core, channel->group);
         channel->group = NULL;
         rh_list_remove(link);
-        rh_list_remove(&channel->queue_link);
+        rh_core_queue_remove(core, channel);
         rh_channel_destroy(channel);
     }
 }

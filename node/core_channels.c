@@ -87,6 +87,26 @@ enum rh_refusal rh_core_channel_get(struct rh_core *core, struct rh_bytes key, u
     return RH_REFUSAL_NONE;
 }
 
+struct rh_dealings *rh_core_dealings(struct rh_channel *channel)
+{
+    if (channel->dealings == NULL) {
+        channel->dealings = rh_core_alloc(1, sizeof(*channel->dealings));
+        channel->dealings->channel = channel;
+        rh_list_init(&channel->dealings->queue_link);
+    }
+    return channel->dealings;
+}
+
+void rh_core_dealings_settle(struct rh_core *core, struct rh_channel *channel)
+{
+    const struct rh_dealings *dealings = channel->dealings;
+    if (dealings != NULL && channel->queue == RH_QUEUE_NONE && dealings->readers == NULL &&
+        dealings->reported == NULL && dealings->incoming == NULL) {
+        rh_core_keep(core, channel->dealings); /* a walk over a queue may stand on its link */
+        channel->dealings = NULL;
+    }
+}
+
 /* ---- where things are done ---- */
 
 static struct rh_core_route by_ring(const struct rh_core *core, struct rh_core_route route)
@@ -288,7 +308,7 @@ void rh_core_channel_settle(struct rh_core *core, struct rh_channel *channel)
     if (channel->is_dropped || rh_role_holds_copy(channel->role) || rh_channel_is_used(channel)) {
         return;
     }
-    if (channel->incoming != NULL || rh_core_reported(core, channel) != NULL) {
+    if (rh_channel_incoming(channel) != NULL || rh_core_reported(core, channel) != NULL) {
         rh_core_role_set(core, channel, RH_ROLE_ABSENT);
         return;
     }

@@ -193,19 +193,23 @@ void rh_core_queue_remove(struct rh_core *core, struct rh_channel *channel)
 {
     core->stats.moves_waiting -= channel->queue == RH_QUEUE_MOVES;
     core->stats.claims_waiting -= channel->queue == RH_QUEUE_CLAIMS;
-    channel->queue = RH_QUEUE_NONE;
-    rh_list_remove(&channel->queue_link);
+    if (channel->queue != RH_QUEUE_NONE) {
+        channel->queue = RH_QUEUE_NONE;
+        rh_list_remove(&channel->dealings->queue_link);
+        rh_core_dealings_settle(core, channel);
+    }
 }
 
 static void moves_push(struct rh_core *core, struct rh_channel *channel)
 {
     rh_core_queue_remove(core, channel);
+    struct rh_dealings *dealings = rh_core_dealings(channel);
     channel->queue = RH_QUEUE_MOVES;
     core->stats.moves_waiting++;
     if (channel->urgent) {
-        rh_list_push_front(&core->moves, &channel->queue_link);
+        rh_list_push_front(&core->moves, &dealings->queue_link);
     } else {
-        rh_list_push_back(&core->moves, &channel->queue_link);
+        rh_list_push_back(&core->moves, &dealings->queue_link);
     }
 }
 
@@ -264,7 +268,7 @@ void rh_core_moves_pump(struct rh_core *core)
         if (link == NULL) {
             break;
         }
-        struct rh_channel *channel = rh_container_of(link, struct rh_channel, queue_link);
+        struct rh_channel *channel = rh_container_of(link, struct rh_dealings, queue_link)->channel;
         if (!channel->urgent && !rh_core_pace_allows(core)) {
             core->moves_ms = core->pace_us / 1000 + 1;
             return;

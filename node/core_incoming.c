@@ -84,9 +84,11 @@ static void destroy(struct rh_core *core, struct rh_incoming *incoming)
 
 void rh_core_incoming_free(struct rh_core *core, struct rh_channel *channel)
 {
-    if (channel->incoming != NULL) {
-        destroy(core, channel->incoming);
-        channel->incoming = NULL;
+    struct rh_incoming *incoming = rh_channel_incoming(channel);
+    if (incoming != NULL) {
+        channel->dealings->incoming = NULL;
+        rh_core_dealings_settle(core, channel);
+        destroy(core, incoming);
     }
 }
 
@@ -470,7 +472,7 @@ static bool is_outdated(const struct rh_channel *channel, const struct rh_incomi
 
 static void complete(struct rh_core *core, struct rh_channel *channel)
 {
-    struct rh_incoming *incoming = channel->incoming;
+    struct rh_incoming *incoming = channel->dealings->incoming;
     const struct rh_process *actor = incoming->group->members[0];
     enum rh_peer_refused_code code = judge(core, channel, incoming->from, rh_channel_key(channel),
                                            incoming->purpose, incoming->term, actor);
@@ -490,7 +492,8 @@ static void complete(struct rh_core *core, struct rh_channel *channel)
         rh_core_fetched(core, channel, incoming); /* frees it */
         return;
     }
-    channel->incoming = NULL;
+    channel->dealings->incoming = NULL;
+    rh_core_dealings_settle(core, channel);
     if (is_outdated(channel, incoming) && !rh_fault(RH_FAULT_LATE_SYNC)) {
         acknowledge(core, incoming, channel, true);
     } else {
@@ -534,13 +537,13 @@ static struct rh_incoming *create(struct rh_core *core, struct rh_channel *chann
         }
     }
     rh_list_push_back(&core->incoming, &incoming->link);
-    channel->incoming = incoming;
+    rh_core_dealings(channel)->incoming = incoming;
     return incoming;
 }
 
 static void go_on(struct rh_core *core, struct rh_channel *channel, bool fits, bool last)
 {
-    struct rh_incoming *incoming = channel->incoming;
+    struct rh_incoming *incoming = channel->dealings->incoming;
     incoming->since_ms = core->now_ms;
     rh_list_remove(&incoming->link);
     rh_list_push_back(&core->incoming, &incoming->link);
@@ -573,7 +576,7 @@ void rh_core_on_sync_begin(struct rh_core *core, struct rh_process *from,
         rh_core_give_group(core, group);
         return;
     }
-    struct rh_incoming *present = channel->incoming;
+    struct rh_incoming *present = rh_channel_incoming(channel);
     if (present != NULL && present->from == from && present->number == begin->sync) {
         acknowledge(core, present, channel, false); /* it was sent again */
         rh_core_give_group(core, group);
@@ -607,7 +610,7 @@ void rh_core_on_sync_chunk(struct rh_core *core, struct rh_process *from,
         return; /* its begin was refused, or it was forgotten: the sender begins again */
     }
     struct rh_channel *channel = incoming->channel;
-    if (!rh_core_walk(core, channel) || channel->incoming != incoming) {
+    if (!rh_core_walk(core, channel) || rh_channel_incoming(channel) != incoming) {
         return;
     }
     if (chunk->index != incoming->next_index) {

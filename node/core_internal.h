@@ -297,8 +297,8 @@ struct rh_core {
     struct rh_list tombs_by_age;
     struct rh_list busy;   /* rh_acting::busy_link */
     struct rh_list dirty;  /* rh_acting::dirty_link */
-    struct rh_list moves;  /* rh_channel::queue_link: to hand over, to mend; urgent ones first */
-    struct rh_list claims; /* rh_channel::queue_link: to take over, or wait for; likewise */
+    struct rh_list moves;  /* rh_dealings::queue_link: to hand over, to mend; urgent ones first */
+    struct rh_list claims; /* rh_dealings::queue_link: to take over, or wait for; likewise */
     uint64_t claims_ms;    /* when the claims are worth another look; UINT64_MAX: an event tells */
     uint64_t moves_ms;
     struct rh_table syncs;   /* out */
@@ -415,6 +415,12 @@ enum rh_refusal rh_core_channel_get(struct rh_core *core, struct rh_bytes key, u
 
 /* Likewise for what peers bring; NULL when out of memory. */
 struct rh_channel *rh_core_channel_make(struct rh_core *core, struct rh_bytes key);
+
+/* What is under way for the channel with other nodes, made if need be; never NULL, as rh_core_alloc(). */
+struct rh_dealings *rh_core_dealings(struct rh_channel *channel);
+
+/* Frees it, if that is nothing any more, when the next step begins. */
+void rh_core_dealings_settle(struct rh_core *core, struct rh_channel *channel);
 
 /* The only way in which a role changes. Same role: nothing happens. */
 void rh_core_role_set(struct rh_core *core, struct rh_channel *channel, enum rh_role role);

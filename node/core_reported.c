@@ -13,7 +13,7 @@
 
 struct rh_reported *rh_core_reported(const struct rh_core *core, const struct rh_channel *channel)
 {
-    struct rh_reported *reported = channel->reported;
+    struct rh_reported *reported = rh_channel_reported(channel);
     return reported != NULL && reported->view == core->view_number && reported->count > 0 ? reported
                                                                                           : NULL;
 }
@@ -29,7 +29,7 @@ static void forget_copy(struct rh_core *core, struct rh_reported_copy *copy)
 
 void rh_core_reported_free(struct rh_core *core, struct rh_channel *channel)
 {
-    struct rh_reported *reported = channel->reported;
+    struct rh_reported *reported = rh_channel_reported(channel);
     if (reported == NULL) {
         return;
     }
@@ -39,7 +39,8 @@ void rh_core_reported_free(struct rh_core *core, struct rh_channel *channel)
     core->stats.arrivals_waiting -= reported->view == core->view_number;
     free(reported->items);
     free(reported);
-    channel->reported = NULL;
+    channel->dealings->reported = NULL;
+    rh_core_dealings_settle(core, channel);
 }
 
 static struct rh_reported_copy *find_copy(struct rh_reported *reported,
@@ -63,7 +64,7 @@ const struct rh_reported_copy *rh_core_reported_copy(const struct rh_core *core,
 void rh_core_reported_remove(struct rh_core *core, struct rh_channel *channel,
                              const struct rh_process *from)
 {
-    struct rh_reported *reported = channel->reported;
+    struct rh_reported *reported = rh_channel_reported(channel);
     struct rh_reported_copy *copy = find_copy(reported, from);
     if (copy == NULL) {
         return;
@@ -80,15 +81,16 @@ void rh_core_reported_remove(struct rh_core *core, struct rh_channel *channel,
 
 static struct rh_reported *reported_of(struct rh_core *core, struct rh_channel *channel)
 {
-    if (channel->reported != NULL && channel->reported->view != core->view_number) {
-        rh_core_reported_free(core, channel);
+    struct rh_reported *reported = rh_channel_reported(channel);
+    if (reported != NULL && reported->view == core->view_number) {
+        return reported;
     }
-    if (channel->reported == NULL) {
-        channel->reported = rh_core_alloc(1, sizeof(*channel->reported));
-        channel->reported->view = core->view_number;
-        core->stats.arrivals_waiting++;
-    }
-    return channel->reported;
+    rh_core_reported_free(core, channel);
+    reported = rh_core_alloc(1, sizeof(*reported));
+    reported->view = core->view_number;
+    rh_core_dealings(channel)->reported = reported;
+    core->stats.arrivals_waiting++;
+    return reported;
 }
 
 static void keep_copy(struct rh_core *core, struct rh_channel *channel, struct rh_process *from,

@@ -32,9 +32,9 @@ static uint64_t losses_over_ms(const struct rh_core *core)
 
 bool rh_core_is_known_absent(const struct rh_core *core, const struct rh_channel *channel)
 {
-    bool has_something =
-        channel != NULL && (rh_role_holds_copy(channel->role) || channel->incoming != NULL ||
-                            rh_core_reported(core, channel) != NULL);
+    bool has_something = channel != NULL && (rh_role_holds_copy(channel->role) ||
+                                             rh_channel_incoming(channel) != NULL ||
+                                             rh_core_reported(core, channel) != NULL);
     return !has_something && rh_core_is_registered(core) && core->recorded && core->complete &&
            core->now_ms >= losses_over_ms(core);
 }
@@ -262,7 +262,7 @@ static void fetch(struct rh_core *core, struct rh_channel *channel, const struct
 {
     struct rh_reported *reported = rh_core_reported(core, channel);
     bool again = reported->fetching == best->from;
-    const struct rh_incoming *incoming = channel->incoming;
+    const struct rh_incoming *incoming = rh_channel_incoming(channel);
     if (again && incoming != NULL && incoming->from == best->from &&
         incoming->since_ms > reported->fetch_ms) {
         reported->fetch_ms = incoming->since_ms; /* it gets on */
@@ -328,7 +328,7 @@ void rh_core_fetch_refused(struct rh_core *core, struct rh_process *from,
 /* Whether somebody waits for whom a channel is created. */
 static bool is_wanted(const struct rh_channel *channel)
 {
-    if (channel->readers != NULL) {
+    if (rh_channel_readers(channel) != NULL) {
         return true;
     }
     if (channel->waiters == NULL) {
@@ -391,7 +391,7 @@ static uint64_t create_or_leave(struct rh_core *core, struct rh_channel *channel
     if (core->now_ms < losses_over_ms(core)) {
         return losses_over_ms(core);
     }
-    if (channel->incoming != NULL) {
+    if (rh_channel_incoming(channel) != NULL) {
         return core->now_ms + LOOK_MS; /* a copy is coming, or it is given up */
     }
     if (is_wanted(channel)) {
@@ -480,13 +480,14 @@ void rh_core_claims_add(struct rh_core *core, struct rh_channel *channel)
         return;
     }
     rh_core_queue_remove(core, channel);
+    struct rh_dealings *dealings = rh_core_dealings(channel);
     channel->queue = RH_QUEUE_CLAIMS;
     core->stats.claims_waiting++;
     channel->urgent |= rh_channel_is_awaited(channel) && !rh_fault(RH_FAULT_NO_HURRY);
     if (channel->urgent) {
-        rh_list_push_front(&core->claims, &channel->queue_link);
+        rh_list_push_front(&core->claims, &dealings->queue_link);
     } else {
-        rh_list_push_back(&core->claims, &channel->queue_link);
+        rh_list_push_back(&core->claims, &dealings->queue_link);
     }
     core->claims_ms = core->now_ms;
 }
@@ -517,7 +518,7 @@ void rh_core_claims_pump(struct rh_core *core)
         if (link == NULL) {
             return;
         }
-        struct rh_channel *channel = rh_container_of(link, struct rh_channel, queue_link);
+        struct rh_channel *channel = rh_container_of(link, struct rh_dealings, queue_link)->channel;
         uint64_t again_ms = look(core, channel);
         turns++;
         if (again_ms == LOOK_DONE) {
@@ -526,8 +527,9 @@ void rh_core_claims_pump(struct rh_core *core)
         misses++;
         note_look(core, again_ms);
         if (channel->queue == RH_QUEUE_CLAIMS) {
-            rh_list_remove(&channel->queue_link); /* others may be luckier */
-            rh_list_push_back(&core->claims, &channel->queue_link);
+            link = &channel->dealings->queue_link;
+            rh_list_remove(link); /* others may be luckier */
+            rh_list_push_back(&core->claims, link);
         }
     }
     if (turns == PUMP_MAX) {

@@ -36,7 +36,7 @@ static void set_list(struct rh_topic_reader *reader, struct rh_list *list)
 static struct rh_topic_reader *find(const struct rh_channel *channel,
                                     const struct rh_process *process)
 {
-    struct rh_topic_reader *reader = channel == NULL ? NULL : channel->readers;
+    struct rh_topic_reader *reader = channel == NULL ? NULL : rh_channel_readers(channel);
     while (reader != NULL && reader->process != process) {
         reader = reader->next;
     }
@@ -46,11 +46,12 @@ static struct rh_topic_reader *find(const struct rh_channel *channel,
 /* The channel is left to settle. */
 static void drop(struct rh_core *core, struct rh_topic_reader *reader)
 {
-    struct rh_topic_reader **place = &reader->channel->readers;
+    struct rh_topic_reader **place = &reader->channel->dealings->readers;
     while (*place != reader) {
         place = &(*place)->next;
     }
     *place = reader->next;
+    rh_core_dealings_settle(core, reader->channel);
     reader->channel->used_ms = core->now_ms;
     reader->process->groups--;
     rh_list_remove(&reader->link);
@@ -60,8 +61,8 @@ static void drop(struct rh_core *core, struct rh_topic_reader *reader)
 
 void rh_core_readers_free(struct rh_core *core, struct rh_channel *channel)
 {
-    while (channel->readers != NULL) {
-        drop(core, channel->readers);
+    while (rh_channel_readers(channel) != NULL) {
+        drop(core, rh_channel_readers(channel));
     }
 }
 
@@ -103,9 +104,9 @@ static void end(struct rh_core *core, struct rh_topic_reader *reader, const char
 
 void rh_core_readers_end(struct rh_core *core, struct rh_channel *channel)
 {
-    const char *owner = channel->readers == NULL ? "" : other_owner(core, channel);
-    while (channel->readers != NULL) {
-        end(core, channel->readers, owner);
+    const char *owner = rh_channel_readers(channel) == NULL ? "" : other_owner(core, channel);
+    while (rh_channel_readers(channel) != NULL) {
+        end(core, rh_channel_readers(channel), owner);
     }
 }
 
@@ -135,7 +136,8 @@ static void begin(struct rh_core *core, struct rh_topic_reader *reader)
 
 void rh_core_readers_wake(struct rh_core *core, struct rh_channel *channel)
 {
-    for (struct rh_topic_reader *reader = channel->readers; reader != NULL; reader = reader->next) {
+    for (struct rh_topic_reader *reader = rh_channel_readers(channel); reader != NULL;
+         reader = reader->next) {
         if (reader->incarnation == 0) {
             begin(core, reader);
         }
@@ -144,7 +146,8 @@ void rh_core_readers_wake(struct rh_core *core, struct rh_channel *channel)
 
 void rh_core_readers_committed(struct rh_core *core, struct rh_channel *channel)
 {
-    for (struct rh_topic_reader *reader = channel->readers; reader != NULL; reader = reader->next) {
+    for (struct rh_topic_reader *reader = rh_channel_readers(channel); reader != NULL;
+         reader = reader->next) {
         if (reader->incarnation == 0) {
             begin(core, reader);
         } else if (reader->sent_ms == 0) {
@@ -254,7 +257,7 @@ static void add(struct rh_core *core, struct rh_channel *channel, struct rh_proc
 {
     struct rh_topic_reader *reader = rh_core_alloc(1, sizeof(*reader));
     *reader = (struct rh_topic_reader){
-        .next = channel->readers,
+        .next = rh_channel_readers(channel),
         .channel = channel,
         .process = from,
         .number = ask->number,
@@ -264,7 +267,7 @@ static void add(struct rh_core *core, struct rh_channel *channel, struct rh_proc
         .followers = ask->followers,
     };
     rh_list_init(&reader->link);
-    channel->readers = reader;
+    rh_core_dealings(channel)->readers = reader;
     from->groups++;
     core->stats.topic_readers++;
     hold(core, reader);

@@ -203,7 +203,8 @@ static void walk_copy(struct rh_core *core, struct rh_channel *channel)
 {
     rh_core_incoming_free(core, channel);
     rh_core_queue_remove(core, channel);
-    if (channel->reported != NULL && channel->reported->view != core->view_number) {
+    const struct rh_reported *reported = rh_channel_reported(channel);
+    if (reported != NULL && reported->view != core->view_number) {
         rh_core_reported_free(core, channel);
     }
     put_role_right(core, channel);
@@ -244,7 +245,7 @@ bool rh_core_walk(struct rh_core *core, struct rh_channel *channel)
         walk_copy(core, channel);
     }
     if (rh_role_holds_copy(channel->role) || rh_channel_is_used(channel) ||
-        channel->reported != NULL) {
+        rh_channel_reported(channel) != NULL) {
         return true;
     }
     rh_core_channel_settle(core, channel);
