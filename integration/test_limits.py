@@ -3,6 +3,8 @@
 import threading
 import time
 
+import pytest
+
 from harness.wait import wait_for
 from harness.ws import Client, RawClient
 
@@ -69,3 +71,34 @@ def test_a_drain_does_not_wait_for_strangers(cluster):
         thread.join()
         for stranger in strangers:
             stranger.raw.close()
+
+
+def test_writes_are_refused_at_once_while_a_replica_has_no_room(shared_zookeeper, make_cluster):
+    cluster = make_cluster(shared_zookeeper, nodes=2, session_timeout="1s", start=False, settings={
+        "ring": "{vnodes: 512, replicas: 2, seed: 0}", "limits": "{channel_idle: 1s}"})
+    owner, small = cluster["n1"], cluster["n2"]
+    small.settings = {"limits": "{channel_idle: 1s, copies: 2}"}
+    cluster.start()
+    if not cluster.replicates():
+        pytest.skip("this build keeps one copy")
+    kept = cluster.key_owned_by(owner)
+    idle = cluster.key_owned_by(owner, avoid=(kept,))
+    late = cluster.key_owned_by(owner, avoid=(kept, idle))
+    assert owner.publish(kept, "1", message_id="1").status == 201
+    client = Client(owner.ws_url(idle))
+    wait_for(lambda: client.events, 15, "a welcome")
+    wait_for(lambda: small.status()["copies"]["held"] == 2, 15, "two copies")
+    for node in (owner, small):         # both ways to it
+        answer = node.publish(late, "x", message_id="a")
+        assert (answer.status, answer.code) == (503, "limit_reached"), answer
+        assert "retry-after" in answer.headers
+    assert owner.get(f"/v1/channels/{late}/state", method="PUT", body="x").status == 503
+    assert owner.publish(kept, "2", message_id="2").status == 201
+    # Nor does it begin channels of its own.
+    answer = owner.publish(cluster.key_owned_by(small), "x")
+    assert (answer.status, answer.code) == (503, "limit_reached"), answer
+    # The channel that nobody is in any more is reclaimed, and there is room again.
+    client.close()
+    wait_for(lambda: owner.publish(late, "x", message_id="a").status == 201, 60, "room again")
+    page = owner.poll(late, after=0).json()
+    assert [message["data"] for message in page["messages"]] == ["x"]

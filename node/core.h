@@ -258,6 +258,8 @@ struct rh_event {
       "id")                                                                                        \
     X(RH_REFUSAL_UNREACHABLE, "owner_unreachable", "the owner did not answer in time")             \
     X(RH_REFUSAL_FOLLOWS_FULL, "follows_full", "the channel follows as many topics as it may")     \
+    X(RH_REFUSAL_MEMBER_FULL, "member_full",                                                       \
+      "another node that has to hold a copy of the channel has no room now")                       \
     X(RH_REFUSAL_TOO_SLOW, "too_slow", "messages were trimmed before they could be sent; resume")
 
 enum rh_refusal {

@@ -64,10 +64,11 @@ struct rh_channel *rh_core_channel_make(struct rh_core *core, struct rh_bytes ke
 
 static bool is_full(const struct rh_core *core)
 {
-    return core->channels.count >= core->options.channels_max &&
-           (!core->options.replication ||
-            core->stats.channels_acting >= core->options.channels_max ||
-            core->channels.count >= core->options.copies_max);
+    if (!core->options.replication) {
+        return core->channels.count >= core->options.channels_max;
+    }
+    return core->stats.channels_acting >= core->options.channels_max ||
+           core->channels.count >= core->options.copies_max;
 }
 
 enum rh_refusal rh_core_channel_get(struct rh_core *core, struct rh_bytes key, uint64_t hash,

@@ -64,8 +64,9 @@ struct rh_member {
     struct rh_sync *sync; /* on its way to it, or NULL */
     uint64_t not_before;  /* answers to what has a lower stamp count for nothing; or 0 */
     uint64_t progress_ms; /* when it last answered, or was sent something after all was answered */
-    uint64_t pause_ms;    /* it had no room: not before that time */
+    uint64_t pause_ms;    /* it refused: not before that time */
     bool in_group;
+    bool is_full;    /* refused for want of room, and has not taken what it lacks since (N12) */
     bool known;      /* `acked` is true of it: appends can follow */
     bool confirmed;  /* has acknowledged something whose group names it, and is not in doubt */
     bool informed;   /* has acknowledged the present group */
@@ -874,6 +875,9 @@ void rh_core_numbered(struct rh_core *core, struct rh_channel *channel);
 /* Whether another operation of that size may be numbered now (N7). */
 bool rh_core_may_number(const struct rh_core *core, const struct rh_channel *channel,
                         uint64_t size);
+
+/* Whether what is numbered now would wait for a node that has no room (N12). */
+bool rh_core_lacks_room(const struct rh_core *core, const struct rh_channel *channel);
 
 /* The operation as a message wants it; a reference to |entry| is kept until the next step. */
 struct rh_peer_operation rh_core_operation(struct rh_core *core, struct rh_entry *entry);

@@ -198,6 +198,18 @@ bool rh_core_may_number(const struct rh_core *core, const struct rh_channel *cha
     return size <= core->options.uncommitted_bytes_max;
 }
 
+/* One that is to join is waited for only if there are too few copies without it (N3). */
+bool rh_core_lacks_room(const struct rh_core *core, const struct rh_channel *channel)
+{
+    for (uint32_t i = 0; channel->acting != NULL && i < channel->acting->count; i++) {
+        const struct rh_member *member = &channel->acting->members[i];
+        if (member->is_full && (member->in_group || !rh_core_is_large_enough(core, channel))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int append(struct rh_core *core, struct rh_channel *channel, struct rh_entry *entry)
 {
     const struct rh_id_window_limits limits = rh_core_id_limits(core);
@@ -542,6 +554,9 @@ void rh_core_member_acked(struct rh_core *core, struct rh_channel *channel,
     }
     member->progress_ms = core->now_ms;
     member->known = true;
+    if (op > member->acked || op == channel->op) {
+        member->is_full = false;
+    }
     if (op > member->acked) {
         member->acked = op;
     }

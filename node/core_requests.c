@@ -211,6 +211,7 @@ enum rh_peer_result rh_core_peer_result(enum rh_refusal refusal)
     case RH_REFUSAL_OVERLOADED:
     case RH_REFUSAL_NO_MEMORY:
     case RH_REFUSAL_FOLLOWS_FULL:
+    case RH_REFUSAL_MEMBER_FULL:
     case RH_REFUSAL_TOO_SLOW:
         return RH_PEER_RESULT_REFUSED;
     }
@@ -420,6 +421,10 @@ static void wait_for_channel(struct rh_core *core, struct rh_pending *pending,
     enum rh_refusal refusal = rh_core_channel_get(core, request->key, hash, &channel);
     if (refusal == RH_REFUSAL_NONE && rh_channel_waiters(channel) == NULL) {
         refusal = RH_REFUSAL_NO_MEMORY;
+    }
+    if (refusal == RH_REFUSAL_NONE && rh_ask_changes(request->ask) &&
+        rh_core_lacks_room(core, channel)) {
+        refusal = RH_REFUSAL_MEMBER_FULL;
     }
     if (refusal != RH_REFUSAL_NONE) {
         rh_core_request_refuse(core, request, refusal);

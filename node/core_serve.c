@@ -88,6 +88,9 @@ enum rh_refusal rh_core_serve_refusal(const struct rh_core *core,
     if (!rh_core_may_number(core, channel, size)) {
         return RH_REFUSAL_OVERLOADED;
     }
+    if (rh_core_lacks_room(core, channel)) {
+        return RH_REFUSAL_MEMBER_FULL;
+    }
     if (!is_kept && !rh_core_is_alone(channel) && !rh_core_pending_has_room(core)) {
         return RH_REFUSAL_OVERLOADED;
     }

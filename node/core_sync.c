@@ -580,6 +580,14 @@ void rh_core_on_sync_ack(struct rh_core *core, struct rh_process *from,
     }
 }
 
+/* N12: it is asked again after a pause; who waits for the channel to take writes is told at once. */
+static void lacks_room(struct rh_core *core, struct rh_channel *channel, struct rh_member *member)
+{
+    member->is_full = true;
+    member->pause_ms = core->now_ms + FULL_PAUSE_MS;
+    rh_core_requests_retry_channel(core, channel);
+}
+
 static void sync_refused(struct rh_core *core, struct rh_process *from,
                          const struct rh_peer_refused *refused)
 {
@@ -604,8 +612,11 @@ static void sync_refused(struct rh_core *core, struct rh_process *from,
         (void)rh_core_sync_begin(core, channel, from, purpose, 0, urgent);
         return;
     }
-    member->pause_ms =
-        core->now_ms + (refused->code == RH_PEER_FULL ? FULL_PAUSE_MS : REFUSED_PAUSE_MS);
+    if (refused->code == RH_PEER_FULL) {
+        lacks_room(core, channel, member);
+        return;
+    }
+    member->pause_ms = core->now_ms + REFUSED_PAUSE_MS;
     if (refused->code == RH_PEER_STALE_EPOCH || refused->code == RH_PEER_STALE_TERM) {
         rh_core_catch_up(core);
     }
@@ -632,8 +643,8 @@ static void append_refused(struct rh_core *core, struct rh_process *from,
         member->sent = refused->have_op;
         rh_core_mark_dirty(core, channel);
     } else if (refused->code == RH_PEER_FULL) {
-        member->pause_ms = core->now_ms + FULL_PAUSE_MS;
         member->sent = member->acked;
+        lacks_room(core, channel, member);
     } else if (refused->code == RH_PEER_STALE_TERM) {
         rh_core_catch_up(core);
     } else {

@@ -89,6 +89,7 @@ enum rh_problem rh_daemon_problem(enum rh_refusal refusal)
     case RH_REFUSAL_CHANNELS_FULL:
     case RH_REFUSAL_PRESENCE_FULL:
     case RH_REFUSAL_OVERLOADED:
+    case RH_REFUSAL_MEMBER_FULL:
         return RH_PROBLEM_LIMIT_REACHED;
     case RH_REFUSAL_NO_MEMORY:
         return RH_PROBLEM_NO_MEMORY;

@@ -978,9 +978,37 @@ void sim_node_membership(struct sim *sim, int index, const struct rh_membership_
 
 /* ---- peers ---- */
 
+/* The answer of a node that has no room for |message|; false: there is nothing in it to hold. */
+static bool refuse_full(struct sim *sim, const struct sim_node *node,
+                        const struct rh_node_ref *from, const struct rh_peer_message *message)
+{
+    bool is_append = message->kind == RH_PEER_APPEND;
+    bool is_sync = message->kind == RH_PEER_SYNC_BEGIN;
+    if (!is_sync && (!is_append || message->append.operations.count == 0)) {
+        return false;
+    }
+    const struct rh_peer_append *append = &message->append;
+    const struct rh_peer_sync_begin *begin = &message->sync_begin;
+    struct rh_peer_message answer = {.kind = RH_PEER_REFUSED, .epoch = message->epoch};
+    answer.refused = (struct rh_peer_refused){
+        .about = (uint32_t)message->kind,
+        .key = is_append ? append->key : begin->key,
+        .term = is_append ? append->term : begin->term,
+        .sync = is_append ? 0 : begin->sync,
+        .code = RH_PEER_FULL,
+        .have_op = is_append ? append->prev_op : 0,
+        .have_term = is_append ? append->prev_term : (struct rh_term){0},
+    };
+    (void)sim_network_send(sim, node->index, from, &answer);
+    return true;
+}
+
 void sim_node_peer_message(struct sim *sim, int index, const struct rh_node_ref *from,
                            const struct rh_peer_message *message)
 {
+    if (sim->nodes[index]->is_full && refuse_full(sim, sim->nodes[index], from, message)) {
+        return;
+    }
     struct rh_event event = {.kind = RH_EVENT_PEER_MESSAGE,
                              .peer_message = {.from = *from, .message = message}};
     step_core(sim, sim->nodes[index], &event);

@@ -54,6 +54,7 @@ struct sim_node {
     uint64_t presence_changes; /* joins and leaves of the process, as far as they were traced */
     bool running;
     bool paused;
+    bool is_full;            /* out of memory: operations and copies that peers send are refused */
     struct rh_list deferred; /* struct sim_event: what waits for the end of the pause */
     uint64_t paused_ms;      /* when it began */
     uint64_t instance;

@@ -225,6 +225,11 @@ void script_resume(struct script *script, int letter)
     sim_node_resume(script->sim, script_node(script, letter));
 }
 
+void script_full(struct script *script, int letter, bool full)
+{
+    script->sim->nodes[script_node(script, letter)]->is_full = full;
+}
+
 void script_expire(struct script *script, int letter)
 {
     sim_zookeeper_expire(script->sim, script_node(script, letter));

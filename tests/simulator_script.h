@@ -76,6 +76,9 @@ void script_start(struct script *script, int letter);
 void script_crash(struct script *script, int letter);
 void script_pause(struct script *script, int letter);
 void script_resume(struct script *script, int letter);
+
+/* Whether the node is out of memory: it takes no operation and no copy that it is sent. */
+void script_full(struct script *script, int letter, bool full);
 void script_expire(struct script *script, int letter);
 void script_weight(struct script *script, int letter, uint32_t weight_milli);
 

@@ -105,6 +105,67 @@ static void a_burst_is_refused_before_anything_is_trimmed(void **state RH_UNUSED
     script_end(script);
 }
 
+/* 72 */
+static void writes_are_refused_at_once_while_a_member_has_no_room(void **state RH_UNUSED)
+{
+    struct script *script = script_create(2, 2, "AB");
+    (void)script_commit(script, A);
+    script_full(script, B, true);
+    uint64_t numbered = script_publish(script, A); /* nobody knows yet */
+    script_until(script, "B > A refused");
+    (void)script_publish(script, A);
+    script_until(script, "publish m3 at A: member_full");
+    (void)script_publish(script, B); /* which asks A */
+    script_until(script, "publish m4 at B: member_full");
+    (void)script_put(script, A, 0);
+    script_until(script, "state s1 at A: member_full");
+    script_expect_not(script, "publish m2");
+    script_publish_again(script, A, numbered); /* is known, and waits for the first */
+    script_until(script, "B > A refused");     /* it is tried again each second */
+    script_expect_not(script, "publish m2");
+    script_full(script, B, false);
+    script_until(script, "publish m2 at A: seq 2");
+    script_until(script, "publish m2 at A: seq 2, duplicate");
+    (void)script_commit(script, A);
+    script_end(script);
+}
+
+/* 73 */
+static void
+what_waits_for_a_channel_is_refused_when_a_new_member_has_no_room(void **state RH_UNUSED)
+{
+    struct script *script = script_prepare(2, 2);
+    script_silence_clients(script);
+    script_begin(script, "AB");
+    script_full(script, B, true);
+    (void)script_publish(script, A);
+    script_until(script, "A: * waiting -> claiming");
+    script_until(script, "publish m1 at A: member_full");
+    (void)script_publish(script, B);
+    script_until(script, "publish m2 at B: member_full");
+    script_full(script, B, false);
+    script_until(script, "A: * claiming -> acting");
+    (void)script_commit(script, A);
+    script_end(script);
+}
+
+/* 74 */
+static void
+a_node_without_room_that_need_not_be_in_the_group_holds_up_nobody(void **state RH_UNUSED)
+{
+    struct script *script = script_create(3, 2, "BC");
+    (void)script_commit(script, B);
+    script_full(script, A, true);
+    script_start(script, A);
+    script_until(script, "A > B refused");
+    (void)script_commit(script, B);
+    (void)script_commit(script, C);
+    script_full(script, A, false);
+    script_until(script, "A: * claiming -> acting");
+    (void)script_commit(script, A);
+    script_end(script);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -114,6 +175,9 @@ int main(void)
         RH_TEST(an_append_from_before_a_loss_is_ignored),
         RH_TEST(a_client_ahead_of_its_node_waits),
         RH_TEST(a_burst_is_refused_before_anything_is_trimmed),
+        RH_TEST(writes_are_refused_at_once_while_a_member_has_no_room),
+        RH_TEST(what_waits_for_a_channel_is_refused_when_a_new_member_has_no_room),
+        RH_TEST(a_node_without_room_that_need_not_be_in_the_group_holds_up_nobody),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     script_environment();

@@ -45,6 +45,7 @@ class Node:
         self.listed = listed
         self.zookeeper = zookeeper      # another address than the cluster's, e.g. a proxy
         self.peer_advertise = None      # another address than its own, e.g. a proxy
+        self.settings = {}              # other than the cluster's, where nodes may differ
         self.client_port, self.peer_port, self.admin_port = free_port(), free_port(), free_port()
         self.process = None
 
@@ -81,9 +82,9 @@ class Node:
 
     def arguments(self):
         config = self.cluster.config_path
-        if self.zookeeper:
+        if self.zookeeper or self.settings:
             config = self.cluster.folder / f"{self.id}.yaml"
-            config.write_text(self.cluster.config_text(zookeeper=self.zookeeper))
+            config.write_text(self.cluster.config_text(zookeeper=self.zookeeper, **self.settings))
         arguments = [program("ringhopd"), "--config", config, "--node", self.id]
         if "RINGHOP_LOG_LEVEL" in os.environ:
             arguments += ["--log-level", os.environ["RINGHOP_LOG_LEVEL"]]
