@@ -122,8 +122,10 @@ struct rh_subscription {
     struct rh_channel *channel; /* NULL while in no channel */
     struct rh_position after;   /* as the client asked; for a read, also where it waits */
     uint64_t next_seq;          /* next message to deliver */
-    uint64_t live_from;         /* LIVE: first message that DELIVER_ALL brings it */
-    uint64_t deadline_ms;       /* of a waiting read, of HELD, or of catching up */
+    union {
+        uint64_t live_from;   /* LIVE: first message that DELIVER_ALL brings it */
+        uint64_t deadline_ms; /* of a waiting read, of HELD, or of catching up */
+    };
     struct rh_hop hop;
     union {
         char *key;                  /* owned; only while catching up */
