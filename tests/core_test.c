@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/core_world.h"
 
+#include "node/core_internal.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -459,6 +461,26 @@ static void a_channel_that_is_only_polled_is_not_idle(void **state)
     assert_int_equal(rh_core_stats(world->cores[0])->channels, 0);
 }
 
+static void a_channel_keeps_nothing_of_those_who_have_left(void **state)
+{
+    struct world *world = *state;
+    world_publish(world, 0, 1, world->keys[0], "a", "x");
+    const struct rh_table *channels = &world->cores[0]->channels;
+    const struct rh_channel *channel =
+        rh_container_of(rh_table_next(channels, NULL), struct rh_channel, table_link);
+    world_subscribe(world, 0, 1, world->keys[0], NULL);
+    world_subscribe(world, 0, 2, world->keys[0], NULL);
+    world_read_from(world, 0, 3, world->keys[0], NULL, 10, 8000);
+    world_unsubscribe(world, 0, 1);
+    assert_int_equal(rh_channel_connections(channel), 2);
+    assert_true(channel->audience != NULL && channel->waiters != NULL);
+    world_unsubscribe(world, 0, 2);
+    assert_true(channel->audience == NULL && channel->waiters != NULL);
+    world_unsubscribe(world, 0, 3);
+    assert_true(channel->audience == NULL && channel->waiters == NULL);
+    assert_null(channel->dealings);
+}
+
 static void a_waiting_read_is_redirected_when_its_channel_moves(void **state)
 {
     struct world *world = *state;
@@ -520,6 +542,7 @@ int main(void)
         WORLD_TEST(a_waiting_read_ends_with_the_message_it_waited_for),
         WORLD_TEST(a_waiting_read_ends_empty_when_its_time_is_over),
         WORLD_TEST(a_channel_that_is_only_polled_is_not_idle),
+        WORLD_TEST(a_channel_keeps_nothing_of_those_who_have_left),
         WORLD_TEST(a_waiting_read_is_redirected_when_its_channel_moves),
         WORLD_TEST(a_read_keeps_its_messages_when_the_same_step_trims_them),
     };
