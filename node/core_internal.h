@@ -114,6 +114,8 @@ struct rh_reported {
     struct rh_process *fetching; /* from whom, or NULL */
     uint64_t fetch_ms;           /* when asked */
     uint64_t expedite_ms;        /* when asked */
+    uint64_t sent_on_of;         /* the peer whose request was last sent on to who acts (H6) ... */
+    uint64_t sent_on_number;     /* ... and its number */
     struct rh_reported_copy *items;
 };
 
@@ -569,7 +571,6 @@ struct rh_pending {
     enum rh_peer_state_condition condition;
     uint64_t if_version;
     uint32_t named_view; /* view in which another than the ring's owner was tried */
-    uint64_t since_ms;   /* CHANNEL */
     uint64_t sent_ms;
     uint64_t deadline_ms;
     enum rh_payload_kind kind;
@@ -1037,6 +1038,10 @@ void rh_core_send_refused(struct rh_core *core, const struct rh_process *to,
                           uint64_t sync, enum rh_peer_refused_code code);
 
 /* ---- core_takeover.c ---- */
+
+/* Asks who acts for the channel, as was reported, to hand it over soon; for somebody who does not wait
+ * here for it. */
+void rh_core_expedite(struct rh_core *core, struct rh_channel *channel);
 
 /* Puts the channel into the queue of those that this node has to take over, if it is one. */
 void rh_core_claims_add(struct rh_core *core, struct rh_channel *channel);

@@ -181,10 +181,13 @@ static void take_copy(struct rh_core *core, struct rh_process *from,
     if (rh_role_is_actor(channel->role)) {
         judge_member(core, channel, from, copy);
         rh_core_advance(core, channel);
-    } else {
-        rh_core_claims_add(core, channel);
-        rh_core_channel_settle(core, channel);
+        return;
     }
+    rh_core_claims_add(core, channel);
+    if (copy->state == RH_PEER_COPY_ACTING) {
+        rh_core_requests_retry_channel(core, channel); /* H6: they are served there */
+    }
+    rh_core_channel_settle(core, channel);
 }
 
 static void begin_round(struct rh_process *from, uint32_t round)

@@ -28,9 +28,6 @@
  * because an owner that is slow is not helped by hearing everything again and again. */
 #define RESEND_MS 500U
 
-/* How long a request waits at the ring's owner before it goes to who acts meanwhile (H6). */
-#define PATIENCE_MS 500U
-
 static bool peer_is_up(const struct rh_core *core, const struct rh_node_ref *ref)
 {
     const struct rh_process *process = rh_groups_find(&core->groups, ref);
@@ -431,9 +428,6 @@ static void wait_for_channel(struct rh_core *core, struct rh_pending *pending,
         rh_core_pending_remove(core, pending);
         return;
     }
-    if (pending->state != RH_PENDING_CHANNEL) {
-        pending->since_ms = core->now_ms;
-    }
     pending->state = RH_PENDING_CHANNEL;
     pending->channel = channel;
     rh_list_push_back(&channel->waiters->requests, &pending->channel_link);
@@ -442,6 +436,57 @@ static void wait_for_channel(struct rh_core *core, struct rh_pending *pending,
         rh_core_role_set(core, channel, RH_ROLE_WAITING);
     }
     rh_core_hurry(core, channel);
+}
+
+/* Who acts for a channel that waits to be handed to this node, and is not here yet. */
+const struct rh_process *rh_core_who_acts(const struct rh_core *core,
+                                          const struct rh_channel *channel)
+{
+    const struct rh_reported *reported = rh_core_reported(core, channel);
+    for (uint32_t i = 0; reported != NULL && i < reported->count; i++) {
+        const struct rh_reported_copy *copy = &reported->items[i];
+        if (copy->state == RH_PEER_COPY_ACTING && rh_process_is_registered(copy->from)) {
+            return copy->from;
+        }
+    }
+    return NULL;
+}
+
+/* Whether the request was sent on to who acts, and comes again: what is known here of who acts is older
+ * than what that one has answered. */
+static bool has_been_there(const struct rh_core *core, const struct rh_pending *pending,
+                           const struct rh_reported *reported)
+{
+    if (!pending->from_peer) {
+        return pending->named_view == core->view_number;
+    }
+    return reported->sent_on_of == pending->from.instance &&
+           pending->number <= reported->sent_on_number;
+}
+
+/* H6: what is for a channel of this node for which another acts meanwhile goes there at once. Whether the
+ * request is gone from here. */
+static bool go_to_actor(struct rh_core *core, struct rh_pending *pending,
+                        const struct rh_request_ref *request, struct rh_channel *channel)
+{
+    bool may = channel != NULL && !rh_role_is_actor(channel->role);
+    const struct rh_process *actor = may ? rh_core_who_acts(core, channel) : NULL;
+    struct rh_reported *reported = actor == NULL ? NULL : rh_core_reported(core, channel);
+    if (reported == NULL || rh_node_ref_equal(&actor->ref, &request->from) ||
+        has_been_there(core, pending, reported)) {
+        return false;
+    }
+    if (request->from_peer) {
+        reported->sent_on_of = pending->from.instance;
+        reported->sent_on_number = pending->number;
+        answer_not_owner(core, request, actor->index);
+        rh_core_pending_remove(core, pending);
+    } else {
+        pending->named_view = core->view_number;
+        forward(core, pending, actor->index);
+    }
+    rh_core_expedite(core, channel);
+    return true;
 }
 
 /* Whether the request has to wait although the channel is this node's. */
@@ -482,7 +527,9 @@ void rh_core_pending_dispatch(struct rh_core *core, struct rh_pending *pending)
     } else if (route.place == RH_CORE_PLACE_REMOTE) {
         forward(core, pending, route.owner);
     } else if (has_to_wait(core, &request, &route)) {
-        wait_for_channel(core, pending, &request, route.hash);
+        if (!go_to_actor(core, pending, &request, route.channel)) {
+            wait_for_channel(core, pending, &request, route.hash);
+        }
     } else if (rh_core_serve(core, &request, &route, pending)) {
         rh_core_pending_remove(core, pending);
     }
@@ -705,6 +752,15 @@ static struct rh_pending *take_answer(const struct rh_core *core, const struct r
     return pending;
 }
 
+/* Whether the node that was asked is to have the channel. If it names another one again, it does not know
+ * yet that this one does not act any more, and is asked again a little later. */
+static bool is_rings_owner(struct rh_core *core, const struct rh_pending *pending)
+{
+    const struct rh_core_route route = rh_core_route(core, rh_core_pending_request(pending).key);
+    return route.place == RH_CORE_PLACE_REMOTE &&
+           rh_node_ref_equal(&core->members[route.owner]->ref, &pending->target);
+}
+
 /* The asked node does not serve the key; |named| is who does, as far as it knows. */
 static void not_owner(struct rh_core *core, struct rh_pending *pending, struct rh_epoch epoch,
                       const char *named)
@@ -724,7 +780,7 @@ static void not_owner(struct rh_core *core, struct rh_pending *pending, struct r
             pending->named_view != core->view_number) {
             pending->named_view = core->view_number;
             forward(core, pending, node);
-        } else {
+        } else if (!is_rings_owner(core, pending)) {
             rh_core_pending_dispatch(core, pending);
         }
         return;
@@ -886,44 +942,6 @@ void rh_core_requests_retry(struct rh_core *core)
     each_pending(core, try_again);
 }
 
-/* Who acts for a channel that waits to be handed to this node, and is not here yet. */
-const struct rh_process *rh_core_who_acts(const struct rh_core *core,
-                                          const struct rh_channel *channel)
-{
-    const struct rh_reported *reported = rh_core_reported(core, channel);
-    for (uint32_t i = 0; reported != NULL && i < reported->count; i++) {
-        const struct rh_reported_copy *copy = &reported->items[i];
-        if (copy->state == RH_PEER_COPY_ACTING && rh_process_is_registered(copy->from)) {
-            return copy->from;
-        }
-    }
-    return NULL;
-}
-
-/* The handoff takes long: to who acts meanwhile, once a view (H6). */
-static void lose_patience(struct rh_core *core, struct rh_pending *pending)
-{
-    if (core->now_ms - pending->since_ms < PATIENCE_MS ||
-        pending->named_view == core->view_number) {
-        return;
-    }
-    const struct rh_process *actor = rh_core_who_acts(core, pending->channel);
-    if (actor == NULL) {
-        return;
-    }
-    pending->named_view = core->view_number;
-    struct rh_channel *channel = pending->channel;
-    leave_channel(pending);
-    if (pending->from_peer) {
-        const struct rh_request_ref request = rh_core_pending_request(pending);
-        answer_not_owner(core, &request, actor->index);
-        rh_core_pending_remove(core, pending);
-    } else {
-        forward(core, pending, actor->index);
-    }
-    rh_core_channel_settle(core, channel);
-}
-
 static void look_again(struct rh_core *core, struct rh_pending *pending)
 {
     if (expire(core, pending)) {
@@ -934,8 +952,6 @@ static void look_again(struct rh_core *core, struct rh_pending *pending)
         send_pending(core, pending);
     } else if (pending->state == RH_PENDING_LINK && peer_is_up(core, &pending->target)) {
         send_pending(core, pending); /* there is a way by a third node */
-    } else if (pending->state == RH_PENDING_CHANNEL) {
-        lose_patience(core, pending);
     }
 }
 

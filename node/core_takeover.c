@@ -349,14 +349,11 @@ static bool is_wanted(const struct rh_channel *channel)
     return false;
 }
 
-/* H9. */
-static uint64_t expedite(struct rh_core *core, struct rh_channel *channel,
-                         const struct rh_process *actor)
+/* H9. Returns when it may be sent again. */
+static uint64_t send_expedite(struct rh_core *core, struct rh_channel *channel,
+                              const struct rh_process *actor)
 {
     struct rh_reported *reported = rh_core_reported(core, channel);
-    if (!rh_channel_is_awaited(channel)) {
-        return LOOK_NEVER;
-    }
     if (reported->expedite_ms == 0 || core->now_ms - reported->expedite_ms >= RH_EXPEDITE_MS) {
         reported->expedite_ms = core->now_ms;
         struct rh_peer_message *message = rh_core_send(core, actor, RH_PEER_EXPEDITE);
@@ -364,6 +361,14 @@ static uint64_t expedite(struct rh_core *core, struct rh_channel *channel,
             .key = rh_channel_key(channel), .deadline_ms = core->options.catch_up_timeout_ms};
     }
     return reported->expedite_ms + RH_EXPEDITE_MS;
+}
+
+void rh_core_expedite(struct rh_core *core, struct rh_channel *channel)
+{
+    const struct rh_process *actor = rh_core_who_acts(core, channel);
+    if (actor != NULL && core->complete && core->recorded) {
+        (void)send_expedite(core, channel, actor);
+    }
 }
 
 /* T1. LOOK_DONE: nobody acts, and none is on its way. */
@@ -377,7 +382,8 @@ static uint64_t wait_for_actor(struct rh_core *core, struct rh_channel *channel)
         }
         bool acts = copy->state == RH_PEER_COPY_ACTING || copy->state == RH_PEER_COPY_CLAIMING;
         if (acts && !rh_fault(RH_FAULT_ACTOR_IGNORED)) {
-            return expedite(core, channel, copy->from);
+            return rh_channel_is_awaited(channel) ? send_expedite(core, channel, copy->from)
+                                                  : LOOK_NEVER;
         }
         if (copy->state == RH_PEER_COPY_PASSING && rh_process_is_registered(copy->passing_to)) {
             return LOOK_NEVER;

@@ -246,6 +246,7 @@ static void an_expedite_that_is_out_of_date_changes_nothing(void **state RH_UNUS
     script_lose(script, RH_PEER_SYNC_BEGIN, B, A, 100);
     script_start(script, A);
     script_until(script, "B > A sync_begin");
+    script_pass(script, 500); /* the epoch is recorded */
     (void)script_publish(script, A);
     script_until(script, "A > B expedite");
     script_start(script, D);
@@ -300,6 +301,47 @@ static void the_first_write_does_not_wait_behind_a_rebalance(void **state RH_UNU
     script_end(script);
 }
 
+/* H6 */
+static void what_reaches_the_new_owner_first_is_served_by_the_old_one(void **state RH_UNUSED)
+{
+    struct script *script = script_create(4, 2, "BC");
+    (void)script_commit(script, B);
+    script_lose(script, RH_PEER_SYNC_BEGIN, B, A, 100);
+    script_start(script, A);
+    script_until(script, "B > A sync_begin");
+    (void)script_publish(script, A);
+    script_until(script, "A > B publish");
+    script_until(script, "B: * commits 2");
+    script_expect_not(script, "A: * absent -> waiting");
+    script_let(script);
+    script_until(script, "A: * claiming -> acting");
+    script_end(script);
+}
+
+static void what_comes_back_from_the_old_owner_waits_for_the_channel(void **state RH_UNUSED)
+{
+    struct script *script = script_create(4, 2, "BC");
+    (void)script_commit(script, B);
+    script_hold(script, RH_PEER_OWN, B, A, 100);
+    script_start(script, A);
+    script_until(script, "A: adopts");
+    script_until(script, "B > A report_end");
+    script_hold(script, RH_PEER_REPORT, B, A, 100); /* A believes that B acts */
+    script_until(script, "B: * gated -> passing");
+    (void)script_publish(script, C);
+    script_until(script, "C > B publish");
+    script_until(script, "B > C publish_answer");
+    script_until(script, "C > A publish");
+    script_forget(script);
+    script_pass(script, 300);
+    script_expect_not(script, "C > A publish");
+    script_let(script);
+    script_release(script, B, A);
+    script_until(script, "A: * claiming -> acting");
+    script_until(script, "A: * commits 2");
+    script_end(script);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -317,6 +359,8 @@ int main(void)
         RH_TEST(an_expedite_that_is_out_of_date_changes_nothing),
         RH_TEST(a_takeover_does_not_wait_behind_a_rebalance),
         RH_TEST(the_first_write_does_not_wait_behind_a_rebalance),
+        RH_TEST(what_reaches_the_new_owner_first_is_served_by_the_old_one),
+        RH_TEST(what_comes_back_from_the_old_owner_waits_for_the_channel),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     script_environment();

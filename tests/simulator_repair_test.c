@@ -38,9 +38,10 @@ static void whoever_owns_a_channel_hears_that_it_was_closed(void **state RH_UNUS
     script_until(script, "A: adopts");
     script_pass(script, 7000); /* it has its weight */
     (void)script_publish(script, A);
-    script_until(script, "A: * absent -> waiting");
+    script_until(script, "A > B publish"); /* who acts, as far as A knows: there it waits */
     script_let(script);
-    script_until(script, "B: * closing -> absent");
+    script_until(script, "B: * closing -> waiting");
+    script_until(script, "B > A report");
     script_until(script, "A: * waiting -> claiming");
     script_until(script, "A: * commits 1");
     script_end(script);

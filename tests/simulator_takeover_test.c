@@ -369,7 +369,7 @@ static void a_copy_that_was_dropped_after_its_report_is_not_asked_for_again(void
     script_let(script);
     script_hold(script, RH_PEER_REPORT, C, A, 1000);
     script_until(script, "C: * replica -> absent");
-    script_until(script, "B: * closing -> absent");
+    script_until(script, "B: * closing -> waiting");
     script_until(script, "A > C fetch * ");
     script_until(script, "C > A refused fetch * ");
     script_expect_line(script, "no_copy");
