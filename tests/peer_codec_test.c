@@ -99,6 +99,44 @@ static void every_kind_comes_back_as_sent_wherever_the_stream_is_cut(void **stat
     rh_buffer_finish(&stream);
 }
 
+/* The outermost message is written and read by hand. */
+static void
+every_kind_is_laid_out_as_the_generated_code_does_and_read_however_it_is(void **state RH_UNUSED)
+{
+    for (unsigned kind = 0; kind < RH_PEER_MESSAGE_KINDS; kind++) {
+        struct rh_peer_message sample = peer_sample((enum rh_peer_message_kind)kind);
+        struct rh_buffer stream = {0};
+        encode(&sample, &stream);
+        struct rh_bytes bytes = rh_buffer_content(&stream);
+        size_t size = bytes.size - RH_PEER_FRAME_HEADER_SIZE;
+        const uint8_t *body = (const uint8_t *)bytes.data + RH_PEER_FRAME_HEADER_SIZE;
+        Ringhop__Peer__Frame *frame = ringhop__peer__frame__unpack(NULL, size, body);
+        assert_non_null(frame);
+        assert_int_equal(ringhop__peer__frame__get_packed_size(frame), size);
+        uint8_t *packed = malloc(size);
+        assert_non_null(packed);
+        assert_int_equal(ringhop__peer__frame__pack(frame, packed), size);
+        assert_memory_equal(packed, body, size);
+        ringhop__peer__frame__free_unpacked(frame, NULL);
+        free(packed);
+
+        /* With a field behind the body, which is not how it is laid out here. */
+        const struct rh_bytes more = text("\xf8\x07\x01");
+        const size_t longer = size + more.size;
+        const uint8_t header[RH_PEER_FRAME_HEADER_SIZE] = {0, (uint8_t)(longer >> 16),
+                                                           (uint8_t)(longer >> 8), (uint8_t)longer};
+        struct rh_peer_decoder *decoder = decoder_create(FRAME_SIZE_MAX);
+        unsigned read = kind;
+        feed(decoder, rh_bytes((const char *)header, sizeof(header)));
+        feed(decoder, rh_bytes((const char *)body, size));
+        feed(decoder, more);
+        expect_samples(decoder, &read);
+        assert_int_equal(read, kind + 1);
+        rh_peer_decoder_destroy(decoder);
+        rh_buffer_finish(&stream);
+    }
+}
+
 static void assert_round_trip(const struct rh_peer_message *message)
 {
     struct rh_buffer stream = {0};
@@ -673,6 +711,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         RH_TEST(every_kind_comes_back_as_sent_wherever_the_stream_is_cut),
+        RH_TEST(every_kind_is_laid_out_as_the_generated_code_does_and_read_however_it_is),
         RH_TEST(fields_survive_at_both_ends_of_their_range),
         RH_TEST(the_wire_format_is_the_one_on_record),
         RH_TEST(a_status_that_is_out_of_range_is_refused),
