@@ -15,13 +15,14 @@
  *   (dispatch) --owner's link down--> LINK --link up--> SENT --not_owner--> VIEW
  *      |    \--owner's link up------------------------>  |  \
  *      |    |\--no view, or an older one--> VIEW         |   +--link down--> LINK
- *      |    | \--ours, but not served yet--> CHANNEL     |
+ *      |    | \--ours, and nobody acts yet--> CHANNEL    |
  *      v    v         (any change of it: dispatch)       v
  *    served here --> COMMITTING, by a group --> answered, or deadline
  *
  * A request that was sent and lost is sent again: a publish or a write of the state carries its id,
  * so the owner recognises it, and an inspect changes nothing. One that came from a peer is never forwarded
- * again: it is served, it waits, or it is answered not_owner.
+ * again: it is served, it waits, or it is answered not_owner. A request for a channel of ours that is still
+ * to be handed over goes to who acts meanwhile, as if that one were its owner (go_to_actor()).
  */
 
 /* How long a request that was sent stays without answer before it is sent again; doubled each time,

@@ -301,7 +301,7 @@ static void the_first_write_does_not_wait_behind_a_rebalance(void **state RH_UNU
     script_end(script);
 }
 
-/* H6 */
+/* 75 */
 static void what_reaches_the_new_owner_first_is_served_by_the_old_one(void **state RH_UNUSED)
 {
     struct script *script = script_create(4, 2, "BC");
@@ -318,6 +318,7 @@ static void what_reaches_the_new_owner_first_is_served_by_the_old_one(void **sta
     script_end(script);
 }
 
+/* 76 */
 static void what_comes_back_from_the_old_owner_waits_for_the_channel(void **state RH_UNUSED)
 {
     struct script *script = script_create(4, 2, "BC");
