@@ -594,6 +594,9 @@ static void step(struct rh_core *core, const struct rh_event *event)
     case RH_EVENT_FOLLOW:
         rh_core_follow(core, event);
         return;
+    case RH_EVENT_FOLLOWERS:
+        rh_core_followers(core, event);
+        return;
     }
     assert(false && "unknown event");
 }

@@ -168,7 +168,8 @@ enum rh_event_kind {
     RH_EVENT_STATE_GET,
     RH_EVENT_STATE_PUT,
     RH_EVENT_STATE_DELETE,
-    RH_EVENT_FOLLOW, /* what a channel follows: a list, one more, one less */
+    RH_EVENT_FOLLOW,    /* what a channel follows: a list, one more, one less */
+    RH_EVENT_FOLLOWERS, /* who follows a topic */
 
     /* With replication. */
     RH_EVENT_LOST,     /* the own registration is gone, by whatever road that was learnt */
@@ -240,6 +241,11 @@ struct rh_event {
             bool has_after;        /* ADD: begin after that position, if it is not followed yet */
             struct rh_position after;
         } follow; /* FOLLOW */
+        struct {
+            uint64_t request;
+            struct rh_bytes topic;
+            uint32_t limit; /* of followers that are named; from 1 to RH_PEER_FOLLOWERS_MAX */
+        } followers;        /* FOLLOWERS */
     };
 };
 
@@ -289,6 +295,7 @@ enum rh_action_kind {
     RH_ACTION_PRESENCE,  /* who is there, or came and went, to streams that watch that */
     RH_ACTION_PRESENT,   /* answer of a PRESENT */
     RH_ACTION_FOLLOWED,  /* answer of a FOLLOW */
+    RH_ACTION_FOLLOWERS, /* answer of a FOLLOWERS */
     RH_ACTION_SEND,      /* a message to a peer whose link is up */
     RH_ACTION_CATCH_UP,  /* somebody knows a later epoch: read the membership now */
     RH_ACTION_SWEPT,     /* all channels were checked against the view: worth a log line */
@@ -366,6 +373,22 @@ struct rh_follow_result {
     char node[RH_NODE_ID_SIZE];           /* the owner */
     const struct rh_peer_follow *follows; /* all, as they are now */
     size_t follows_count;
+};
+
+/* Who follows a topic, as those nodes say that answered. */
+struct rh_followers_node {
+    char id[RH_NODE_ID_SIZE];
+    uint32_t count;  /* of its followers */
+    bool is_missing; /* it did not answer in time, or could not be asked */
+};
+
+struct rh_followers_result {
+    enum rh_refusal refusal;
+    uint64_t count;              /* of all followers, named or not */
+    const struct rh_bytes *keys; /* of those that are named; sorted, each once */
+    size_t keys_count;
+    const struct rh_followers_node *nodes; /* all members, in the order of the view */
+    size_t nodes_count;
 };
 
 /* What a channel looks like; of a channel that does not exist: incarnation 0, first_seq 1. */
@@ -452,6 +475,10 @@ struct rh_action {
             uint64_t request;
             struct rh_follow_result result;
         } followed;
+        struct {
+            uint64_t request;
+            struct rh_followers_result result; /* valid until the next step */
+        } followers;
         struct {
             struct rh_node_ref to;
             struct rh_peer_message message; /* its slices are valid until the next step */

@@ -259,6 +259,33 @@ int rh_core_follows_apply(struct rh_core *core, struct rh_channel *channel,
     return rv;
 }
 
+const struct rh_bytes *rh_core_feed_followers(struct rh_core *core, struct rh_bytes topic,
+                                              uint32_t limit, size_t *ret_count,
+                                              uint32_t *ret_total)
+{
+    struct rh_feed *feed = find(core, topic);
+    *ret_count = 0;
+    *ret_total = 0;
+    if (feed == NULL) {
+        return NULL;
+    }
+    uint32_t total = feed->followers_count;
+    struct rh_bytes *keys = rh_core_scratch(core, total < limit ? total : limit, sizeof(*keys));
+    struct rh_list *const lists[] = {&feed->in_step, &feed->given, &feed->behind};
+    size_t count = 0;
+    size_t size = 0;
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+        for (struct rh_list *link = lists[i]->next;
+             link != lists[i] && count < limit && size <= RH_PEER_BATCH_SIZE; link = link->next) {
+            keys[count] = rh_core_scratch_bytes(core, rh_channel_key(follow_of(link)->channel));
+            size += keys[count++].size;
+        }
+    }
+    *ret_count = count;
+    *ret_total = total;
+    return keys;
+}
+
 /* ---- asking ---- */
 
 /* Whether the channel takes messages now; |size|: of one. */

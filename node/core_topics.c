@@ -456,7 +456,7 @@ int rh_topics_init(struct rh_topics *topics)
 {
     struct rh_list *lists[] = {&topics->due,          &topics->sent,      &topics->idle,
                                &topics->asking,       &topics->streaming, &topics->lagging,
-                               &topics->held_readers, &topics->giving};
+                               &topics->held_readers, &topics->giving,    &topics->gatherings};
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
         rh_list_init(lists[i]);
     }
@@ -468,6 +468,7 @@ void rh_topics_finish(struct rh_core *core)
 {
     if (core->topics.feeds.buckets != NULL) {
         rh_core_feeds_finish(core);
+        rh_core_followers_finish(core);
     }
 }
 
@@ -486,9 +487,11 @@ void rh_core_topics_tick(struct rh_core *core)
 {
     rh_core_feeds_tick(core);
     rh_core_readers_tick(core);
+    rh_core_followers_tick(core);
 }
 
 uint64_t rh_core_topics_ms(const struct rh_core *core)
 {
-    return rh_core_earlier(rh_core_feeds_ms(core), rh_core_readers_ms(core));
+    uint64_t next = rh_core_earlier(rh_core_feeds_ms(core), rh_core_readers_ms(core));
+    return rh_core_earlier(next, rh_core_followers_ms(core));
 }

@@ -8,6 +8,7 @@
  *   core_topics.c    at the topic's owner: a reader for each node that has followers
  *   core_feeds.c     at the followers' owner: a feed for each topic that channels here follow
  *   core_follows.c   requests: follow, unfollow, list
+ *   core_followers.c who follows a topic: asked of all nodes
  */
 
 #include "base/list.h"
@@ -88,6 +89,10 @@ struct rh_topics {
     uint64_t look_ms; /* when to look at what waits for time */
     uint64_t cursor;  /* of the scan */
     bool is_scanning; /* feeds whose source may be gone */
+    /* For clients that ask who follows. */
+    struct rh_list gatherings; /* by deadline */
+    uint32_t gatherings_count;
+    uint64_t gathering_number; /* of the last one */
 };
 
 RH_MUST_CHECK int rh_topics_init(struct rh_topics *topics);
@@ -151,6 +156,12 @@ struct rh_feed *rh_core_feed_get(struct rh_core *core, struct rh_bytes topic);
 /* |pending|, which is in no list, waits for the feed to know where the topic's log ends. */
 void rh_core_feed_wait(struct rh_core *core, struct rh_feed *feed, struct rh_pending *pending);
 
+/* The keys of channels that this node serves and that follow |topic|, at most |limit| and about
+ * RH_PEER_BATCH_SIZE bytes of them, in memory of this step; |ret_total|: how many there are. */
+const struct rh_bytes *rh_core_feed_followers(struct rh_core *core, struct rh_bytes topic,
+                                              uint32_t limit, size_t *ret_count,
+                                              uint32_t *ret_total);
+
 /* Feeds whose source may be gone are looked at, in small steps. */
 void rh_core_feeds_scan(struct rh_core *core);
 
@@ -191,5 +202,18 @@ void rh_core_follow_not_owner(struct rh_core *core, const struct rh_request_ref 
 /* The table of a channel as a message wants it, in memory of this step. */
 const struct rh_peer_follow *
 rh_core_follows_list(struct rh_core *core, const struct rh_channel *channel, size_t *ret_count);
+
+/* ---- core_followers.c ---- */
+
+void rh_core_followers(struct rh_core *core, const struct rh_event *event);
+void rh_core_on_followers_ask(struct rh_core *core, struct rh_process *from,
+                              const struct rh_peer_message *message);
+void rh_core_on_followers_answer(struct rh_core *core, struct rh_process *from,
+                                 const struct rh_peer_message *message);
+
+/* Questions whose time is over are answered with what there is. */
+void rh_core_followers_tick(struct rh_core *core);
+uint64_t rh_core_followers_ms(const struct rh_core *core);
+void rh_core_followers_finish(struct rh_core *core);
 
 #endif

@@ -82,6 +82,7 @@ static void perform(struct rh_daemon *daemon, const struct rh_action *action)
     case RH_ACTION_PRESENCE:
     case RH_ACTION_PRESENT:
     case RH_ACTION_FOLLOWED:
+    case RH_ACTION_FOLLOWERS:
         rh_daemon_clients_perform(daemon, action);
         return;
     }

@@ -199,11 +199,14 @@ void rh_daemon_stream_presence(struct rh_daemon *daemon, struct rh_daemon_client
 void rh_daemon_presence_answered(struct rh_daemon *daemon, const struct rh_action *action);
 void rh_daemon_presence_tell(struct rh_daemon *daemon, const struct rh_action *action);
 
-/* ---- daemon_follows.c: what a channel follows ---- */
+/* ---- daemon_follows.c: what a channel follows, and who follows it ---- */
 
 void rh_daemon_follows_ask(struct rh_daemon *daemon, struct rh_http_connection *connection,
                            const struct rh_route *route);
 void rh_daemon_follows_answered(struct rh_daemon *daemon, const struct rh_action *action);
+void rh_daemon_followers_ask(struct rh_daemon *daemon, struct rh_http_connection *connection,
+                             const struct rh_route *route);
+void rh_daemon_followers_answered(struct rh_daemon *daemon, const struct rh_action *action);
 
 /* ---- daemon_clients.c ---- */
 

@@ -460,6 +460,9 @@ static void on_request(void *context, struct rh_http_connection *connection,
     case RH_ROUTE_UNFOLLOW:
         rh_daemon_follows_ask(daemon, connection, &route);
         return;
+    case RH_ROUTE_FOLLOWERS:
+        rh_daemon_followers_ask(daemon, connection, &route);
+        return;
     case RH_ROUTE_EVENTS:
         begin_events(daemon, connection, request, &route);
         return;
@@ -558,6 +561,9 @@ void rh_daemon_clients_perform(struct rh_daemon *daemon, const struct rh_action 
         return;
     case RH_ACTION_FOLLOWED:
         rh_daemon_follows_answered(daemon, action);
+        return;
+    case RH_ACTION_FOLLOWERS:
+        rh_daemon_followers_answered(daemon, action);
         return;
     case RH_ACTION_SEND:
     case RH_ACTION_CATCH_UP:

@@ -130,6 +130,7 @@ void rh_daemon_replication_perform(struct rh_daemon *daemon, const struct rh_act
     case RH_ACTION_PRESENCE:
     case RH_ACTION_PRESENT:
     case RH_ACTION_FOLLOWED:
+    case RH_ACTION_FOLLOWERS:
     case RH_ACTION_SEND:
     case RH_ACTION_CATCH_UP:
     case RH_ACTION_SWEPT:

@@ -80,6 +80,8 @@ struct rh_wire_writer {
         Ringhop__Peer__TopicBatch topic_batch;
         Ringhop__Peer__TopicAck topic_ack;
         Ringhop__Peer__TopicEnd topic_end;
+        Ringhop__Peer__FollowersAsk followers_ask;
+        Ringhop__Peer__FollowersAnswer followers_answer;
     };
     Ringhop__Peer__Node nodes[2];
     Ringhop__Peer__Term terms[2];

@@ -192,3 +192,72 @@ int rh_wire_unpack_topic_end(const rh_wire_frame *frame, struct rh_peer_message 
     };
     return rh_wire_to_id(wire->owner, "topic_end.owner", message->topic_end.owner, reader->reason);
 }
+
+/* between a node that is asked who follows, and all others */
+
+int rh_wire_pack_followers_ask(const struct rh_peer_message *message, struct rh_wire_writer *writer,
+                               rh_wire_frame *frame)
+{
+    const struct rh_peer_followers_ask *ask = &message->followers_ask;
+    Ringhop__Peer__FollowersAsk *wire = &writer->followers_ask;
+    ringhop__peer__followers_ask__init(wire);
+    wire->request = ask->request;
+    wire->topic = rh_wire_bytes(ask->topic);
+    wire->limit = ask->limit;
+    frame->followers_ask = wire;
+    return 0;
+}
+
+int rh_wire_unpack_followers_ask(const rh_wire_frame *frame, struct rh_peer_message *message,
+                                 struct rh_wire_reader *reader)
+{
+    (void)reader;
+    const Ringhop__Peer__FollowersAsk *wire = frame->followers_ask;
+    message->followers_ask = (struct rh_peer_followers_ask){
+        .request = wire->request,
+        .topic = rh_wire_to_bytes(wire->topic),
+        .limit = wire->limit,
+    };
+    return 0;
+}
+
+int rh_wire_pack_followers_answer(const struct rh_peer_message *message,
+                                  struct rh_wire_writer *writer, rh_wire_frame *frame)
+{
+    const struct rh_peer_followers_answer *answer = &message->followers_answer;
+    Ringhop__Peer__FollowersAnswer *wire = &writer->followers_answer;
+    ringhop__peer__followers_answer__init(wire);
+    wire->request = answer->request;
+    wire->count = answer->count;
+    wire->followers = rh_wire_take(writer, answer->followers_count * sizeof(*wire->followers));
+    if (wire->followers == NULL) {
+        return RH_ERR_NO_MEMORY;
+    }
+    wire->n_followers = answer->followers_count;
+    for (size_t i = 0; i < answer->followers_count; i++) {
+        wire->followers[i] = rh_wire_bytes(answer->followers[i]);
+    }
+    frame->followers_answer = wire;
+    return 0;
+}
+
+int rh_wire_unpack_followers_answer(const rh_wire_frame *frame, struct rh_peer_message *message,
+                                    struct rh_wire_reader *reader)
+{
+    const Ringhop__Peer__FollowersAnswer *wire = frame->followers_answer;
+    struct rh_bytes *followers =
+        rh_arena_alloc(reader->arena, wire->n_followers * sizeof(*followers));
+    if (followers == NULL) {
+        return rh_wire_no_room(reader);
+    }
+    for (size_t i = 0; i < wire->n_followers; i++) {
+        followers[i] = rh_wire_to_bytes(wire->followers[i]);
+    }
+    message->followers_answer = (struct rh_peer_followers_answer){
+        .request = wire->request,
+        .count = wire->count,
+        .followers = followers,
+        .followers_count = wire->n_followers,
+    };
+    return 0;
+}

@@ -79,7 +79,9 @@
     X(TOPIC_ASK, topic_ask, "topic_ask")                   \
     X(TOPIC_BATCH, topic_batch, "topic_batch")             \
     X(TOPIC_ACK, topic_ack, "topic_ack")                   \
-    X(TOPIC_END, topic_end, "topic_end")
+    X(TOPIC_END, topic_end, "topic_end")                   \
+    X(FOLLOWERS_ASK, followers_ask, "followers_ask")       \
+    X(FOLLOWERS_ANSWER, followers_answer, "followers_answer")
 
 enum rh_peer_message_kind {
 #define RH_PEER_MESSAGE_ENUM(suffix, member, name) RH_PEER_##suffix,
@@ -343,6 +345,8 @@ struct rh_peer_message {
         struct rh_peer_topic_batch topic_batch;
         struct rh_peer_topic_ack topic_ack;
         struct rh_peer_topic_end topic_end;
+        struct rh_peer_followers_ask followers_ask;
+        struct rh_peer_followers_answer followers_answer;
     };
 };
 

@@ -123,3 +123,28 @@ int rh_peer_check_topic_end(const struct rh_peer_message *message, struct rh_rea
     }
     return rv;
 }
+
+int rh_peer_check_followers_ask(const struct rh_peer_message *message, struct rh_reason *reason)
+{
+    const struct rh_peer_followers_ask *ask = &message->followers_ask;
+    int rv = check_topic(ask->topic, "followers_ask", reason);
+    if (rv == 0 && (ask->limit == 0 || ask->limit > RH_PEER_FOLLOWERS_MAX)) {
+        return rh_fail(reason, RH_ERR_INVALID, "followers_ask.limit: out of range");
+    }
+    return rv;
+}
+
+int rh_peer_check_followers_answer(const struct rh_peer_message *message, struct rh_reason *reason)
+{
+    const struct rh_peer_followers_answer *answer = &message->followers_answer;
+    if (answer->followers_count > RH_PEER_FOLLOWERS_MAX ||
+        answer->followers_count > answer->count) {
+        return rh_fail(reason, RH_ERR_INVALID, "followers_answer.followers: too many");
+    }
+    for (size_t i = 0; i < answer->followers_count; i++) {
+        if (!rh_key_valid(answer->followers[i])) {
+            return rh_fail(reason, RH_ERR_INVALID, "followers_answer.followers: not a key");
+        }
+    }
+    return 0;
+}

@@ -24,6 +24,7 @@
 #define RH_PEER_OPERATIONS_MAX       4096 /* operations of one message */
 #define RH_PEER_IDS_MAX              4096 /* message ids of one message */
 #define RH_PEER_FOLLOWS_MAX          1024 /* topics that a channel may be said to follow */
+#define RH_PEER_FOLLOWERS_MAX        1000 /* followers that are named in one answer */
 #define RH_PEER_COPIES_MAX           4096 /* copies of one report */
 #define RH_PEER_VIEW_MEMBERS_MAX     4096
 #define RH_PEER_VIEW_CONFIG_SIZE_MAX (64 * 1024)

@@ -48,4 +48,18 @@ struct rh_peer_topic_end {
     char owner[RH_NODE_ID_SIZE]; /* "": not known, or it is the sender, later */
 };
 
+/* Asks the receiver which of the channels that it serves follow |topic|. */
+struct rh_peer_followers_ask {
+    uint64_t request; /* chosen by the sender; comes back in the answer */
+    struct rh_bytes topic;
+    uint32_t limit; /* of followers that are named; from 1 to RH_PEER_FOLLOWERS_MAX */
+};
+
+struct rh_peer_followers_answer {
+    uint64_t request;
+    uint32_t count;                   /* of all */
+    const struct rh_bytes *followers; /* keys of some of them */
+    size_t followers_count;           /* at most `count`, and RH_PEER_FOLLOWERS_MAX */
+};
+
 #endif

@@ -227,6 +227,26 @@ struct rh_client_follow {
 RH_MUST_CHECK int rh_client_json_follows(struct rh_buffer *output, struct rh_bytes channel,
                                          const struct rh_client_follow *follows, size_t count);
 
+/* Who follows a topic. */
+struct rh_client_followers_node {
+    const char *node;
+    uint64_t count;
+    bool is_missing; /* it did not answer */
+};
+
+struct rh_client_followers {
+    struct rh_bytes topic;
+    uint64_t count;              /* of all, also of those that are not among `keys` */
+    const struct rh_bytes *keys; /* those that are named */
+    size_t keys_count;
+    const struct rh_client_followers_node
+        *nodes; /* those with followers, and the missing, are told */
+    size_t nodes_count;
+};
+
+RH_MUST_CHECK int rh_client_json_followers(struct rh_buffer *output,
+                                           const struct rh_client_followers *followers);
+
 /* 201 of a publish. */
 struct rh_client_published {
     uint64_t seq;

@@ -421,6 +421,44 @@ int rh_client_json_follows(struct rh_buffer *output, struct rh_bytes channel,
     return end(&writer);
 }
 
+static void put_followers_nodes(struct writer *writer, const struct rh_client_followers *followers)
+{
+    bool is_first = true;
+    put(writer, ",\"nodes\":[");
+    for (size_t i = 0; i < followers->nodes_count; i++) {
+        if (followers->nodes[i].count > 0) {
+            put_text(writer, is_first ? "{\"node\":" : ",{\"node\":", followers->nodes[i].node);
+            put_u64(writer, ",\"count\":", followers->nodes[i].count);
+            put(writer, "}");
+            is_first = false;
+        }
+    }
+    is_first = true;
+    put(writer, "],\"missing\":[");
+    for (size_t i = 0; i < followers->nodes_count; i++) {
+        if (followers->nodes[i].is_missing) {
+            put_text(writer, is_first ? "" : ",", followers->nodes[i].node);
+            is_first = false;
+        }
+    }
+    put(writer, "]");
+}
+
+int rh_client_json_followers(struct rh_buffer *output, const struct rh_client_followers *followers)
+{
+    struct writer writer = begin(output);
+    put_string(&writer, "{\"key\":", followers->topic);
+    put_u64(&writer, ",\"count\":", followers->count);
+    put(&writer, ",\"followers\":[");
+    for (size_t i = 0; i < followers->keys_count; i++) {
+        put_string(&writer, i == 0 ? "" : ",", followers->keys[i]);
+    }
+    put_bool(&writer, "],\"truncated\":", followers->keys_count < followers->count);
+    put_followers_nodes(&writer, followers);
+    put(&writer, "}");
+    return end(&writer);
+}
+
 int rh_client_json_published(struct rh_buffer *output, const struct rh_client_published *published)
 {
     struct writer writer = begin(output);

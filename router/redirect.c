@@ -176,6 +176,7 @@ static const char *endpoint_of(enum rh_route_kind kind)
     case RH_ROUTE_FOLLOWS:
     case RH_ROUTE_FOLLOW:
     case RH_ROUTE_UNFOLLOW:
+    case RH_ROUTE_FOLLOWERS:
     case RH_ROUTE_PREFLIGHT:
     default:
         return NULL;

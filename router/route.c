@@ -18,6 +18,7 @@ enum endpoint {
     ENDPOINT_PRESENCE,
     ENDPOINT_FOLLOWS,
     ENDPOINT_FOLLOW,
+    ENDPOINT_FOLLOWERS,
 };
 
 /* The path of an endpoint of a channel, after the key. */
@@ -25,8 +26,10 @@ static const struct {
     const char *name;
     enum endpoint endpoint;
 } channel_endpoints[] = {
-    {"ws", ENDPOINT_WEBSOCKET}, {"events", ENDPOINT_EVENTS},     {"messages", ENDPOINT_MESSAGES},
-    {"state", ENDPOINT_STATE},  {"presence", ENDPOINT_PRESENCE}, {"follows", ENDPOINT_FOLLOWS},
+    {"ws", ENDPOINT_WEBSOCKET},        {"events", ENDPOINT_EVENTS},
+    {"messages", ENDPOINT_MESSAGES},   {"state", ENDPOINT_STATE},
+    {"presence", ENDPOINT_PRESENCE},   {"follows", ENDPOINT_FOLLOWS},
+    {"followers", ENDPOINT_FOLLOWERS},
 };
 
 static const struct {
@@ -55,6 +58,8 @@ static const struct {
     {ENDPOINT_FOLLOWS, RH_HTTP_HEAD, RH_ROUTE_FOLLOWS},
     {ENDPOINT_FOLLOW, RH_HTTP_PUT, RH_ROUTE_FOLLOW},
     {ENDPOINT_FOLLOW, RH_HTTP_DELETE, RH_ROUTE_UNFOLLOW},
+    {ENDPOINT_FOLLOWERS, RH_HTTP_GET, RH_ROUTE_FOLLOWERS},
+    {ENDPOINT_FOLLOWERS, RH_HTTP_HEAD, RH_ROUTE_FOLLOWERS},
 };
 
 const char *rh_route_kind_name(enum rh_route_kind kind)
@@ -74,6 +79,7 @@ const char *rh_route_kind_name(enum rh_route_kind kind)
         [RH_ROUTE_FOLLOWS] = "follows",
         [RH_ROUTE_FOLLOW] = "follow",
         [RH_ROUTE_UNFOLLOW] = "unfollow",
+        [RH_ROUTE_FOLLOWERS] = "followers",
         [RH_ROUTE_PREFLIGHT] = "preflight",
     };
     return names[kind];
@@ -96,6 +102,7 @@ static const char *allow_of(enum endpoint endpoint)
     case ENDPOINT_CHANNEL:
     case ENDPOINT_PRESENCE:
     case ENDPOINT_FOLLOWS:
+    case ENDPOINT_FOLLOWERS:
     default:
         return "GET, HEAD, OPTIONS";
     }

@@ -15,6 +15,7 @@
  *   GET               /v1/channels/{key}/presence
  *   GET               /v1/channels/{key}/follows
  *   PUT, DELETE       /v1/channels/{key}/follows/{topic}
+ *   GET               /v1/channels/{key}/followers
  *
  * HEAD goes where GET goes, but not to `ws` and `events`. OPTIONS on any of them is a preflight.
  *
@@ -43,6 +44,7 @@ enum rh_route_kind {
     RH_ROUTE_FOLLOWS,
     RH_ROUTE_FOLLOW,
     RH_ROUTE_UNFOLLOW,
+    RH_ROUTE_FOLLOWERS,
     RH_ROUTE_PREFLIGHT, /* answer with rh_http_connection_respond_preflight() */
 };
 
@@ -71,7 +73,7 @@ struct rh_route {
     bool has_wait;
     bool has_epoch;
     struct rh_position after;
-    uint32_t limit;  /* messages, 1 to RH_ROUTE_LIMIT_MAX */
+    uint32_t limit;  /* messages, or followers, 1 to RH_ROUTE_LIMIT_MAX */
     uint32_t wait_s; /* 0: answer at once */
     uint32_t hops;   /* redirects so far on the way of this client */
     uint64_t epoch;  /* of the node that redirected here */

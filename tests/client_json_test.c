@@ -467,6 +467,29 @@ static void assert_content(struct rh_buffer *buffer, const char *expected)
     rh_buffer_clear(buffer);
 }
 
+static void who_follows_a_topic_is_told(void **state RH_UNUSED)
+{
+    const struct rh_bytes keys[] = {rh_bytes_text("user:\"1\""), rh_bytes_text("user:2")};
+    const struct rh_client_followers_node nodes[] = {
+        {"n1", 5, false}, {"n2", 0, false}, {"n3", 0, true}, {"n4", 2, false}, {"n5", 0, true}};
+    struct rh_client_followers followers = {.topic = rh_bytes_text("room:7"),
+                                            .count = 7,
+                                            .keys = keys,
+                                            .keys_count = 2,
+                                            .nodes = nodes,
+                                            .nodes_count = 5};
+    struct rh_buffer out = {0};
+    assert_int_equal(rh_client_json_followers(&out, &followers), 0);
+    assert_content(&out, "{\"key\":\"room:7\",\"count\":7,\"followers\":[\"user:\\\"1\\\"\","
+                         "\"user:2\"],\"truncated\":true,\"nodes\":[{\"node\":\"n1\",\"count\":5},"
+                         "{\"node\":\"n4\",\"count\":2}],\"missing\":[\"n3\",\"n5\"]}");
+    followers = (struct rh_client_followers){.topic = rh_bytes_text("k")};
+    assert_int_equal(rh_client_json_followers(&out, &followers), 0);
+    assert_content(&out, "{\"key\":\"k\",\"count\":0,\"followers\":[],\"truncated\":false,"
+                         "\"nodes\":[],\"missing\":[]}");
+    rh_buffer_finish(&out);
+}
+
 static const struct rh_client_message hello = {
     .seq = 10,
     .id = {.data = "a", .size = 1},
@@ -741,6 +764,7 @@ static void want_of_memory_leaves_the_output_as_it_was(void **state RH_UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        RH_TEST(who_follows_a_topic_is_told),
         RH_TEST(base64_is_written_as_rfc_4648_shows),
         RH_TEST(long_base64_is_read_back_as_it_was_written),
         RH_TEST(requests_are_decoded),

@@ -386,6 +386,7 @@ static void perform(struct run *run, unsigned node, const struct rh_action *acti
     case RH_ACTION_PRESENCE:
     case RH_ACTION_PRESENT:
     case RH_ACTION_FOLLOWED:
+    case RH_ACTION_FOLLOWERS:
         fail_msg("nobody asked for that");
         return;
     case RH_ACTION_GOES_ON:

@@ -223,6 +223,128 @@ static void through_another_node_it_is_asked_as_well(void **state)
     assert_int_equal(rh_core_stats(world->cores[1])->topic_readers, 0);
 }
 
+static void who_follows_is_asked_of_all_nodes(void **state)
+{
+    struct world *world = *state;
+    const char *topic = world->keys[1];
+    world_follow(world, 0, 1, world->keys[0], topic, &world_start);
+    world_follow(world, 2, 2, world->keys[2], topic, &world_start);
+    settle(world);
+    world_forget(world);
+    world_followers(world, 1, 3, topic, 100);
+    world_expect(world, "n2 > send followers_ask to n1\n"
+                        "n2 > send followers_ask to n3\n"
+                        "n2 > send followers_ask to n4\n");
+    settle(world);
+    char expected[256];
+    bool in_order = strcmp(world->keys[0], world->keys[2]) < 0;
+    (void)snprintf(expected, sizeof(expected),
+                   "n1 > send followers_answer to n2\n"
+                   "n3 > send followers_answer to n2\n"
+                   "n4 > send followers_answer to n2\n"
+                   "n2 > followers #3 2: %s %s n1 has 1 n3 has 1\n",
+                   world->keys[in_order ? 0 : 2], world->keys[in_order ? 2 : 0]);
+    world_expect(world, expected);
+    world_unfollow(world, 0, 4, world->keys[0], topic);
+    settle(world);
+    world_forget(world);
+    world_followers(world, 0, 5, topic, 100);
+    settle(world);
+    (void)snprintf(expected, sizeof(expected), "n1 > followers #5 1: %s n3 has 1\n",
+                   world->keys[2]);
+    assert_non_null(strstr(world->trace, expected));
+}
+
+static void no_more_followers_are_named_than_wanted_but_all_are_counted(void **state)
+{
+    struct world *world = *state;
+    const char *topic = world->keys[1];
+    for (unsigned i = 0; i < 20; i++) {
+        char key[32];
+        (void)snprintf(key, sizeof(key), "follower:%02u", i);
+        world_follow(world, 0, i, key, topic, &world_start);
+        settle(world);
+    }
+    world_forget(world);
+    world_followers(world, 0, 30, topic, 7);
+    settle(world);
+    const char *said = strstr(world->trace, "n1 > followers #30 20: follower:");
+    assert_non_null(said);
+    unsigned named = 0;
+    for (const char *at = strstr(said, "follower:"); at != NULL; at = strstr(at + 1, "follower:")) {
+        named++;
+    }
+    assert_int_equal(named, 7);
+}
+
+static void a_node_that_is_silent_or_out_of_reach_is_named(void **state)
+{
+    struct world *world = *state;
+    const char *topic = world->keys[1];
+    world_follow(world, 0, 1, world->keys[0], topic, &world_start);
+    settle(world);
+    world_forget(world);
+    world_peer(world, RH_EVENT_PEER_DOWN, 0, 2);
+    world_followers(world, 0, 2, topic, 100);
+    while (world->queue_count > 0) {
+        world_deliver(world, true); /* lost */
+    }
+    char expected[128];
+    (void)snprintf(expected, sizeof(expected),
+                   "n1 > followers #2 1: %s n1 has 1 without n2 without n3 without n4\n",
+                   world->keys[0]);
+    world_pass(world, 0, 1999);
+    assert_null(strstr(world->trace, expected));
+    world_pass(world, 0, 1);
+    assert_non_null(strstr(world->trace, expected));
+}
+
+static void an_answer_that_nobody_waits_for_is_passed_over(void **state)
+{
+    struct world *world = *state;
+    const struct rh_bytes key = rh_bytes_text("user:1");
+    const struct rh_peer_message said = {
+        .kind = RH_PEER_FOLLOWERS_ANSWER,
+        .epoch = world->view->epoch,
+        .followers_answer = {.request = 1, .count = 1, .followers = &key, .followers_count = 1},
+    };
+    struct rh_event event = {
+        .kind = RH_EVENT_PEER_MESSAGE,
+        .peer_message = {.from = world->refs[1], .message = &said},
+    };
+    world_step(world, 0, &event);
+    world_expect(world, "");
+    world_followers(world, 0, 7, world->keys[1], 100);
+    world_step(world, 0, &event);
+    world_step(world, 0, &event); /* said twice */
+    world_forget(world);
+    settle(world);
+    world_expect(world, "n2 > send followers_answer to n1\n"
+                        "n3 > send followers_answer to n1\n"
+                        "n4 > send followers_answer to n1\n"
+                        "n1 > followers #7 1: user:1 n2 has 1\n");
+}
+
+static void so_many_ask_who_follows_and_no_more(void **state)
+{
+    struct world *world = *state;
+    for (unsigned i = 0; i < 64; i++) {
+        world_followers(world, 0, i, world->keys[1], 1);
+        while (world->queue_count > 0) {
+            world_deliver(world, true);
+        }
+    }
+    world_forget(world);
+    world_followers(world, 0, 64, world->keys[1], 1);
+    world_expect(world, "n1 > followers #64 overloaded\n");
+    world_pass(world, 0, 2000);
+    world_forget(world);
+    world_followers(world, 0, 65, world->keys[1], 1);
+    world_expect(world, "n1 > send followers_ask to n2\n"
+                        "n1 > send followers_ask to n3\n"
+                        "n1 > send followers_ask to n4\n");
+}
+
 static void a_position_brings_what_comes_after_it(void **state)
 {
     struct world *world = *state;
@@ -437,6 +559,11 @@ int main(void)
         WORLD_TEST(a_first_batch_that_is_lost_is_sent_again_although_it_brings_nothing),
         WORLD_TEST(a_follow_whose_topic_nobody_tells_of_ends_as_not_ready),
         WORLD_TEST(through_another_node_it_is_asked_as_well),
+        WORLD_TEST(who_follows_is_asked_of_all_nodes),
+        WORLD_TEST(no_more_followers_are_named_than_wanted_but_all_are_counted),
+        WORLD_TEST(a_node_that_is_silent_or_out_of_reach_is_named),
+        WORLD_TEST(an_answer_that_nobody_waits_for_is_passed_over),
+        WORLD_TEST(so_many_ask_who_follows_and_no_more),
         WORLD_TEST(a_position_brings_what_comes_after_it),
         WORLD_TEST(who_comes_later_gets_what_is_older_without_others_getting_it_again),
         WORLD_TEST(a_topic_that_moves_is_asked_for_at_its_new_owner),

@@ -130,6 +130,8 @@ static void enqueue(struct world *world, unsigned from, const struct rh_action *
     case RH_PEER_TOPIC_BATCH:
     case RH_PEER_TOPIC_ACK:
     case RH_PEER_TOPIC_END:
+    case RH_PEER_FOLLOWERS_ASK:
+    case RH_PEER_FOLLOWERS_ANSWER:
         copy_message(envelope);
         break;
     case RH_PEER_HELLO:
@@ -302,6 +304,28 @@ static void trace_followed(struct world *world, const char *id, const struct rh_
     line(world, "\n");
 }
 
+static void trace_followers(struct world *world, const char *id, const struct rh_action *action)
+{
+    const struct rh_followers_result *result = &action->followers.result;
+    line(world, "%s > followers #%" PRIu64, id, action->followers.request);
+    if (result->refusal != RH_REFUSAL_NONE) {
+        line(world, " %s\n", rh_refusal_code(result->refusal));
+        return;
+    }
+    line(world, " %" PRIu64 ":", result->count);
+    for (size_t i = 0; i < result->keys_count; i++) {
+        line(world, " %.*s", RH_BYTES_ARG(result->keys[i]));
+    }
+    for (size_t i = 0; i < result->nodes_count; i++) {
+        if (result->nodes[i].is_missing) {
+            line(world, " without %s", result->nodes[i].id);
+        } else if (result->nodes[i].count > 0) {
+            line(world, " %s has %u", result->nodes[i].id, result->nodes[i].count);
+        }
+    }
+    line(world, "\n");
+}
+
 static void trace_requests(struct world *world, const char *id, const struct rh_action *action)
 {
     if (action->kind == RH_ACTION_PUBLISHED) {
@@ -371,6 +395,9 @@ static void trace_action(struct world *world, unsigned node, const struct rh_act
         return;
     case RH_ACTION_FOLLOWED:
         trace_followed(world, id, action);
+        return;
+    case RH_ACTION_FOLLOWERS:
+        trace_followers(world, id, action);
         return;
     case RH_ACTION_PUBLISHED:
     case RH_ACTION_INSPECTED:
@@ -778,4 +805,14 @@ void world_unfollow(struct world *world, unsigned node, uint64_t request, const 
 void world_follows(struct world *world, unsigned node, uint64_t request, const char *key)
 {
     follow(world, node, request, key, RH_PEER_FOLLOW_LIST, "", NULL);
+}
+
+void world_followers(struct world *world, unsigned node, uint64_t request, const char *topic,
+                     uint32_t limit)
+{
+    struct rh_event event = {
+        .kind = RH_EVENT_FOLLOWERS,
+        .followers = {.request = request, .topic = rh_bytes_text(topic), .limit = limit},
+    };
+    world_step(world, node, &event);
 }

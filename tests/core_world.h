@@ -105,6 +105,8 @@ void world_follow(struct world *world, unsigned node, uint64_t request, const ch
 void world_unfollow(struct world *world, unsigned node, uint64_t request, const char *key,
                     const char *topic);
 void world_follows(struct world *world, unsigned node, uint64_t request, const char *key);
+void world_followers(struct world *world, unsigned node, uint64_t request, const char *topic,
+                     uint32_t limit);
 void world_inspect(struct world *world, unsigned node, uint64_t request, const char *key);
 
 /* Hands over the oldest message that is under way; or loses it. */

@@ -116,6 +116,8 @@ static const struct rh_peer_operation messages[] = {
     },
 };
 
+static const struct rh_bytes followers[] = {TEXT("user:42"), TEXT("user:7")};
+
 static const struct rh_peer_follow follows[] = {
     {.topic = TEXT("room:7"), .position = {.incarnation = 0x0102030405060708U, .seq = 17}},
     {.topic = TEXT("room:8")},
@@ -577,6 +579,18 @@ struct rh_peer_message peer_sample(enum rh_peer_message_kind kind)
         message.topic_end =
             (struct rh_peer_topic_end){.topic = text("room:7"), .number = 86, .owner = "n3"};
         break;
+    case RH_PEER_FOLLOWERS_ASK:
+        message.followers_ask =
+            (struct rh_peer_followers_ask){.request = 87, .topic = text("room:7"), .limit = 100};
+        break;
+    case RH_PEER_FOLLOWERS_ANSWER:
+        message.followers_answer = (struct rh_peer_followers_answer){
+            .request = 87,
+            .count = 12,
+            .followers = followers,
+            .followers_count = 2,
+        };
+        break;
     case RH_PEER_MESSAGE_KINDS:
     default:
         fail();
@@ -735,6 +749,17 @@ static void assert_follow_answer_equal(const struct rh_peer_follow_answer *a,
     assert_bytes(a->code, b->code);
     assert_bytes(a->detail, b->detail);
     assert_follows(a->follows, a->follows_count, b->follows, b->follows_count);
+}
+
+static void assert_followers_answer_equal(const struct rh_peer_followers_answer *a,
+                                          const struct rh_peer_followers_answer *b)
+{
+    assert_true(a->request == b->request);
+    assert_int_equal(a->count, b->count);
+    assert_int_equal(a->followers_count, b->followers_count);
+    for (size_t i = 0; i < a->followers_count; i++) {
+        assert_bytes(a->followers[i], b->followers[i]);
+    }
 }
 
 static void assert_topic_batch_equal(const struct rh_peer_topic_batch *a,
@@ -1157,6 +1182,14 @@ void assert_peer_message_equal(const struct rh_peer_message *a, const struct rh_
         break;
     case RH_PEER_FOLLOW_ANSWER:
         assert_follow_answer_equal(&a->follow_answer, &b->follow_answer);
+        break;
+    case RH_PEER_FOLLOWERS_ASK:
+        assert_true(a->followers_ask.request == b->followers_ask.request);
+        assert_bytes(a->followers_ask.topic, b->followers_ask.topic);
+        assert_int_equal(a->followers_ask.limit, b->followers_ask.limit);
+        break;
+    case RH_PEER_FOLLOWERS_ANSWER:
+        assert_followers_answer_equal(&a->followers_answer, &b->followers_answer);
         break;
     case RH_PEER_TOPIC_ASK:
         assert_bytes(a->topic_ask.topic, b->topic_ask.topic);

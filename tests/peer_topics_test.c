@@ -109,6 +109,26 @@ static void what_a_topic_sends_is_checked(void **state RH_UNUSED)
     SAMPLE_REFUSED(TOPIC_END, topic_end.owner[0] = ' ', "topic_end.owner:");
 }
 
+static void who_follows_is_checked(void **state RH_UNUSED)
+{
+    struct rh_peer_message message = peer_sample(RH_PEER_FOLLOWERS_ANSWER);
+    message.followers_answer.followers_count = 0;
+    assert_round_trip(&message);
+    message.followers_answer.count = 0;
+    assert_round_trip(&message);
+    message.followers_answer.count = RH_PEER_FOLLOWERS_MAX + 1;
+    message.followers_answer.followers_count = RH_PEER_FOLLOWERS_MAX + 1;
+    assert_peer_message_refused(&message, "followers_answer.followers:");
+    const struct rh_bytes keys[] = {rh_bytes_text("a"), rh_bytes_text("")};
+    SAMPLE_REFUSED(FOLLOWERS_ASK, followers_ask.topic = rh_bytes_text(""), "followers_ask.topic:");
+    SAMPLE_REFUSED(FOLLOWERS_ASK, followers_ask.limit = 0, "followers_ask.limit:");
+    SAMPLE_REFUSED(FOLLOWERS_ASK, followers_ask.limit = RH_PEER_FOLLOWERS_MAX + 1,
+                   "followers_ask.limit:");
+    SAMPLE_REFUSED(FOLLOWERS_ANSWER, followers_answer.count = 1, "followers_answer.followers:");
+    SAMPLE_REFUSED(FOLLOWERS_ANSWER, followers_answer.followers = keys,
+                   "followers_answer.followers:");
+}
+
 /* Operations that have a topic, as an append carries them. */
 static struct rh_peer_message with_operation(const struct rh_peer_operation *operation)
 {
@@ -178,6 +198,7 @@ int main(void)
         RH_TEST(a_follow_is_checked),
         RH_TEST(a_table_has_each_topic_once),
         RH_TEST(what_a_topic_sends_is_checked),
+        RH_TEST(who_follows_is_checked),
         RH_TEST(operations_with_topics_come_back_as_sent),
         RH_TEST(operations_with_topics_are_checked),
     };

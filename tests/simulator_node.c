@@ -622,6 +622,7 @@ static void perform_core(struct sim *sim, struct sim_node *node, struct rh_actio
         return;
     case RH_ACTION_CHANGED:
     case RH_ACTION_PRESENT:
+    case RH_ACTION_FOLLOWERS:
         return; /* no client of a simulated cluster asks for it */
     case RH_ACTION_FOLLOWED:
         sim_topics_answered(sim, node->index, action);
