@@ -6,11 +6,11 @@
 
 /* Keep alphabetized: it is searched by halves. */
 const struct rh_command *const rh_commands[] = {
-    &rh_command_apply,   &rh_command_check,    &rh_command_drain,  &rh_command_drill,
-    &rh_command_follow,  &rh_command_follows,  &rh_command_join,   &rh_command_listen,
-    &rh_command_nodes,   &rh_command_owner,    &rh_command_plan,   &rh_command_presence,
-    &rh_command_publish, &rh_command_recover,  &rh_command_ring,   &rh_command_state,
-    &rh_command_turn,    &rh_command_unfollow, &rh_command_weight,
+    &rh_command_apply,    &rh_command_check,     &rh_command_drain,    &rh_command_drill,
+    &rh_command_follow,   &rh_command_followers, &rh_command_follows,  &rh_command_join,
+    &rh_command_listen,   &rh_command_nodes,     &rh_command_owner,    &rh_command_plan,
+    &rh_command_presence, &rh_command_publish,   &rh_command_recover,  &rh_command_ring,
+    &rh_command_state,    &rh_command_turn,      &rh_command_unfollow, &rh_command_weight,
 };
 
 const size_t rh_commands_count = sizeof(rh_commands) / sizeof(rh_commands[0]);

@@ -17,6 +17,7 @@ extern const struct rh_command rh_command_check;
 extern const struct rh_command rh_command_drain;
 extern const struct rh_command rh_command_drill;
 extern const struct rh_command rh_command_follow;
+extern const struct rh_command rh_command_followers;
 extern const struct rh_command rh_command_follows;
 extern const struct rh_command rh_command_join;
 extern const struct rh_command rh_command_listen;

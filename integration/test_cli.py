@@ -15,7 +15,7 @@ from harness.node import program, ringhop as run
 from harness.wait import wait_for
 from harness.zookeeper import Registry
 
-COMMANDS = ["apply", "check", "drain", "drill", "follow", "follows", "join", "listen", "nodes", "owner",
+COMMANDS = ["apply", "check", "drain", "drill", "follow", "followers", "follows", "join", "listen", "nodes", "owner",
             "plan", "presence", "publish", "recover", "ring", "state", "turn", "unfollow", "weight"]
 
 

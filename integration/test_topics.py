@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Channels that follow others: what is published to a topic reaches each follower once, in order, also
 while nodes come, go and die."""
+import collections
+import json
+import subprocess
 import threading
 
 import pytest
@@ -72,6 +75,76 @@ def test_a_channel_follows_a_hundred_topics_and_no_more(steady, key):
     assert len(follows(steady["n3"], key)) == 100
     follow(steady["n3"], key, f"{key}:0", method="DELETE")
     assert follow(steady["n2"], key, f"{key}:one more").status == 200
+
+
+def followers(node, topic, query=""):
+    answer = node.get(f"/v1/channels/{quote(topic)}/followers{query}")
+    assert answer.status == 200, answer.body
+    return answer.json()
+
+
+def test_any_node_tells_who_follows_a_topic(steady, key):
+    topic = f"{key}:topic"
+    nothing = {"key": topic, "count": 0, "followers": [], "truncated": False, "nodes": [], "missing": []}
+    for node in steady.running():
+        assert followers(node, topic) == nothing
+    assert steady["n1"].channel(topic)["incarnation"] is None       # asking creates nothing
+    names = sorted(f"{key}:follower:{number}" for number in range(30))
+    for name in names:
+        assert follow(steady["n1"], name, topic, after=0).status == 200
+    counts = collections.Counter(steady["n1"].where(name)["node"] for name in names)
+    for node in steady.running():
+        said = followers(node, topic)
+        assert (said["count"], said["followers"]) == (30, names)
+        assert (said["truncated"], said["missing"]) == (False, [])
+        assert {entry["node"]: entry["count"] for entry in said["nodes"]} == counts
+        some = followers(node, topic, "?limit=7")
+        assert some["truncated"] and some["count"] == 30 and len(set(some["followers"])) == 7
+        assert set(some["followers"]) <= set(names)
+    follow(steady["n2"], names[0], topic, method="DELETE")
+    assert followers(steady["n3"], topic)["followers"] == names[1:]
+    for query in ("?limit=0", "?limit=1001", "?limit=x"):
+        problem = steady["n1"].get(f"/v1/channels/{quote(topic)}/followers{query}")
+        assert (problem.status, problem.code) == (400, "bad_query")
+    assert steady["n1"].get(f"/v1/channels/{quote(topic)}/followers", method="PUT").status == 405
+
+
+def test_curl_and_the_cli_tell_who_follows(steady, key):
+    topic = f"{key}:room/7"
+    for number in range(3):
+        follow(steady["n1"], f"{key}:{number}", topic, after=0)
+    names = [f"{key}:{number}" for number in range(3)]
+    url = f"http://127.0.0.1:{steady['n2'].client_port}/v1/channels/{quote(topic)}/followers"
+    curl = subprocess.run(["curl", "-fsS", url], capture_output=True, text=True, check=True)
+    assert json.loads(curl.stdout)["followers"] == names
+    assert steady.cli("followers", topic).splitlines() == names
+    assert steady.cli_json("followers", topic, "--limit", "2")["count"] == 3
+    assert len(steady.cli("followers", topic, "--limit", "2").splitlines()) == 2
+    steady.cli("followers", topic, "--limit", "0", code=2)
+    steady.cli("followers", "", code=2)
+
+
+def test_who_follows_is_known_after_moves_and_deaths_and_a_silent_node_is_named(
+        shared_zookeeper, make_cluster):
+    cluster = make_cluster(shared_zookeeper, session_timeout="20s")     # who is paused stays a member
+    topic = "topic"
+    names = sorted(f"follower:{number}" for number in range(40))
+    for name in names:
+        assert follow(cluster["n1"], name, topic, after=0).status == 200
+    paused = cluster["n3"]
+    there = [name for name in names if cluster["n1"].where(name)["node"] == "n3"]
+    paused.pause()
+    said = followers(cluster["n1"], topic)
+    assert said["missing"] == ["n3"]
+    assert said["followers"] == [name for name in names if name not in there]
+    by_hand = cluster.cli_run("followers", topic)
+    assert by_hand.returncode == 1 and "n3 did not answer" in by_hand.stderr
+    assert by_hand.stdout.splitlines() == said["followers"]
+    paused.resume()
+    wait_for(lambda: followers(cluster["n1"], topic)["followers"] == names, 30, "all that follow")
+    cluster["n2"].kill()
+    wait_for(lambda: followers(cluster["n1"], topic)["missing"] == []
+             and followers(cluster["n3"], topic)["followers"] == names, 30, "what the dead node served")
 
 
 def test_after_brings_what_the_topic_holds(steady, key):
