@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from harness.client_js import FOLDER, ClientError, JsChannel, NodeRuntime, PageRuntime, state
+from harness.client_js import ClientError, FOLDER, JsChannel, NodeRuntime, PageRuntime, followers, state
 from harness.files import Files
 from harness.node import ROOT
 from harness.npm import install
@@ -219,7 +219,10 @@ def test_one_connection_carries_all_rooms(steady, key, runtime, transport):
     for index, room in enumerate(rooms):
         heard = [m["data"] for m in channel.of("message") if m["topic"] == room]
         assert heard == ["old"][index:] + [str(n) for n in range(index, 15, 3)]
+    assert followers(runtime, steady.running(), rooms[0]) == {
+        "count": 1, "followers": [key], "truncated": False, "missing": []}
     channel.follows("remove", rooms[0])
+    assert followers(runtime, steady.running(), rooms[0], limit=1)["count"] == 0
     steady["n2"].publish(rooms[0], "not this one")
     steady["n2"].publish(rooms[1], "this one")
     whole(channel, 17)

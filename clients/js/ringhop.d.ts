@@ -223,6 +223,18 @@ export interface Follow {
   position: Position;
 }
 
+/** Who follows a channel. */
+export interface Followers {
+  /** Of all of them. */
+  count: number;
+  /** Keys, sorted: at most `limit` (1 to 1000, 100 unless given). */
+  followers: string[];
+  /** Whether there are more. */
+  truncated: boolean;
+  /** Nodes that did not answer: the followers that they serve are not counted. */
+  missing: string[];
+}
+
 /** What a channel follows: each resolves to all that it follows then. */
 export interface Follows {
   list(options?: { signal?: AbortSignal }): Promise<Follow[]>;
@@ -265,6 +277,8 @@ export class Client {
   publish(key: string, data: unknown, options?: PublishOptions): Promise<Published>;
   state(key: string): State;
   follows(key: string): Follows;
+  /** Which channels follow this one. */
+  followers(key: string, options?: { limit?: number; signal?: AbortSignal }): Promise<Followers>;
   /** Who is there; without connections are those who may come back yet. */
   presence(key: string, options?: { signal?: AbortSignal }): Promise<(Present & { connections: number })[]>;
   close(): void;

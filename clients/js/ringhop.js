@@ -1194,12 +1194,24 @@ function checkName(client, meta) {
   return text === undefined ? { client } : { client, meta: text };
 }
 
-/** Who is in a channel, asked of any node. */
-async function presence(nodes, key, { signal } = {}) {
-  const path = `/v1/channels/${keySegment(key)}/presence`;
+/** What a channel is asked for that any node answers, again if need be. */
+async function askAbout(nodes, key, what, signal) {
+  const path = `/v1/channels/${keySegment(key)}/${what}`;
   const { text } = await nodes.retry(() => nodes.askAny(path, { signal, cache: "no-store" }),
     { signal, timeoutMs: nodes.options.publishTimeout });
-  return JSON.parse(text).clients;
+  return JSON.parse(text);
+}
+
+/** Who is in a channel. */
+async function presence(nodes, key, { signal } = {}) {
+  return (await askAbout(nodes, key, "presence", signal)).clients;
+}
+
+/** Which channels follow a channel. */
+async function followers(nodes, key, { limit = 100, signal } = {}) {
+  const { count, followers: keys, truncated, missing } =
+    await askAbout(nodes, key, `followers?limit=${limit}`, signal);
+  return { count, followers: keys, truncated, missing };
 }
 
 // --- publish, state and follows ------------------------------------------------------------------
@@ -1418,6 +1430,11 @@ export class Client {
   /** What a channel follows. */
   follows(key) {
     return new Follows(this.#nodes, key);
+  }
+
+  /** Which channels follow a channel: {count, followers, truncated, missing}. */
+  followers(key, options) {
+    return followers(this.#nodes, key, options);
   }
 
   /** Closes all channels. */

@@ -9,6 +9,7 @@
 //   {"do":"switch","id":"c","transport":"events"}   {"do":"close","id":"c"}
 //   {"do":"write","id":"c","call":"set","arguments":["x"]}   state of an open channel
 //   {"do":"state","urls":[...],"key":"k","call":"get","arguments":[...]}
+//   {"do":"followers","urls":[...],"key":"k","options":{"limit":7}}
 //   {"do":"follows","id":"c","call":"add","arguments":["room:7"]}
 //
 // What an error is answered with: {"error":{"name":...,"code":...,"message":...}}.
@@ -69,6 +70,7 @@ export function makeRun({ Client }, tell, extra = {}) {
     close: ({ id }) => channels.get(id).channel.close(),
     write: ({ id, call, arguments: values }) => channels.get(id).channel.state[call](...values),
     follows: ({ id, call, arguments: values }) => channels.get(id).channel.follows[call](...values),
+    followers: ({ urls, key, options }) => new Client(urls, extra).followers(key, options),
     async state({ urls, key, call, arguments: values }) {
       const found = await new Client(urls, extra).state(key)[call](...values);
       return found && call === "get"

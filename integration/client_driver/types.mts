@@ -21,6 +21,8 @@ const watched: Channel = client.open("room:1", { watch: ["state", "presence"], c
   meta: { name: "Ada" } });
 watched.on("presence", ({ clients, joined }) => console.log(clients.length, joined[0]?.meta, watched.clients));
 client.presence("room:1").then((clients) => clients[0].connections + 1);
+client.followers("room:1", { limit: 7 }).then(({ count, followers, truncated, missing }) =>
+  console.log(count + 1, followers[0]?.length, truncated === true, missing.length));
 watched.on("state", (state) => console.log(state.version, state.exists ? state.contentType : null));
 channel.switchTo("events");
 off();

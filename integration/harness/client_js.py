@@ -135,3 +135,8 @@ def state(runtime, nodes, key, call, *arguments):
     """A call of the client's state document."""
     return runtime.run(do="state", urls=[node.url for node in nodes], key=key, call=call,
                        arguments=list(arguments))
+
+
+def followers(runtime, nodes, key, **options):
+    """Who follows a channel."""
+    return runtime.run(do="followers", urls=[node.url for node in nodes], key=key, options=options)

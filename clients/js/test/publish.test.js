@@ -300,3 +300,16 @@ test("a follow whose outcome is not known is tried again", async () => {
   requests[1].resolve(json({ key: "k", follows: [] }));
   assert.deepEqual(await answered, []);
 });
+
+test("who follows is asked of any node, again if need be", async () => {
+  const { client, requests, clock } = make();
+  const said = { count: 2, followers: ["user:1"], truncated: true, missing: ["n3"] };
+  const asked = client.followers("a/b", { limit: 1 });
+  await settle();
+  assert.equal(requests[0].path + requests[0].url.search, "/v1/channels/a%2Fb/followers?limit=1");
+  requests[0].reject(new TypeError("reset"));
+  await clock.pass(0);
+  requests[1].resolve(json({ key: "a/b", nodes: [{ node: "n1", count: 2 }], ...said }));
+  assert.deepEqual(await asked, said);
+  await assert.rejects(client.followers(""), TypeError);
+});
