@@ -163,3 +163,28 @@ void rh_ask_finish(struct rh_ask *ask)
     rh_cli_http_finish(&ask->request, 1);
     rh_buffer_finish(&ask->data);
 }
+
+void rh_ask_take_answer(struct rh_ask *ask, const struct rh_target *target)
+{
+    if (!ask->request.answered) {
+        return;
+    }
+    if (ask->request.status == 200) {
+        rh_ask_settle(ask, ask->print(ask));
+    } else {
+        rh_ask_take_problem(ask, target);
+    }
+}
+
+enum rh_exit rh_ask_get(const struct rh_cli *cli, const char *key, const char *what,
+                        enum rh_exit (*print)(const struct rh_ask *ask))
+{
+    struct rh_ask ask = {
+        .cli = cli, .key = rh_bytes_text(key), .take = rh_ask_take_answer, .print = print};
+    enum rh_exit code = rh_ask_begin(&ask, what);
+    if (code == RH_EXIT_DONE) {
+        code = rh_ask_run(&ask, "");
+    }
+    rh_ask_finish(&ask);
+    return code;
+}

@@ -19,6 +19,8 @@ struct rh_ask {
      * Of a try without an answer, |last| says why already. */
     void (*take)(struct rh_ask *ask, const struct rh_target *target);
     struct rh_cli_http request; /* its method, body and headers */
+    /* For rh_ask_take_answer(): what a 200 comes to. */
+    enum rh_exit (*print)(const struct rh_ask *ask);
 
     /* For |take|. */
     struct rh_reason last; /* why the last try failed */
@@ -51,6 +53,13 @@ void rh_ask_settle(struct rh_ask *ask, enum rh_exit code);
 /* For |take|: an answer that is no success. Keeps its reason in |last|, and settles it unless it may
  * come out otherwise elsewhere or later. */
 void rh_ask_take_problem(struct rh_ask *ask, const struct rh_target *target);
+
+/* A |take| for what may be asked twice: a 200 is printed, and is the end. */
+void rh_ask_take_answer(struct rh_ask *ask, const struct rh_target *target);
+
+/* Asks for |what| of the key, by GET, and prints the answer. */
+enum rh_exit rh_ask_get(const struct rh_cli *cli, const char *key, const char *what,
+                        enum rh_exit (*print)(const struct rh_ask *ask));
 
 /* Tries until it is settled. When it never is, that is said, with |hint| behind the last reason. */
 enum rh_exit rh_ask_run(struct rh_ask *ask, const char *hint);

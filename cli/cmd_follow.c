@@ -56,24 +56,12 @@ static enum rh_exit print_list(const struct rh_ask *ask)
     return RH_EXIT_DONE;
 }
 
-/* Nothing is done twice by trying again. */
-static void take(struct rh_ask *ask, const struct rh_target *target)
-{
-    if (!ask->request.answered) {
-        return;
-    }
-    if (ask->request.status == 200) {
-        rh_ask_settle(ask, print_list(ask));
-    } else {
-        rh_ask_take_problem(ask, target);
-    }
-}
-
 /* |method| NULL: the list. |topic| and |after| may be NULL. */
 static enum rh_exit run_ask(struct rh_cli *cli, const char *method, const char *key,
                             const char *topic, const char *after)
 {
-    struct rh_ask ask = {.cli = cli, .key = rh_bytes_text(key), .take = take};
+    struct rh_ask ask = {
+        .cli = cli, .key = rh_bytes_text(key), .take = rh_ask_take_answer, .print = print_list};
     char escaped[RH_CLI_HTTP_PATH_SIZE] = "";
     char what[RH_CLI_HTTP_PATH_SIZE + RH_POSITION_TEXT_SIZE + 16];
     if (topic != NULL && (!rh_key_valid(rh_bytes_text(topic)) ||

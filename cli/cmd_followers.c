@@ -70,32 +70,14 @@ static enum rh_exit print(const struct rh_ask *ask)
     return code;
 }
 
-static void take(struct rh_ask *ask, const struct rh_target *target)
-{
-    if (!ask->request.answered) {
-        return;
-    }
-    if (ask->request.status == 200) {
-        rh_ask_settle(ask, print(ask));
-    } else {
-        rh_ask_take_problem(ask, target);
-    }
-}
-
 static enum rh_exit run(struct rh_cli *cli, void *context, int operands_count, char **operands)
 {
     const struct state *state = context;
     (void)operands_count;
-    struct rh_ask ask = {.cli = cli, .key = rh_bytes_text(operands[0]), .take = take};
     char what[40];
     (void)snprintf(what, sizeof(what), "followers?limit=%u",
                    state->limit == 0 ? LIMIT_MAX : (unsigned)state->limit);
-    enum rh_exit code = rh_ask_begin(&ask, what);
-    if (code == RH_EXIT_DONE) {
-        code = rh_ask_run(&ask, "");
-    }
-    rh_ask_finish(&ask);
-    return code;
+    return rh_ask_get(cli, operands[0], what, print);
 }
 
 const struct rh_command rh_command_followers = {

@@ -46,29 +46,11 @@ static enum rh_exit print(const struct rh_ask *ask)
     return code;
 }
 
-static void take(struct rh_ask *ask, const struct rh_target *target)
-{
-    if (!ask->request.answered) {
-        return;
-    }
-    if (ask->request.status == 200) {
-        rh_ask_settle(ask, print(ask));
-    } else {
-        rh_ask_take_problem(ask, target);
-    }
-}
-
 static enum rh_exit run(struct rh_cli *cli, void *context, int operands_count, char **operands)
 {
     (void)context;
     (void)operands_count;
-    struct rh_ask ask = {.cli = cli, .key = rh_bytes_text(operands[0]), .take = take};
-    enum rh_exit code = rh_ask_begin(&ask, "presence");
-    if (code == RH_EXIT_DONE) {
-        code = rh_ask_run(&ask, "");
-    }
-    rh_ask_finish(&ask);
-    return code;
+    return rh_ask_get(cli, operands[0], "presence", print);
 }
 
 const struct rh_command rh_command_presence = {
