@@ -161,6 +161,8 @@ def test_it_fits_and_has_no_fault(steady, browser, tmp_path, width, scheme):
     errors, requests = browser.seen()
     assert errors == [] and requests == [f"{steady['n3'].admin}/v1/watch"]
     assert browser.evaluate("document.documentElement.scrollWidth") <= width
+    said = browser.evaluate("nameCell('n1', {zone: 'a', weight: 2}, false).textContent")
+    assert said == "n1zone\u00a0a, weight\u00a02"      # a line does not end within either
     brightness = browser.evaluate(
         "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
     assert (max(brightness) < 64) if scheme == "dark" else (min(brightness) > 192)

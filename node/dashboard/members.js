@@ -52,8 +52,9 @@ function dashboardOf(member) {
 
 function nameCell(node, member, isMixed) {
   const url = member ? dashboardOf(member) : null;
-  const said = member ? [member.zone && `zone ${member.zone}`, member.weight !== 1 && `weight ${member.weight}`,
-    isMixed && `version ${member.version}`].filter(Boolean).join(", ") : "no member";
+  const said = member ? [member.zone && `zone\u00a0${member.zone}`,
+    member.weight !== 1 && `weight\u00a0${member.weight}`,
+    isMixed && `version\u00a0${member.version}`].filter(Boolean).join(", ") : "no member";
   return element("th", { scope: "row" }, element("span", { class: "name" }, swatch(node),
     url ? element("a", { href: url, rel: "noreferrer" }, node) : node,
     said ? element("small", {}, said) : null));
