@@ -3,6 +3,7 @@
 that is."""
 import json
 import pathlib
+import signal
 import subprocess
 import threading
 import time
@@ -379,6 +380,29 @@ def test_a_client_that_does_not_read_makes_nobody_keep_anything(shared_zookeeper
     for client in (quick, again):
         client.close()
     slow.raw.close()
+
+
+def test_what_a_stopped_curl_does_not_read_is_kept_by_nobody_but_the_log(shared_zookeeper, make_cluster, key):
+    """The relaying node holds no copy of the channel, so all that grows there would be the client's."""
+    cluster = make_cluster(shared_zookeeper, settings={
+        "limits": "{message_bytes: 16KiB, send_queue: 128KiB, log_messages: 5000, log_bytes: 64MiB}"})
+    owner = cluster.owner(key)
+    owner.publish(key, "first")
+    relaying = next(node for node in cluster.running()
+                    if node.id not in (owner.id, *owner.channel(key)["replicas"]))
+    body, count = "x" * 16000, 2500     # 40 MB: more than all sockets between them take
+    with CurlEvents(events_url(relaying, key, after=0)) as curl:
+        curl.wait_for("message")
+        curl.send_signal(signal.SIGSTOP)
+        before = relaying.process.rss_bytes()
+        for number in range(count):
+            assert owner.publish(key, f"{number}:{body}").status == 201
+        grown = relaying.process.rss_bytes() - before
+        curl.send_signal(signal.SIGCONT)
+        curl.wait_for("message", count + 1, bound=50)
+        assert seqs(curl) == list(range(1, count + 2))
+        assert len(curl.of("welcome")) == 1 and curl.of("error") == []
+    assert grown < 2 ** 23, f"{grown} bytes more"
 
 
 def test_one_that_is_only_slow_gets_all(shared_zookeeper, make_cluster, key):

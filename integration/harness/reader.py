@@ -27,6 +27,9 @@ class Reader:
         self._popen.wait(10)
         self._reader.join(10)
 
+    def send_signal(self, number):
+        self._popen.send_signal(number)
+
     def _read(self):
         for line in self._popen.stdout:
             self._take(line.rstrip("\n"))
