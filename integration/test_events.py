@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Server-Sent Events: the same channels and positions as WebSocket and poll, for clients that we did
 not write."""
+import itertools
 import json
 import subprocess
+import threading
 
 import pytest
 
@@ -218,6 +220,72 @@ def test_a_client_may_change_to_another_transport_and_misses_nothing(steady, key
     with CurlEvents(events_url(owner, key), "-H", f"Last-Event-ID: {incarnation}:6") as curl:
         curl.wait_for("message")
         assert seqs(curl) == [7]
+
+
+def heard_by_events(node, key, position):
+    with CurlEvents(events_url(node, key), "-L", "-H", f"Last-Event-ID: {position}") as curl:
+        wait_for(lambda: len(curl.messages()) >= 3 or curl.of("moved"), 20, "three messages, or moved")
+        assert json.loads(curl.wait_for("welcome")[0]["data"])["recovered"] is True
+        last = [event["id"] for event in list(curl.events) if event.get("id")][-1]
+        wanted = [m for m in curl.messages() if m["seq"] <= int(last.split(":")[1])]
+        return [m["data"] for m in wanted], last
+
+
+def heard_by_poll(node, key, position):
+    answer = json.loads(subprocess.run(
+        ["curl", "-fsSL", f"{node.url}/v1/channels/{quote(key)}/messages?after={position}&limit=3&wait=20"],
+        capture_output=True, check=True, timeout=40).stdout)
+    assert answer["recovered"] is True
+    return [m["data"] for m in answer["messages"]], answer["position"]
+
+
+def heard_by_websocket(node, key, position):
+    client = Client(node.ws_url(key, after=position), protocol=None)     # follows the 307
+    wait_for(lambda: len(client.messages()) >= 3 or client.of_type("moved"), 20, "three messages, or moved")
+    assert client.welcome()["recovered"] is True
+    messages = client.messages()
+    client.close()
+    last = messages[-1]["seq"] if messages else client.welcome()["seq"]
+    return [m["data"] for m in messages], f"{client.welcome()['incarnation']}:{last}"
+
+
+def test_curl_and_websockets_take_turns_in_the_middle_of_a_move_and_miss_nothing(shared_zookeeper,
+                                                                                 make_cluster):
+    """Every turn is another program, another transport and another node, from the position of the one before."""
+    cluster = make_cluster(shared_zookeeper, nodes=3, settings={
+        "rebalance": "{channels_per_second: 2, moved_linger: 1s}"})
+    keys = [f"filler:{number}" for number in range(36)]
+    for key in keys:
+        cluster["n1"].publish(key, "x")
+    leaving = cluster.owner(keys[0])
+    staying = [node for node in cluster.running() if node is not leaving]
+    key = next(key for key, owner in cluster.owners(keys[::-1]).items() if owner == leaving.id)
+    published, stop = [], threading.Event()
+
+    def publish():
+        while not stop.is_set():
+            wait_for(lambda: stop.is_set() or len(published) < len(heard) + 50, 60, "the listener")
+            text = str(len(published))
+            wait_for(lambda text=text: staying[0].publish(key, text, message_id=text).status == 201, 30, "a publish")
+            published.append(text)
+    publisher = threading.Thread(target=publish)
+    drain = threading.Thread(target=cluster.cli, args=("drain", "--wait", leaving.id))
+    heard, position, turns = [], "0", 0
+    publisher.start()
+    drain.start()
+    ways = itertools.cycle([heard_by_events, heard_by_poll, heard_by_websocket])
+    while drain.is_alive() or turns % 3:
+        data, position = next(ways)(staying[turns % 2], key, position)
+        heard += data
+        turns += 1
+    drain.join()
+    stop.set()
+    publisher.join()
+    assert cluster.owner(key) is not leaving and turns > 9
+    while len(heard) < len(published) + 1:
+        data, position = heard_by_poll(staying[turns % 2], key, position)
+        heard += data
+    assert heard == ["x", *published]
 
 
 def test_a_node_that_stops_ends_its_streams(shared_zookeeper, make_cluster, key):
