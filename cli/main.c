@@ -22,7 +22,7 @@ static void print_program_help(void)
                 "Commands:\n",
                 stdout);
     for (size_t i = 0; i < rh_commands_count; i++) {
-        (void)printf("  %-9s %s\n", rh_commands[i]->name, rh_commands[i]->summary);
+        (void)printf("  %-10s %s\n", rh_commands[i]->name, rh_commands[i]->summary);
     }
     (void)fputs("\n"
                 "Options, before or after the command:\n"
