@@ -527,6 +527,33 @@ static void a_message_for_very_many_followers_is_given_in_pieces(void **state)
     assert_int_equal(stats->topic_messages, MANY);
 }
 
+static void
+those_who_have_a_message_that_is_still_given_to_others_are_followers_as_well(void **state)
+{
+    struct world *world = *state;
+    let_many_follow(world);
+    const struct rh_core_stats *stats = rh_core_stats(world->cores[0]);
+    world_publish(world, 1, 2, world->keys[1], "a", "x");
+    world_pass(world, 1, 1);
+    world_deliver(world, false);
+    while (stats->topic_messages < MANY - 1000) {
+        world_pass(world, 0, 1);
+    }
+    assert_true(stats->topic_messages < MANY);
+    world_forget(world);
+    world_followers(world, 1, 3, world->keys[1], 1000);
+    for (unsigned i = 0; i < 6; i++) { /* three are asked, and answer */
+        world_deliver(world, false);
+    }
+    const char *said = strstr(world->trace, "n2 > followers #3 3000:");
+    assert_non_null(said);
+    unsigned named = 0;
+    for (const char *at = strstr(said, " many:"); at != NULL; at = strstr(at + 1, " many:")) {
+        named++;
+    }
+    assert_int_equal(named, 1000);
+}
+
 static void a_topic_that_moves_while_it_is_given_is_given_to_the_rest_all_the_same(void **state)
 {
     struct world *world = *state;
@@ -572,6 +599,7 @@ int main(void)
         WORLD_TEST(a_channel_follows_so_many_topics_and_no_more),
         WORLD_TEST(a_feed_that_was_made_for_a_follow_that_is_refused_goes),
         WORLD_TEST(a_message_for_very_many_followers_is_given_in_pieces),
+        WORLD_TEST(those_who_have_a_message_that_is_still_given_to_others_are_followers_as_well),
         WORLD_TEST(a_topic_that_moves_while_it_is_given_is_given_to_the_rest_all_the_same),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
