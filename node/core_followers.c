@@ -158,6 +158,16 @@ static struct rh_peer_followers_answer look_up(struct rh_core *core, uint64_t re
     return answer;
 }
 
+/* Another version of the software might take the question for a broken frame, and close the link. */
+static bool can_be_asked(const struct rh_core *core, uint32_t member)
+{
+    const struct rh_registration *members = core->view->members;
+    return core->members[member] == core->self_process ||
+           (core->self != RH_RING_NONE &&
+            strcmp(members[member].version, members[core->self].version) == 0 &&
+            rh_core_is_reachable(core, core->members[member]));
+}
+
 static void ask_all(struct rh_core *core, struct rh_gathering *gathering, struct rh_bytes topic)
 {
     struct rh_bytes copy = rh_core_scratch_bytes(core, topic);
@@ -165,7 +175,7 @@ static void ask_all(struct rh_core *core, struct rh_gathering *gathering, struct
         const struct rh_process *process = core->members[i];
         struct asked *asked = &gathering->asked[i];
         asked->ref = process->ref;
-        if (process != core->self_process && !rh_core_is_reachable(core, process)) {
+        if (!can_be_asked(core, i)) {
             continue; /* it is missing, and nobody waits for it */
         }
         asked->state = ASKED;

@@ -299,6 +299,23 @@ static void a_node_that_is_silent_or_out_of_reach_is_named(void **state)
     assert_non_null(strstr(world->trace, expected));
 }
 
+static void a_node_of_another_version_is_not_asked_and_is_named(void **state)
+{
+    struct world *world = *state;
+    world_make_view(world, 7);
+    (void)snprintf(world->view->members[2].version, RH_VERSION_SIZE, "0.0.9");
+    world_adopt(world, 0);
+    settle(world);
+    world_forget(world);
+    world_followers(world, 0, 1, world->keys[1], 100);
+    settle(world);
+    world_expect(world, "n1 > send followers_ask to n2\n"
+                        "n1 > send followers_ask to n4\n"
+                        "n2 > send followers_answer to n1\n"
+                        "n4 > send followers_answer to n1\n"
+                        "n1 > followers #1 0: without n3\n");
+}
+
 static void an_answer_that_nobody_waits_for_is_passed_over(void **state)
 {
     struct world *world = *state;
@@ -589,6 +606,7 @@ int main(void)
         WORLD_TEST(who_follows_is_asked_of_all_nodes),
         WORLD_TEST(no_more_followers_are_named_than_wanted_but_all_are_counted),
         WORLD_TEST(a_node_that_is_silent_or_out_of_reach_is_named),
+        WORLD_TEST(a_node_of_another_version_is_not_asked_and_is_named),
         WORLD_TEST(an_answer_that_nobody_waits_for_is_passed_over),
         WORLD_TEST(so_many_ask_who_follows_and_no_more),
         WORLD_TEST(a_position_brings_what_comes_after_it),
