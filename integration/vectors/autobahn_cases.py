@@ -2,13 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """autobahn_cases.py PORT [--groups 1,2,...] [-v]
 
-The WebSocket cases of Autobahn|Testsuite, groups 1 to 7, 9 and 10, for an echo server on the loopback. The suite
-itself wants Python 2; its cases are done here with the engine that it is made of (python3-autobahn of Debian), which
-can send any frame. Stricter than the suite: who has to fail a connection has to say why, with the right close code.
-Exit code 1 if a case failed."""
+The WebSocket cases of Autobahn|Testsuite for an echo server on the loopback: groups 1 to 7, 9 and 10, and with
+--groups 12,13 those of compression, which the server has to agree to. The suite itself wants Python 2; its cases are
+done here with the engine that it is made of (python3-autobahn of Debian), which can send any frame. Stricter than the
+suite: who has to fail a connection has to say why, with the right close code. Groups 12 and 13 have data of their own
+and fewer messages. Exit code 1 if a case failed."""
 import argparse
 import asyncio
 import collections
+import json
+import random
 import sys
 import time
 
@@ -16,6 +19,7 @@ import txaio
 txaio.use_asyncio()
 # pylint: disable=wrong-import-position
 from autobahn.asyncio.websocket import WebSocketClientFactory, WebSocketClientProtocol
+from autobahn.websocket.compress import PerMessageDeflateOffer, PerMessageDeflateResponseAccept
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 WAIT_S = 120
@@ -84,12 +88,12 @@ def short(events):
 
 # --- the cases: NAME: a coroutine ------------------------------------------------------------------
 
-CASES = {}
+CASES = {}      # name: (coroutine, offers of compression)
 
 
-def case(name, run):
+def case(name, run, offers=()):
     assert name not in CASES
-    CASES[name] = run
+    CASES[name] = (run, list(offers))
 
 
 def echoed(name, opcode, payload, chop=None, fragment=None):
@@ -325,14 +329,67 @@ def group_10():
     case("10.1.1", run)
 
 
+# --- compression: (size of a message, of a fragment or 0)
+
+SIZES = [*((1 << power, 0) for power in (4, 6, 8, 10, 12, 13, 14, 15, 16, 17)),
+         *((1 << power, 256) for power in (13, 14, 15, 16, 17)), (131072, 1024), (131072, 4096), (131072, 32768)]
+MESSAGES = 20
+
+
+def texts():
+    """JSON, pixels, words, HTML, and JSON backwards: some 200 KB of each."""
+    dice = random.Random(7)
+    words = ["".join(dice.choices("abcdefghijklmnopqrstuvwxyz\u00e4\u00f6\u00e9", k=dice.randint(2, 9)))
+             for _ in range(3000)]
+    rows = [{"id": number, "name": dice.choice(words), "tags": dice.choices(words, k=3), "v": dice.random()}
+            for number in range(2500)]
+    text = json.dumps(rows, ensure_ascii=False)
+    pixels = bytes(min(255, max(0, int(dice.gauss(128, 18)))) for _ in range(200000))
+    html = "".join(f"<div class='{dice.choice(words)}'><a href='/{number}'>{dice.choice(words)}</a></div>\n"
+                   for number in range(4000))
+    return [text, pixels, " ".join(dice.choices(words, k=30000)), html, text[::-1]]
+
+
+def compressed(name, data, size, fragment, offers):
+    async def run(peer):
+        assert peer._perMessageCompress is not None, "no compression was agreed on"
+        events = []
+        for number in range(MESSAGES):
+            at = number * size % (len(data) - size)
+            part = data[at:at + size]
+            payload = part if isinstance(part, bytes) else part.encode()
+            peer.sendMessage(payload, isBinary=isinstance(part, bytes), fragmentSize=fragment or None)
+            events.append((BINARY if isinstance(part, bytes) else TEXT, payload))
+            await peer.hears(*events)
+        await peer.ends(*events)
+    case(name, run, offers)
+
+
+def groups_12_and_13():
+    def offer(no_takeover, bits):
+        return PerMessageDeflateOffer(True, True, no_takeover, bits)
+    data = texts()
+    for index, one in enumerate(data, 1):
+        for number, (size, fragment) in enumerate(SIZES, 1):
+            compressed(f"12.{index}.{number}", one, size, fragment, [offer(False, 0)])
+    wanted = [[offer(*parameters)] for parameters in
+              ((False, 0), (True, 0), (False, 9), (False, 15), (True, 9), (True, 15))]
+    wanted.append([offer(True, 9), offer(True, 0), offer(False, 0)])
+    for index, offers in enumerate(wanted, 1):
+        for number, (size, fragment) in enumerate(SIZES, 1):
+            compressed(f"13.{index}.{number}", data[0], size, fragment, offers)
+
+
 # --- running them ----------------------------------------------------------------------------------
 
-async def run_case(port, run):
+async def run_case(port, run, offers):
     loop = asyncio.get_running_loop()
     factory = WebSocketClientFactory(f"ws://127.0.0.1:{port}")
     factory.protocol = Peer
     factory.opened = loop.create_future()
-    factory.setProtocolOptions(failByDrop=False, closeHandshakeTimeout=WAIT_S, openHandshakeTimeout=WAIT_S)
+    factory.setProtocolOptions(failByDrop=False, closeHandshakeTimeout=WAIT_S, openHandshakeTimeout=WAIT_S,
+                               perMessageCompressionOffers=offers,
+                               perMessageCompressionAccept=PerMessageDeflateResponseAccept)
     transport, _ = await loop.create_connection(factory, "127.0.0.1", port)
     try:
         await run(await asyncio.wait_for(factory.opened, WAIT_S))
@@ -345,11 +402,11 @@ async def run_case(port, run):
 
 async def run_all(port, groups, verbose):
     begun, failed, counts = time.monotonic(), {}, collections.Counter()
-    for name, run in CASES.items():
+    for name, (run, offers) in CASES.items():
         group = name.split(".", maxsplit=1)[0]
-        if groups and group not in groups:
+        if group not in groups:
             continue
-        problem = await run_case(port, run)
+        problem = await run_case(port, run, offers)
         counts[group] += 1
         if problem:
             failed[name] = problem
@@ -366,10 +423,11 @@ async def run_all(port, groups, verbose):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("port", type=int)
-    parser.add_argument("--groups", type=lambda text: set(text.split(",")))
+    parser.add_argument("--groups", type=lambda text: text.split(","), default="1,2,3,4,5,6,7,9,10")
     parser.add_argument("-v", action="store_true", dest="verbose")
     arguments = parser.parse_args()
-    for make in (group_1, group_2, group_3, group_4, group_5, group_6, group_7, group_9, group_10):
+    for make in (group_1, group_2, group_3, group_4, group_5, group_6, group_7, group_9, group_10,
+                 groups_12_and_13):
         make()
     sys.exit(0 if asyncio.run(run_all(arguments.port, arguments.groups, arguments.verbose)) else 1)
 
