@@ -791,7 +791,6 @@ void rh_core_streams_wake(struct rh_core *core, struct rh_channel *channel)
         anchor_again(channel);
     }
     rh_core_watch_changed(core, channel); /* it may have been, elsewhere */
-    rh_core_streams_committed(core, channel);
 }
 
 /* ---- views and time ---- */

@@ -224,7 +224,7 @@ void rh_core_activate(struct rh_core *core, struct rh_channel *channel)
     rh_core_streams_wake(core, channel);
     rh_core_try_commit(core, channel);
     rh_core_mark_dirty(core, channel);
-    rh_core_streams_retry_held(core, channel);
+    rh_core_streams_committed(core, channel); /* not before: they are shown what is committed */
     rh_core_requests_retry_channel(core, channel);
     if (channel->role == RH_ROLE_ACTING) {
         rh_core_moves_add(core, channel);

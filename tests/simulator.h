@@ -151,6 +151,7 @@ struct sim {
     bool scripted;     /* nothing is random but identities: see simulator_scenario.h */
     bool replicated;   /* the cores replicate */
     bool present;      /* subscribers name themselves, and watch who is there */
+    bool watching;     /* subscribers watch the state document */
     uint32_t replicas; /* R */
     struct {
         uint32_t log_messages;

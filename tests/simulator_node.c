@@ -549,6 +549,18 @@ static void promise(struct sim *sim, struct sim_node *node, const struct rh_acti
     enqueue(sim, node, &event);
 }
 
+static void on_changed(struct sim *sim, const struct sim_node *node, const struct rh_action *action)
+{
+    struct rh_subscription *only = action->changed.subscription;
+    const struct rh_channel *channel = action->changed.channel;
+    uint64_t version = action->changed.state == NULL ? 0 : rh_entry_version(action->changed.state);
+    for (struct rh_subscription *at = only != NULL ? only : rh_channel_watcher_next(channel, NULL);
+         at != NULL; at = only != NULL ? NULL : rh_channel_watcher_next(channel, at)) {
+        sim_trace(sim, "n%d: c%d is shown v%" PRIu64, node->index, connection_of(at)->client,
+                  version);
+    }
+}
+
 /* What a connection is told of others fits to what it knows: who leaves was there, who joins was not. */
 static void hear_of(struct sim *sim, const struct sim_node *node, struct sim_connection *connection,
                     const char *what, struct rh_peer_present_list list, bool there)
@@ -621,6 +633,8 @@ static void perform_core(struct sim *sim, struct sim_node *node, struct rh_actio
         on_presence(sim, node, action);
         return;
     case RH_ACTION_CHANGED:
+        on_changed(sim, node, action);
+        return;
     case RH_ACTION_PRESENT:
     case RH_ACTION_FOLLOWERS:
         return; /* no client of a simulated cluster asks for it */
@@ -1105,6 +1119,7 @@ void sim_node_ask(struct sim *sim, int index, const struct sim_ask *ask)
         event.subscribe.attendee = &connection->attendee;
         event.subscribe.watches_presence = true;
     }
+    event.subscribe.watches_state = sim->watching && !ask->is_read;
     step_core(sim, node, &event);
 }
 

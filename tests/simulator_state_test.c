@@ -126,6 +126,35 @@ static void the_document_of_another_life_goes_with_it(void **state RH_UNUSED)
     script_end(script);
 }
 
+/* Who comes while the next owner claims is shown what the last one told before it died, and nothing
+ * earlier: that is committed in the step in which the channel is served again. */
+static void who_waits_for_a_takeover_is_shown_nothing_earlier(void **state RH_UNUSED)
+{
+    struct script *script = script_prepare(3, 2);
+    script->sim->watching = true;
+    script_begin(script, "ABC");
+    (void)script_put(script, A, 0);
+    script_until(script, "A: c0 is shown v1");
+    script_pass(script, 1000);
+    script_forget(script);
+    script_hold(script, RH_PEER_APPEND_ACK, B, A, 1);
+    (void)script_put(script, A, 1);
+    script_until(script, "B > A append_ack");
+    script_lose(script, RH_PEER_APPEND, A, B, 100); /* so B does not hear that it is committed */
+    script_release(script, B, A);
+    script_until(script, "A: c0 is shown v2");
+    script_hold(script, RH_PEER_SYNC_ACK, C, B, 100);
+    script_crash(script, A);
+    script_until(script, "B: * replica -> claiming");
+    script_expect_line(script, "op 2 commit 1");
+    script_pass(script, 300);
+    script_release(script, C, B);
+    script_until(script, "B: c0 is shown v");
+    script_expect_line(script, "v2");
+    script_let(script);
+    script_end(script);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -135,6 +164,7 @@ int main(void)
         RH_TEST(versions_count_on_after_a_removal_and_a_takeover),
         RH_TEST(a_state_is_handed_over_with_its_channel),
         RH_TEST(the_document_of_another_life_goes_with_it),
+        RH_TEST(who_waits_for_a_takeover_is_shown_nothing_earlier),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     script_environment();
