@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/commands.h"
+#include "cli/input.h"
 #include "cli/output.h"
 #include "cli/snapshot.h"
 #include "proto/payload.h"
@@ -114,7 +115,7 @@ static enum rh_exit answer_lines(const struct answers *answers)
         size = getline(&line, &room, stdin);
     }
     free(line);
-    return code;
+    return code != RH_EXIT_DONE ? code : rh_cli_input_ended(answers->cli);
 }
 
 static enum rh_exit answer_all(const struct answers *answers, int keys_count, char **keys)

@@ -97,7 +97,7 @@ static enum rh_exit print_document(const struct rh_ask *ask)
     const struct rh_cli_http *request = &ask->request;
     struct rh_bytes body = rh_buffer_content(&request->answer);
     if (!ask->cli->json) {
-        bool written = fwrite(body.data, 1, body.size, stdout) == body.size;
+        bool written = body.size == 0 || fwrite(body.data, 1, body.size, stdout) == body.size;
         return written ? RH_EXIT_DONE
                        : rh_cli_fail(ask->cli, RH_EXIT_USAGE, "the output cannot be written");
     }

@@ -3,6 +3,13 @@
 
 #include <stdio.h>
 
+enum rh_exit rh_cli_input_ended(const struct rh_cli *cli)
+{
+    return ferror(stdin) == 0
+               ? RH_EXIT_DONE
+               : rh_cli_fail(cli, RH_EXIT_USAGE, "the standard input cannot be read");
+}
+
 enum rh_exit rh_cli_read_input(const struct rh_cli *cli, struct rh_buffer *data)
 {
     for (;;) {
@@ -18,9 +25,7 @@ enum rh_exit rh_cli_read_input(const struct rh_cli *cli, struct rh_buffer *data)
                                RH_CLI_INPUT_MAX);
         }
         if (size == 0) {
-            return ferror(stdin) == 0
-                       ? RH_EXIT_DONE
-                       : rh_cli_fail(cli, RH_EXIT_USAGE, "the standard input cannot be read");
+            return rh_cli_input_ended(cli);
         }
     }
 }

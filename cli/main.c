@@ -7,6 +7,7 @@
  *                                                   --> table.c or JSON on stdout
  */
 
+#include "base/ev_files.h"
 #include "cli/arguments.h"
 #include "cli/commands.h"
 
@@ -94,6 +95,7 @@ static enum rh_exit run_program(struct rh_cli *cli, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    rh_ev_hold_standard_files();
     struct rh_cli cli = {0};
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
         return (int)rh_cli_fail_no_memory(&cli);

@@ -72,6 +72,19 @@ def test_output_that_cannot_be_written_is_told(steady):
     assert done.returncode == 1 and "the output cannot be written" in done.stderr
 
 
+@pytest.mark.parametrize("command", ["owner", "publish k --stdin", "publish k", "state set k"])
+def test_an_input_that_is_closed_is_told(steady, command):
+    """And no socket is taken for it, which gets its number otherwise."""
+    done = subprocess.run(["sh", "-c", f'exec "$0" -c "$1" {command} <&-', program("ringhop"),
+                           steady.config_path], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and "the standard input cannot be read" in done.stderr, done
+
+
+def test_an_empty_state_is_printed_as_nothing(steady):
+    steady.cli("state", "set", "nothing", "")
+    assert steady.cli_run("state", "get", "nothing").stderr == ""
+
+
 # --- config and ZooKeeper -------------------------------------------------------------------------
 
 def test_the_config_is_looked_for_in_three_places(steady, tmp_path):

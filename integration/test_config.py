@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A node with a bad config says file, line and reason, and does not start."""
+import os
+import pathlib
 import subprocess
 
 import pytest
@@ -95,6 +97,17 @@ def test_no_more_connections_than_descriptors(shared_zookeeper, make_cluster):
     cluster = make_cluster(shared_zookeeper, nodes=1, settings={"limits": "{connections: 5000000}"})
     assert any("connections" in line and "warn" in line.lower()
                for line in cluster["n1"].log().splitlines()), cluster["n1"].log()
+
+
+def test_closed_standard_files_are_not_taken_for_sockets(shared_zookeeper, make_cluster):
+    """Or its log would go to whoever is connected there."""
+    node = make_cluster(shared_zookeeper, nodes=1, start=False)["n1"]
+    node.process = Process(["sh", "-c", 'exec "$0" "$@" <&- >&- 2>&-', *node.arguments()],
+                           node.cluster.folder / "n1.log")
+    node.wait_ready()
+    files = pathlib.Path(f"/proc/{node.process.pid}/fd")
+    assert [os.readlink(files / str(number)) for number in range(3)] == ["/dev/null"] * 3
+    assert node.stop() == 0
 
 
 def test_help_and_version():

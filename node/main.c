@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/ev_files.h"
 #include "base/units.h"
 #include "config/config.h"
 #include "node/daemon.h"
@@ -224,6 +225,7 @@ static int run(const struct rh_config *config, const struct rh_config_node *node
 
 int main(int argc, char **argv)
 {
+    rh_ev_hold_standard_files();
     struct arguments arguments = {.level = RH_LOG_INFO};
     struct rh_config config;
     struct rh_reason reason = {{0}};
