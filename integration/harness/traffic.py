@@ -61,7 +61,9 @@ class Traffic:
     """Use as a context manager, or call start() and finish(). Each key has `sockets` subscribers
     with a WebSocket and `publishers` publishers of which each sends one message after the other,
     about every `interval` seconds; every third key has a long poll too, and every fourth visitors
-    who want all that the log holds and go after a while. One publisher in four uses a WebSocket."""
+    who want all that the log holds and go after a while. One publisher in four uses a WebSocket.
+    Every other key has a state document that is written to and watched, and half of those another
+    subscriber who is relayed."""
 
     PUBLISH_BOUND_S = 30.0     # then a publish is given up
     ATTEMPT_BOUND_S = 2.5      # then its publisher tries another node
@@ -79,6 +81,7 @@ class Traffic:
         self._http = Http()
         self._stop_publishing = self._stop = False
         self._publishing, self._listening = [], []
+        self._states = {}           # key: (incarnation, version) of the last write that was answered
 
     # --- from the test ---------------------------------------------------------------------------
 
@@ -111,6 +114,8 @@ class Traffic:
         for task in self._publishing:
             task.result()
         final = {key: self._final(key, bound) for key in self.keys}
+        for key in self._states:
+            self._check_state(key, bound)
         for subscriber in self.ledger.subscribers:
             if subscriber.visitor:
                 continue
@@ -145,6 +150,16 @@ class Traffic:
             return info["incarnation"], info["first_seq"], info["last_seq"], messages
         return wait_for(ask, bound, f"the log of {key}", every=0.2)
 
+    def _check_state(self, key, bound):
+        """What was answered is not followed by an older document."""
+        def ask():
+            node = self._random.choice(self.cluster.running())
+            return node.get(f"/v1/channels/{quote(key)}/state", follow=3).headers["etag"].strip('"')
+        incarnation, version = self._states[key]
+        found = int(wait_for(ask, bound, f"the state of {key}", every=0.2))
+        if found < version and incarnation == self.cluster.running()[0].channel(key)["incarnation"]:
+            self.ledger.violation("lost", key, f"the state is version {found}, {version} was written")
+
     def _wait_caught_up(self, subscriber, final, bound):
         incarnation, _, last, _ = final
         want = f"{incarnation}:{last}"
@@ -161,6 +176,9 @@ class Traffic:
             for place in range(self._sockets):
                 self._listening.append(asyncio.create_task(self._socket(
                     self.ledger.subscriber(key, f"socket{place}"), patient=place % 2 == 0)))
+            if number % 4 == 1:
+                self._listening.append(asyncio.create_task(self._socket(
+                    self.ledger.subscriber(key, "socket_relayed"), patient=True, route="relay")))
             if number % 3 == 0:
                 self._listening.append(asyncio.create_task(self._poll(
                     self.ledger.subscriber(key, "poll"))))
@@ -173,6 +191,9 @@ class Traffic:
                 by_socket = (number * self._publishers + place) % 4 == 3
                 self._publishing.append(asyncio.create_task(self._publisher(
                     key, f"publisher{place}", self._SocketRoad if by_socket else self._HttpRoad)))
+
+            if number % 2 == 1:
+                self._publishing.append(asyncio.create_task(self._writer(key)))
 
     async def _close(self):
         waiting = self._listening + self._publishing
@@ -232,6 +253,18 @@ class Traffic:
                 return
             await self._back_off(attempt)
         self.ledger.given_up(publish)
+
+    async def _writer(self, key):
+        """Writes the state now and then, whatever it was; what is not answered may have been done."""
+        while not self._stop_publishing:
+            await asyncio.sleep(self._interval * self._random.uniform(1, 4))
+            with contextlib.suppress(*_ERRORS):
+                status, _, body = await self._http.request(
+                    self._any_node().client_port, "PUT", f"/v1/channels/{quote(key)}/state", b"x",
+                    bound=self.ATTEMPT_BOUND_S)
+                if status in (200, 201):
+                    answer = json.loads(body)
+                    self._states[key] = (answer["incarnation"], answer["version"])
 
     class _HttpRoad:
         """Each publish by another node."""
@@ -321,7 +354,7 @@ class Traffic:
 
     # --- subscribers -----------------------------------------------------------------------------
 
-    async def _socket(self, subscriber, patient):
+    async def _socket(self, subscriber, patient, **query):
         """A patient subscriber believes in its connection until that ends; the other asks when
         it has heard nothing for a while."""
         url, old, attempt = None, None, 0
@@ -329,9 +362,8 @@ class Traffic:
             if url is None:
                 await self._back_off(attempt)
                 attempt += 1
-                url = self._any_node().ws_url(subscriber.key)
-                if subscriber.position:
-                    url += f"?after={subscriber.position}"
+                after = {"after": subscriber.position} if subscriber.position else {}
+                url = self._any_node().ws_url(subscriber.key, watch="state", **after, **query)
             node, following = self._node_at(url), None
             try:
                 socket = await _open(url, PROTOCOL, open_timeout=self.ATTEMPT_BOUND_S)
@@ -350,6 +382,7 @@ class Traffic:
 
     async def _listen(self, socket, node, subscriber, old, patient):
         """Until the connection ends. Returns the URL of `moved`, or None."""
+        version = 0
         try:
             while True:
                 event = json.loads(await self._hear(socket, patient))
@@ -362,6 +395,11 @@ class Traffic:
                     # Only now the old connection is let go of.
                     if old:
                         await self._let_go(old, node, subscriber)
+                elif kind == "state":
+                    if event["version"] < version:
+                        self.ledger.violation("reordered", subscriber.key, f"{subscriber.name} is "
+                                              f"shown state {event['version']} after {version}")
+                    version = event["version"]
                 elif kind == "moved":
                     if "seq" in event:
                         subscriber.moved(node, event["node"], event["seq"])
