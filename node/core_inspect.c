@@ -2,6 +2,7 @@
 #include "node/core_inspect.h"
 
 #include "node/core_internal.h"
+#include "node/core_tunnel.h"
 
 static void describe(const struct rh_channel *channel, struct rh_copy_info *ret_info)
 {
@@ -102,6 +103,8 @@ void rh_core_inside(const struct rh_core *core, struct rh_core_inside *ret_insid
         .claims = core->stats.claims_waiting,
         .syncs_out = core->syncs.count,
         .syncs_in = length(&core->incoming),
+        .tunnels_to = length(&core->tunnels_out),
+        .tunnels_from = length(&core->tunnels_in),
         .lost = core->lost,
         .complete = core->complete,
         .recorded = core->recorded,
@@ -116,4 +119,81 @@ void rh_core_inside(const struct rh_core *core, struct rh_core_inside *ret_insid
         const struct rh_reported *reported = rh_core_reported(core, channel_of(link));
         ret_inside->reports += reported == NULL ? 0 : reported->count;
     }
+}
+
+/* ---- relayed connections ---- */
+
+bool rh_core_relayed_look(const struct rh_subscription *subscription,
+                          struct rh_relayed_info *ret_info)
+{
+    if (subscription->state != RH_SUBSCRIPTION_RELAYED) {
+        return false;
+    }
+    const struct rh_relayed *relayed = subscription->relayed;
+    bool is_asked = relayed->state == RH_RELAYED_ASKED || relayed->state == RH_RELAYED_OPEN;
+    *ret_info = (struct rh_relayed_info){
+        .stream = is_asked ? relayed->number : 0,
+        .is_open = relayed->state == RH_RELAYED_OPEN,
+        .untaken = relayed->untaken,
+    };
+    if (relayed->tunnel != NULL) {
+        ret_info->instance = relayed->tunnel->process->ref.instance;
+        ret_info->tunnel = relayed->tunnel->id;
+    }
+    return true;
+}
+
+void *rh_core_remote_next(const struct rh_core *core, void *cursor, struct rh_remote_info *ret_info)
+{
+    struct rh_table_link *link = rh_table_next(&core->remotes, cursor);
+    if (link != NULL) {
+        const struct rh_remote *remote =
+            (struct rh_remote *)((uintptr_t)link - offsetof(struct rh_remote, table_link));
+        const struct rh_channel *channel = remote->subscription.channel;
+        *ret_info = (struct rh_remote_info){
+            .subscription = &remote->subscription,
+            .key = channel == NULL ? rh_bytes(NULL, 0) : rh_channel_key(channel),
+            .instance = remote->tunnel->process->ref.instance,
+            .tunnel = remote->tunnel->id,
+            .stream = remote->number,
+            .untaken = remote->untaken,
+        };
+    }
+    return link;
+}
+
+bool rh_core_tunnel_to(const struct rh_core *core, uint64_t instance,
+                       struct rh_tunnel_info *ret_info)
+{
+    rh_list_each ((struct rh_list *)(uintptr_t)&core->tunnels_out, link) {
+        const struct rh_tunnel_out *tunnel = rh_container_of(link, struct rh_tunnel_out, link);
+        if (tunnel->process->ref.instance == instance) {
+            *ret_info = (struct rh_tunnel_info){
+                .tunnel = tunnel->id,
+                .bytes = tunnel->arrived,
+                .streams = length(&tunnel->asked) + length(&tunnel->open),
+                .silent_ms = core->now_ms - tunnel->heard_ms,
+            };
+            return true;
+        }
+    }
+    return false;
+}
+
+bool rh_core_tunnel_from(const struct rh_core *core, uint64_t instance,
+                         struct rh_tunnel_info *ret_info)
+{
+    rh_list_each ((struct rh_list *)(uintptr_t)&core->tunnels_in, link) {
+        const struct rh_tunnel_in *tunnel = rh_container_of(link, struct rh_tunnel_in, link);
+        if (tunnel->process->ref.instance == instance) {
+            *ret_info = (struct rh_tunnel_info){
+                .tunnel = tunnel->id,
+                .bytes = tunnel->on_the_way,
+                .streams = length(&tunnel->remotes),
+                .silent_ms = core->now_ms - tunnel->heard_ms,
+            };
+            return true;
+        }
+    }
+    return false;
 }

@@ -55,6 +55,8 @@ struct rh_core_inside {
     uint64_t claims; /* channels queued for takeover */
     uint64_t syncs_out;
     uint64_t syncs_in;
+    uint64_t tunnels_to;   /* other nodes; docs/relay.md */
+    uint64_t tunnels_from; /* likewise */
     bool lost;
     bool complete; /* all end markers are in */
     bool recorded; /* and the epoch is recorded */
@@ -62,5 +64,48 @@ struct rh_core_inside {
 };
 
 void rh_core_inside(const struct rh_core *core, struct rh_core_inside *ret_inside);
+
+/* ---- relayed connections: docs/relay.md ---- */
+
+/* A connection of this node that another serves. */
+struct rh_relayed_info {
+    uint64_t instance; /* of the process that is asked; 0: none, it waits */
+    uint64_t tunnel;
+    uint64_t stream;  /* what names it there; 0: it is not asked yet */
+    bool is_open;     /* messages come */
+    uint64_t untaken; /* bytes for which there was no room yet */
+};
+
+/* false: no other node serves |subscription|. */
+bool rh_core_relayed_look(const struct rh_subscription *subscription,
+                          struct rh_relayed_info *ret_info);
+
+/* A connection of another node that this one serves. */
+struct rh_remote_info {
+    const struct rh_subscription *subscription;
+    struct rh_bytes key; /* empty while it is in no channel */
+    uint64_t instance;   /* of the process that has it */
+    uint64_t tunnel;
+    uint64_t stream;
+    uint64_t untaken; /* bytes that are on their way */
+};
+
+/* Walks them: NULL begins, NULL ends. The information is valid until the next step. */
+void *rh_core_remote_next(const struct rh_core *core, void *cursor,
+                          struct rh_remote_info *ret_info);
+
+/* An end of a tunnel, as it has it. */
+struct rh_tunnel_info {
+    uint64_t tunnel;
+    uint64_t bytes;   /* at the owner: on their way; at the relaying node: arrived, and not told */
+    uint64_t streams; /* those that were opened in it, and reads */
+    uint64_t silent_ms; /* since the last word of the other end */
+};
+
+/* The tunnel to that process, and that from it; false: there is none. rh_core_inside() counts them. */
+bool rh_core_tunnel_to(const struct rh_core *core, uint64_t instance,
+                       struct rh_tunnel_info *ret_info);
+bool rh_core_tunnel_from(const struct rh_core *core, uint64_t instance,
+                         struct rh_tunnel_info *ret_info);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/core_tunnel.h"
+#include "node/fault.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -229,7 +230,7 @@ static uint32_t wait_left_ms(const struct rh_core *core, const struct rh_relayed
 /* The position of a stream, as it stands now, is where it goes on. */
 static void keep_position(struct rh_subscription *subscription)
 {
-    if (subscription->is_welcomed) {
+    if (subscription->is_welcomed && !rh_fault(RH_FAULT_LOST_POSITION)) {
         subscription->after.seq = subscription->next_seq - 1;
     }
 }
@@ -466,7 +467,7 @@ static struct rh_tunnel_out *take(struct rh_core *core, const struct rh_process 
     if (tunnel == NULL || tunnel->id != id) {
         return NULL;
     }
-    if (number != tunnel->received + 1) {
+    if (number != tunnel->received + 1 && !rh_fault(RH_FAULT_TUNNEL_GAP)) {
         renew(core, tunnel);
         return NULL;
     }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/core_tunnel.h"
+#include "node/fault.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -246,7 +247,7 @@ void rh_core_on_stream_close(struct rh_core *core, struct rh_process *from,
     const struct rh_peer_stream_close *close = &message->stream_close;
     struct rh_tunnel_in *tunnel = take(core, from, close->tunnel, close->number);
     struct rh_remote *remote = tunnel == NULL ? NULL : find(core, tunnel, close->stream);
-    if (remote != NULL) {
+    if (remote != NULL && !rh_fault(RH_FAULT_KEEP_STREAM)) {
         forget(core, remote);
         rh_core_unsubscribe(core, &remote->subscription);
     }
@@ -256,7 +257,7 @@ void rh_core_on_stream_close(struct rh_core *core, struct rh_process *from,
 
 static bool has_credit(const struct rh_remote *remote)
 {
-    return remote->untaken < remote->window;
+    return remote->untaken < remote->window || rh_fault(RH_FAULT_NO_CREDIT);
 }
 
 static bool has_more(const struct rh_remote *remote)
@@ -518,12 +519,17 @@ struct batch {
     uint64_t size; /* in credit */
 };
 
+static bool has_credit_for(const struct rh_remote *remote, uint64_t size)
+{
+    return remote->untaken < remote->room_min || remote->untaken + size <= remote->window;
+}
+
 static bool fits(const struct rh_remote *remote, const struct batch *batch)
 {
     const struct rh_subscription *subscription = &remote->subscription;
     return subscription->state == RH_SUBSCRIPTION_REMOTE &&
            subscription->channel == batch->channel && subscription->next_seq == batch->seq &&
-           (remote->untaken < remote->room_min || remote->untaken + batch->size <= remote->window);
+           (has_credit_for(remote, batch->size) || rh_fault(RH_FAULT_NO_CREDIT));
 }
 
 /* How much the stream can be sent now; none: it waits for credit, or for its channel, or is over. */
@@ -532,7 +538,8 @@ static bool make_batch(struct rh_core *core, struct rh_remote *remote, struct ba
     struct rh_subscription *subscription = &remote->subscription;
     struct rh_channel *channel = subscription->channel;
     if (subscription->state != RH_SUBSCRIPTION_REMOTE || !has_more(remote) ||
-        (core->options.replication && !rh_role_serves(channel->role))) {
+        (core->options.replication && !rh_role_serves(channel->role) &&
+         !rh_fault(RH_FAULT_SEND_UNSERVED))) {
         return false; /* whoever makes that true makes it ready again */
     }
     if (subscription->next_seq < rh_channel_first_seq(channel)) {

@@ -723,6 +723,9 @@ static void move_streams(struct rh_core *core, struct rh_channel *channel, uint3
     rh_list_each_safe (&channel->audience->live, link) {
         move_stream(core, rh_container_of(link, struct rh_subscription, link), owner);
     }
+    if (rh_fault(RH_FAULT_KEEP_REMOTE)) {
+        return;
+    }
     rh_list_each_safe (&channel->audience->remote, link) {
         move_stream(core, rh_container_of(link, struct rh_subscription, link), owner);
     }

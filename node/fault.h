@@ -3,12 +3,11 @@
 #define RH_NODE_FAULT_H
 
 /*
- * Rules of docs/protocol-cluster.md that can be broken on purpose, to prove that a test notices. Only
- * the simulator compiles the core and the membership with RH_FAULTS; everywhere else rh_fault() is
- * `false`, and nothing of it is left.
+ * Rules of docs/protocol-cluster.md, and at the end of docs/relay.md, that can be broken on purpose, to
+ * prove that a test notices. Only the simulator compiles the core and the membership with RH_FAULTS;
+ * everywhere else rh_fault() is `false`, and nothing of it is left.
  *
- * Name, text, and what of the simulator catches it: a schedule (program and test), or a profile with
- * replicas.
+ * Name and text; tests/simulator-faults says what of the simulator catches each.
  */
 #define RH_FAULT_MAP(X)                                                               \
     X(LOWER_TERM, "appends of a lower term are accepted")                             \
@@ -73,7 +72,13 @@
     X(REPORT_ONCE, "what becomes of a reported copy is not reported")                 \
     X(AHEAD_TOLD, "a client that knows more than its node does not wait")             \
     X(NO_IGNORANCE, "a newcomer does not reckon with losses before its time")         \
-    X(COMMITTED_CONDITION, "conditions on a state look at what is committed")
+    X(COMMITTED_CONDITION, "conditions on a state look at what is committed")         \
+    X(TUNNEL_GAP, "what is missing in a tunnel goes unnoticed by who relays")         \
+    X(LOST_POSITION, "a relayed stream is opened again where it began")               \
+    X(NO_CREDIT, "relayed streams are sent more than there is room for")              \
+    X(KEEP_STREAM, "the owner keeps streams whose client is gone")                    \
+    X(KEEP_REMOTE, "relayed streams stay when their channel moves")                   \
+    X(SEND_UNSERVED, "relayed streams are sent what a node has that does not act")
 
 enum rh_fault {
     RH_FAULT_NONE,

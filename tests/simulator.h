@@ -13,6 +13,7 @@
  *   simulator_check      the laws, and what the cluster must be like in the end
  *   simulator_truth      with replication: what was committed, who acted, who held what
  *   simulator_topics     with --topics: channels that follow others, and what they get
+ *   simulator_relay      with --relay: clients that another node serves than the one they reached
  *   simulator_rest       with replication: what copies are like in the end
  *   simulator_describe   with replication: copies and messages as lines of the trace
  *   simulator_counts     messages, and what is asked of ZooKeeper, counted
@@ -42,6 +43,7 @@
 #define SIM_NODES_USUAL  12 /* of a seed, unless told how many */
 #define SIM_REPLICAS_ANY (-1)
 #define SIM_EPOCH_MS     1764000000000 /* Unix time when the virtual clock shows 0 */
+#define SIM_SHORT_AGE_MS 3600000       /* a log of less trims by age */
 
 struct sim;
 struct sim_event;
@@ -124,6 +126,7 @@ struct sim_options {
     enum sim_change change; /* of a wide run, in place of the faults; see simulator_scale.h */
     FILE *report;           /* NULL: none; of a change */
     bool topics;            /* channels follow others, see simulator_topics.h */
+    bool relay;             /* some clients are relayed, see simulator_relay.h */
 };
 
 /* What becomes of a message between nodes. */
@@ -158,9 +161,10 @@ struct sim {
         uint32_t log_age_ms;
         uint32_t channel_idle_ms;
         uint32_t pending_max;
-        uint32_t padding; /* bytes of a payload beside the number of its message */
-        unsigned crowd;   /* channels that nobody listens to: sweeps take several steps */
-    } limits;             /* of all nodes of this run */
+        uint32_t padding;    /* bytes of a payload beside the number of its message */
+        uint32_t batch_size; /* bytes that a client may have unread, as the core counts */
+        unsigned crowd;      /* channels that nobody listens to: sweeps take several steps */
+    } limits;                /* of all nodes of this run */
     bool failed;
     char failure[512];
 

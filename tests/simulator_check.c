@@ -274,9 +274,14 @@ void sim_check_served(struct sim *sim, int node, const char *key, uint64_t numbe
     }
 }
 
-void sim_check_moved(struct sim *sim, int node, const char *key, uint64_t number)
+void sim_check_moves_on(struct sim *sim)
 {
     sim->check->moves++;
+}
+
+void sim_check_moved(struct sim *sim, int node, const char *key, uint64_t number)
+{
+    sim_check_moves_on(sim);
     if (sim->replicated) {
         sim_truth_moved(sim, node, key, number);
         return;

@@ -50,6 +50,9 @@ const char *sim_check_unrest(struct sim *sim);
 /* How many times the data had been lost of which the process has read last. */
 unsigned sim_check_era(const struct sim *sim, int node);
 
+/* One more stream was moved. */
+void sim_check_moves_on(struct sim *sim);
+
 uint64_t sim_check_moves(const struct sim *sim);
 
 #endif

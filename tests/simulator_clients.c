@@ -4,6 +4,7 @@
 #include "node/core_inspect.h"
 #include "router/redirect.h"
 #include "tests/simulator_check.h"
+#include "tests/simulator_relay.h"
 #include "tests/simulator_truth.h"
 
 #include <assert.h>
@@ -27,6 +28,7 @@ struct subscriber {
     int channel;
     char key[SIM_KEY_SIZE];
     bool is_read;
+    bool may_relay;
     bool offers_ringhop;
     bool has_after;
     struct rh_position position; /* of the last message seen; incarnation 0: `0` */
@@ -39,6 +41,7 @@ struct subscriber {
     unsigned redirects; /* in this chain */
     unsigned failures;  /* in a row */
     unsigned pace_ms;
+    bool lacks;           /* relayed: was told to come back, and that something is missing */
     bool has_last;        /* the last message of its channel */
     bool gone;            /* it has left for good */
     uint64_t *to_node_ms; /* per node */
@@ -209,6 +212,7 @@ static void connect_to(struct sim *sim, int index, int node, struct rh_hop hop)
     struct sim_ask *ask = &asking->ask;
     ask->is_read = subscriber->is_read;
     ask->offers_ringhop = subscriber->offers_ringhop;
+    ask->may_relay = subscriber->may_relay;
     ask->has_after = subscriber->has_after;
     ask->after = subscriber->position;
     ask->hop = hop;
@@ -316,6 +320,13 @@ static void on_welcome(struct sim *sim, int index, const struct sim_said *said)
         sim_fail(sim, "client %d: a second welcome", index);
     }
     resume(sim, index, said->incarnation, said->seq, said->recovered);
+    bool aged = sim->limits.log_age_ms < LAST_AGE_MS; /* clocks differ */
+    if (subscriber->lacks && said->recovered && sim->replicated && !aged) {
+        sim_truth_fail(sim, "R4", subscriber->key,
+                       "client %d was told to come back, and has missed nothing", index);
+    }
+    subscriber->lacks = false;
+    subscriber->has_last |= aged && !said->recovered && sim->clients->last_sent;
     subscriber->live = true;
     if (subscriber->old_connection != 0) {
         hang_up(sim, index, subscriber->old_node, subscriber->old_connection);
@@ -337,6 +348,7 @@ static void on_moved(struct sim *sim, int index, const struct sim_said *said)
     if (subscriber->old_connection != 0) {
         hang_up(sim, index, subscriber->old_node, subscriber->old_connection);
     }
+    subscriber->lacks = subscriber->may_relay && said->node == subscriber->node;
     subscriber->old_connection = subscriber->connection;
     subscriber->old_node = subscriber->node;
     subscriber->redirects = 0;
@@ -786,6 +798,13 @@ static const char *subscriber_unrest(struct sim *sim, int index)
         return subscriber->has_after ? NULL : clients->unrest;
     }
     const struct sim_node *node = sim->nodes[subscriber->node];
+    const struct sim_connection *relayed =
+        subscriber->live && node->running && subscriber->may_relay
+            ? sim_node_connection(sim, node->index, subscriber->connection)
+            : NULL;
+    if (relayed != NULL && relayed->subscription.state == RH_SUBSCRIPTION_RELAYED) {
+        return sim_relay_connection_unrest(sim, node->index, relayed);
+    }
     bool at_owner = subscriber->live && node->running &&
                     sim_node_owner(sim, rh_core_view(node->core), subscriber->key) == node->index;
     const struct sim_connection *connection =
@@ -864,7 +883,9 @@ void sim_clients_create(struct sim *sim)
         subscriber->is_read = sim_chance(sim, 250);
         subscriber->offers_ringhop = sim_chance(sim, 500);
         subscriber->has_after = sim_chance(sim, 300);
-        subscriber->pace_ms = sim_chance(sim, 100) ? (unsigned)sim_between(sim, 5, 60) : 0;
+        subscriber->may_relay = sim->options.relay && sim_chance(sim, 700);
+        unsigned slow = sim->options.relay ? 300 : 100;
+        subscriber->pace_ms = sim_chance(sim, slow) ? (unsigned)sim_between(sim, 5, 60) : 0;
         queue_turn(sim, i, 0, sim_below(sim, 1000), run_connect);
     }
     for (int i = 0; i < PUBLISHERS; i++) {

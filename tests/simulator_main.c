@@ -32,7 +32,8 @@ static const char usage[] =
     "simulator --seeds A-B [--profile P] [--mutation M] [--quick]\n"
     "    with --replicas R the nodes keep R copies, \"any\" is 1 to 3 as the seed says;\n"
     "    --fault F breaks a rule of node/fault.h; --topics: channels follow others; with\n"
-    "    --presence clients name themselves and watch who is there\n"
+    "    --presence clients name themselves and watch who is there; with --relay some clients are\n"
+    "    served by another node than the one they reached\n"
     "    many runs; of those that fail the trace's end and the faults that it takes, unless "
     "--quick\n"
     "simulator --seed S --nodes N [--channels C] [--change X] [--replicas R]\n"
@@ -213,7 +214,8 @@ static void explain(const struct sim_options *failed)
         static const char *const texts[] = {"any", "0", "1", "2", "3"};
         (void)fprintf(stderr, " --replicas %s", texts[failed->replicas + 1]);
     }
-    (void)fprintf(stderr, "%s --without ", failed->topics ? " --topics" : "");
+    (void)fprintf(stderr, "%s%s%s --without ", failed->topics ? " --topics" : "",
+                  failed->present ? " --presence" : "", failed->relay ? " --relay" : "");
     bool some = false;
     for (size_t i = 0; i < FAULTS_MAX; i++) {
         if (off[i]) {
@@ -506,6 +508,8 @@ int main(int argc, char **argv)
             command.options.present = true;
         } else if (strcmp(argv[i], "--topics") == 0) {
             command.options.topics = true;
+        } else if (strcmp(argv[i], "--relay") == 0) {
+            command.options.relay = true;
         } else if (i + 1 == argc || !parse_option(argv[i], argv[i + 1], &command)) {
             return fail_usage(argv[i]);
         } else {

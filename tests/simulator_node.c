@@ -7,6 +7,7 @@
 #include "tests/simulator_clients.h"
 #include "tests/simulator_describe.h"
 #include "tests/simulator_network.h"
+#include "tests/simulator_relay.h"
 #include "tests/simulator_states.h"
 #include "tests/simulator_topics.h"
 #include "tests/simulator_truth.h"
@@ -210,21 +211,36 @@ static struct sim_connection *connection_of(struct rh_subscription *subscription
     return rh_container_of(subscription, struct sim_connection, subscription);
 }
 
-/* Whether the node may serve |entry| (or NULL) of a channel to a client. */
-static void check_served(struct sim *sim, const struct sim_node *node, const char *key,
-                         uint64_t incarnation, const struct rh_entry *entry, const char *what)
+void sim_node_check_served(struct sim *sim, int index, const char *key, uint64_t incarnation,
+                           const struct rh_entry *entry, const char *what)
 {
     if (sim->replicated) {
-        sim_truth_served(sim, node->index, key, incarnation, entry, what);
+        sim_truth_served(sim, index, key, incarnation, entry, what);
     } else {
-        sim_check_served(sim, node->index, key, incarnation);
+        sim_check_served(sim, index, key, incarnation);
+    }
+}
+
+/* Whether the client of |connection| may be told that, by this node or by who serves it. */
+static void check_told(struct sim *sim, const struct sim_node *node,
+                       const struct sim_connection *connection, uint64_t incarnation,
+                       const struct rh_entry *entry, const char *what)
+{
+    const struct rh_subscription *subscription = &connection->subscription;
+    bool is_relayed = subscription->state == RH_SUBSCRIPTION_RELAYED ||
+                      (subscription->state == RH_SUBSCRIPTION_FREE && subscription->may_relay);
+    if (is_relayed) {
+        sim_relay_told(sim, connection, incarnation, entry);
+    } else {
+        sim_node_check_served(sim, node->index, connection->key, incarnation, entry, what);
     }
 }
 
 static void on_welcome(struct sim *sim, struct sim_node *node, const struct rh_action *action)
 {
     struct sim_connection *connection = connection_of(action->welcome.subscription);
-    check_served(sim, node, connection->key, action->welcome.incarnation, NULL, "a welcome");
+    check_told(sim, node, connection, action->welcome.incarnation, NULL, "a welcome");
+    connection->welcomed = true;
     struct sim_said *said = sim_said(SIM_SAID_WELCOME, 0);
     said->incarnation = action->welcome.incarnation;
     said->seq = action->welcome.seq;
@@ -246,7 +262,13 @@ static void run_drained(struct sim *sim, struct sim_event *event)
     if (connection == NULL) {
         return;
     }
+    if (connection->subscription.may_relay && connection->read_all_ms > sim->now_ms) {
+        queue_tick_of(sim, node, connection->number, connection->read_all_ms, run_drained);
+        return; /* more has come since */
+    }
     connection->hungry = false;
+    connection->waits = false;
+    connection->queued = 0;
     if (connection->subscription.state != RH_SUBSCRIPTION_FREE) {
         struct rh_event drained = {.kind = RH_EVENT_DRAINED,
                                    .subscription = &connection->subscription};
@@ -254,14 +276,33 @@ static void run_drained(struct sim *sim, struct sim_event *event)
     }
 }
 
-/* A replay goes on when what was sent is out. */
+static void feed(struct sim *sim, struct sim_node *node, struct sim_connection *connection)
+{
+    if (!connection->hungry) {
+        connection->hungry = true;
+        queue_tick_of(sim, node, connection->number, connection->read_all_ms, run_drained);
+    }
+}
+
+/* A replay goes on when what was sent is out. So does a relay that waits for room. */
 static void feed_again(struct sim *sim, struct sim_node *node, struct sim_connection *connection)
 {
-    if (connection->subscription.state != RH_SUBSCRIPTION_REPLAYING || connection->hungry) {
-        return;
+    const struct rh_subscription *subscription = &connection->subscription;
+    if (subscription->state == RH_SUBSCRIPTION_REPLAYING || subscription->wants_room) {
+        feed(sim, node, connection);
     }
-    connection->hungry = true;
-    queue_tick_of(sim, node, connection->number, connection->read_all_ms, run_drained);
+}
+
+/* Nothing may come before there is room, as if all that may be unread were. */
+static void on_goes_on(struct sim *sim, struct sim_node *node, const struct rh_action *action)
+{
+    struct sim_connection *connection = connection_of(action->goes_on);
+    bool is_relayed = connection->subscription.state == RH_SUBSCRIPTION_RELAYED;
+    sim_trace(sim, "n%d: client %d of %s is served %s from now on", node->index, connection->client,
+              connection->key, is_relayed ? "elsewhere" : "here");
+    connection->waits = !is_relayed;
+    connection->queued = sim->limits.batch_size;
+    feed(sim, node, connection);
 }
 
 static void run_hang_up(struct sim *sim, struct sim_event *event)
@@ -287,6 +328,9 @@ static void send_message(struct sim *sim, struct sim_node *node, struct sim_conn
                          const struct rh_action *action)
 {
     const struct rh_entry *entry = action->deliver.entry;
+    if (connection->subscription.may_relay) {
+        sim_relay_queued(sim, node->index, connection, entry);
+    }
     uint64_t base_ms =
         connection->read_all_ms > sim->now_ms ? connection->read_all_ms : sim->now_ms;
     connection->read_all_ms = base_ms + connection->pace_ms;
@@ -315,7 +359,7 @@ static void on_deliver(struct sim *sim, struct sim_node *node, const struct rh_a
     sim_check_message(sim, action->deliver.incarnation, entry->seq, sim_truth_message(entry));
     if (action->kind == RH_ACTION_DELIVER) {
         struct sim_connection *connection = connection_of(action->deliver.subscription);
-        check_served(sim, node, connection->key, action->deliver.incarnation, entry, "a replay");
+        check_told(sim, node, connection, action->deliver.incarnation, entry, "a replay");
         send_message(sim, node, connection, action);
         feed_again(sim, node, connection);
         return;
@@ -324,7 +368,7 @@ static void on_deliver(struct sim *sim, struct sim_node *node, const struct rh_a
     for (struct rh_subscription *at = rh_channel_live_next(channel, NULL, entry); at != NULL;
          at = rh_channel_live_next(channel, at, entry)) {
         struct sim_connection *connection = connection_of(at);
-        check_served(sim, node, connection->key, action->deliver.incarnation, entry, "a message");
+        check_told(sim, node, connection, action->deliver.incarnation, entry, "a message");
         send_message(sim, node, connection, action);
     }
 }
@@ -332,7 +376,13 @@ static void on_deliver(struct sim *sim, struct sim_node *node, const struct rh_a
 static void on_moved(struct sim *sim, struct sim_node *node, const struct rh_action *action)
 {
     struct sim_connection *connection = connection_of(action->moved.subscription);
-    sim_check_moved(sim, node->index, connection->key, action->moved.position.incarnation);
+    if (connection->subscription.may_relay) {
+        sim_check_moves_on(sim);
+        sim_relay_sent_away(sim, node->index, connection, sim_node_of(action->moved.node),
+                            &action->moved.position);
+    } else {
+        sim_check_moved(sim, node->index, connection->key, action->moved.position.incarnation);
+    }
     struct sim_said *said = sim_said(SIM_SAID_MOVED, 0);
     said->node = sim_node_of(action->moved.node);
     said->position = action->moved.position;
@@ -363,6 +413,9 @@ static void on_redirect(struct sim *sim, struct sim_node *node, const struct rh_
 {
     struct sim_connection *connection = connection_of(action->moved.subscription);
     const struct rh_subscription *subscription = &connection->subscription;
+    if (subscription->may_relay) {
+        sim_relay_sent_away(sim, node->index, connection, sim_node_of(action->moved.node), NULL);
+    }
     struct rh_route route = {
         .kind = subscription->is_read ? RH_ROUTE_MESSAGES_GET : RH_ROUTE_WEBSOCKET,
         .key_size = strlen(connection->key),
@@ -406,6 +459,9 @@ static void on_redirect(struct sim *sim, struct sim_node *node, const struct rh_
 static void on_refused(struct sim *sim, struct sim_node *node, const struct rh_action *action)
 {
     struct sim_connection *connection = connection_of(action->refused.subscription);
+    if (connection->subscription.may_relay) {
+        sim_relay_refused(sim, node->index, connection, action->refused.refusal);
+    }
     struct sim_said *said = sim_said(SIM_SAID_REFUSED, 0);
     said->text = rh_refusal_code(action->refused.refusal);
     say(sim, node, connection, said);
@@ -419,7 +475,7 @@ static void on_read_done(struct sim *sim, struct sim_node *node, const struct rh
     /* That nothing has come is true wherever it was waited for. */
     bool nothing = sim->replicated && action->read.count == 0 && action->read.recovered;
     if (action->read.incarnation != 0 && !nothing) {
-        check_served(sim, node, connection->key, action->read.incarnation, NULL, "an answer");
+        check_told(sim, node, connection, action->read.incarnation, NULL, "an answer");
     }
     said->incarnation = action->read.incarnation;
     said->recovered = action->read.recovered;
@@ -429,7 +485,7 @@ static void on_read_done(struct sim *sim, struct sim_node *node, const struct rh
         const struct rh_entry *entry = action->read.entries[i];
         assert(entry != NULL);
         uint64_t message = sim_truth_message(entry);
-        check_served(sim, node, connection->key, action->read.incarnation, entry, "an answer");
+        check_told(sim, node, connection, action->read.incarnation, entry, "an answer");
         sim_check_message(sim, action->read.incarnation, entry->seq, message);
         said->messages[i] = (struct sim_message){.seq = entry->seq, .message = message};
     }
@@ -441,7 +497,7 @@ static void on_read_done(struct sim *sim, struct sim_node *node, const struct rh
 static void check_publish(struct sim *sim, struct sim_node *node, uint64_t incarnation)
 {
     if (node->publish_key[0] != '\0' && incarnation != 0) {
-        check_served(sim, node, node->publish_key, incarnation, NULL, "a seq");
+        sim_node_check_served(sim, node->index, node->publish_key, incarnation, NULL, "a seq");
     }
 }
 
@@ -495,6 +551,7 @@ static void send_to_peer(struct sim *sim, struct sim_node *node, struct rh_actio
     if (action->send.message.kind == RH_PEER_PUBLISH_ANSWER && !sim->replicated) {
         check_publish(sim, node, action->send.message.publish_answer.incarnation);
     }
+    sim_relay_sent(sim, node->index, &action->send.message);
     (void)sim_network_send(sim, node->index, &action->send.to, &action->send.message);
 }
 
@@ -609,7 +666,7 @@ static void perform_core(struct sim *sim, struct sim_node *node, struct rh_actio
         on_moved(sim, node, action);
         return;
     case RH_ACTION_GOES_ON:
-        assert(false && "nobody is relayed");
+        on_goes_on(sim, node, action);
         return;
     case RH_ACTION_REDIRECT:
         on_redirect(sim, node, action);
@@ -719,6 +776,9 @@ static void step_core(struct sim *sim, struct sim_node *node, struct rh_event *e
         perform_core(sim, node, &node->core_actions.items[i]);
     }
     note_presence(sim, node);
+    if (sim->options.relay) {
+        sim_relay_stepped(sim, node->index);
+    }
     node->publish_key[0] = '\0';
     arm_core(sim, node);
 }
@@ -1097,6 +1157,7 @@ void sim_node_ask(struct sim *sim, int index, const struct sim_ask *ask)
     connection->client = ask->client;
     connection->offers_ringhop = ask->offers_ringhop;
     connection->pace_ms = ask->pace_ms;
+    connection->served_ms = sim->now_ms;
     memcpy(connection->key, ask->key, sizeof(connection->key));
     rh_subscription_init(&connection->subscription);
     rh_list_push_back(&node->connections, &connection->link);
@@ -1104,6 +1165,7 @@ void sim_node_ask(struct sim *sim, int index, const struct sim_ask *ask)
         .kind = ask->is_read ? RH_EVENT_READ : RH_EVENT_SUBSCRIBE,
         .subscribe = {.subscription = &connection->subscription,
                       .key = rh_bytes_text(connection->key),
+                      .may_relay = ask->may_relay,
                       .has_after = ask->has_after,
                       .after = ask->after,
                       .hop = ask->hop,
@@ -1307,7 +1369,7 @@ static void create_machines(struct sim *sim, struct sim_node *node)
         .dedup_ids_max = 10000,
         .payload_size_max = PAYLOAD_MAX,
         .state_size_max = PAYLOAD_MAX,
-        .batch_size_max = 64,
+        .batch_size_max = sim->limits.batch_size,
         .forward_timeout_ms = 5000,
         .catch_up_timeout_ms = 5000,
         .pending_max = sim->limits.pending_max,

@@ -37,6 +37,10 @@ struct sim_connection {
     uint64_t fifo_ms;
     unsigned pace_ms;     /* how long the client takes for a message */
     uint64_t read_all_ms; /* when it will have read what it was sent */
+    uint64_t queued;      /* relayed: bytes since there was room, as the core counts */
+    uint64_t served_ms;   /* it may be relayed: when it was served last, or came */
+    bool welcomed;
+    bool waits; /* is served in another way, and there was no room yet */
     char key[SIM_KEY_SIZE];
     char name[16]; /* of the client, where they have names */
     int name_number;
@@ -122,6 +126,7 @@ struct sim_ask {
     int client;
     bool is_read;
     bool offers_ringhop;
+    bool may_relay;
     bool has_after;
     struct rh_position after;
     struct rh_hop hop;
@@ -150,6 +155,10 @@ int sim_node_of(const struct rh_registration *registration);
 
 /* Who owns |key| in the view that the node has adopted: index of a node, or -1. */
 int sim_node_owner(const struct sim *sim, const struct rh_view *view, const char *key);
+
+/* Whether the node may serve |entry| (or NULL) of a channel: if not, the run fails. */
+void sim_node_check_served(struct sim *sim, int index, const char *key, uint64_t incarnation,
+                           const struct rh_entry *entry, const char *what);
 
 const char *sim_node_operation_name(enum rh_membership_action_kind kind);
 

@@ -4,6 +4,7 @@
 #include "node/core_inspect.h"
 #include "tests/simulator_describe.h"
 #include "tests/simulator_node.h"
+#include "tests/simulator_relay.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -181,7 +182,8 @@ static const char *inside_unrest(const struct sim_node *node)
 
 static bool is_in_channel(const struct sim_connection *connection)
 {
-    return connection->subscription.state == RH_SUBSCRIPTION_LIVE ||
+    return sim_relay_is_open(connection) ||
+           connection->subscription.state == RH_SUBSCRIPTION_LIVE ||
            connection->subscription.state == RH_SUBSCRIPTION_REPLAYING;
 }
 

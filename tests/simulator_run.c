@@ -6,6 +6,7 @@
 #include "tests/simulator_clients.h"
 #include "tests/simulator_faults.h"
 #include "tests/simulator_network.h"
+#include "tests/simulator_relay.h"
 #include "tests/simulator_rest.h"
 #include "tests/simulator_scale.h"
 #include "tests/simulator_states.h"
@@ -55,7 +56,8 @@ static const char *all_unrest(struct sim *sim)
     sim_faults_recover(sim);
     const char *what = sim_check_unrest(sim);
     what = what == NULL ? sim_clients_unrest(sim) : what;
-    return what == NULL ? sim_topics_unrest(sim) : what;
+    what = what == NULL ? sim_topics_unrest(sim) : what;
+    return what == NULL ? sim_relay_unrest(sim) : what;
 }
 
 /* R is no random number of the run, so that a seed has the same plan whatever R is. */
@@ -93,6 +95,8 @@ void sim_create(struct sim *sim, const struct sim_options *options, int nodes_co
         sim->limits.padding = 900;
         sim->limits.log_messages = 256;
     }
+    static const uint32_t batch_sizes[] = {64, 8192, 2000};
+    sim->limits.batch_size = batch_sizes[options->relay ? sim_below(sim, 3) : 0];
     sim->limits.channel_idle_ms = sim_chance(sim, 200) ? 2000 : 3600000;
     if (sim->wide) {
         sim->limits.crowd = options->channels;
@@ -157,7 +161,8 @@ static void run_phases(struct sim *sim, uint64_t *ret_rest_ms)
     uint64_t moves = sim_check_moves(sim);
     uint64_t settled_ms = sim->replicated ? WEIGHTY_MS : SETTLED_MS;
     sim_run_until(sim, sim->now_ms + (sim_faults_are_apart(sim) ? settled_ms : 0));
-    if (sim->replicated) { /* what those have who came first is handed over until then */
+    if (sim->replicated ||
+        sim->options.relay) { /* what those have who came first moves until then */
         moves = sim_check_moves(sim);
     }
     sim_clients_expect_calm(sim, sim_faults_is_calm(sim));

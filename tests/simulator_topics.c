@@ -16,7 +16,6 @@
 #define FOLLOWS      3 /* of each fan */
 #define ASK_AGAIN_MS 700
 #define GAPS_MAX     64
-#define SHORT_AGE_MS 3600000 /* a log of less trims by age */
 #define ANSWERED     UINT64_MAX
 
 /* Between two messages of a topic in the log of a fan; to be explained by what the topic trimmed. */
@@ -299,7 +298,7 @@ void sim_topics_finish(struct sim *sim)
         topic_key(gap->topic, key);
         bool is_known = actor_of(sim, key, &info) != NULL && info.incarnation == gap->incarnation;
         if (is_known && info.op <= sim->limits.log_messages &&
-            sim->limits.log_age_ms >= SHORT_AGE_MS) {
+            sim->limits.log_age_ms >= SIM_SHORT_AGE_MS) {
             sim_fail(sim,
                      "T-whole: fan:%d has messages %" PRIu64 " and %" PRIu64
                      " of %s, which has trimmed nothing, and none between",

@@ -271,16 +271,21 @@ void sim_truth_fail(struct sim *sim, const char *name, const char *key, const ch
 
 /* ---- the log of a copy ---- */
 
-uint64_t sim_truth_message(const struct rh_entry *entry)
+uint64_t sim_truth_number(struct rh_bytes payload)
 {
-    struct rh_payload payload = rh_entry_payload(entry);
     char text[32] = {0}; /* what follows the number is a space */
-    if (entry->entry_kind != RH_ENTRY_MESSAGE || payload.bytes.size == 0) {
+    if (payload.size == 0) {
         return 0;
     }
-    size_t size = payload.bytes.size < sizeof(text) ? payload.bytes.size : sizeof(text) - 1;
-    memcpy(text, payload.bytes.data, size);
+    size_t size = payload.size < sizeof(text) ? payload.size : sizeof(text) - 1;
+    memcpy(text, payload.data, size);
     return strtoull(text + 1, NULL, 10);
+}
+
+uint64_t sim_truth_message(const struct rh_entry *entry)
+{
+    return entry->entry_kind == RH_ENTRY_MESSAGE ? sim_truth_number(rh_entry_payload(entry).bytes)
+                                                 : 0;
 }
 
 static uint64_t entry_hash(const struct rh_entry *entry)
@@ -1043,6 +1048,17 @@ static const struct life *life_anywhere(const struct sim_truth *truth, uint64_t 
     return NULL;
 }
 
+/* What is wrong with that message of a life, or NULL: it is the one that was committed. */
+static const char *doubt(const struct life *life, uint64_t seq, uint64_t message)
+{
+    const struct sim_fact *fact = life == NULL ? NULL : sim_history_get(&life->messages, seq);
+    bool known = fact != NULL && fact->hash != 0;
+    if (life == NULL || (!known && seq > life->blurred)) {
+        return "not committed";
+    }
+    return known && fact->message != message ? "another message" : NULL;
+}
+
 void sim_truth_served(struct sim *sim, int node, const char *key, uint64_t incarnation,
                       const struct rh_entry *entry, const char *what)
 {
@@ -1055,24 +1071,43 @@ void sim_truth_served(struct sim *sim, int node, const char *key, uint64_t incar
     if (entry == NULL) {
         return;
     }
-    const struct life *life = life_of(channel, incarnation);
-    const struct sim_fact *fact = sim_history_get(&life->messages, entry->seq);
-    bool known = fact != NULL && fact->hash != 0;
-    if (known ? fact->message != sim_truth_message(entry) : entry->seq > life->blurred) {
+    uint64_t message = sim_truth_message(entry);
+    const char *what_is = doubt(life_of(channel, incarnation), entry->seq, message);
+    if (what_is != NULL) {
         sim_truth_fail(sim, "I6", key, "n%d delivers m%" PRIu64 " as %" PRIu64 ", which is %s",
-                       node, sim_truth_message(entry), entry->seq,
-                       known ? "another message" : "not committed");
+                       node, message, entry->seq, what_is);
     }
+}
+
+void sim_truth_relayed(struct sim *sim, const char *key, uint64_t incarnation, uint64_t seq,
+                       uint64_t message)
+{
+    struct truth_channel *channel = channel_of(sim, rh_bytes_text(key));
+    const char *what_is = doubt(life_find(channel, incarnation), seq, message);
+    if (what_is != NULL) {
+        sim_truth_fail(sim, "I6", key, "m%" PRIu64 " is relayed as %" PRIu64 ", which is %s",
+                       message, seq, what_is);
+    }
+}
+
+bool sim_truth_may_lack(struct sim *sim, const char *key, uint64_t incarnation)
+{
+    struct truth_channel *channel = channel_of(sim, rh_bytes_text(key));
+    if (channel->is_torn || channel->lives_count > 1 || sim->limits.log_age_ms < SIM_SHORT_AGE_MS) {
+        return true;
+    }
+    const struct life *life = incarnation == 0 && channel->lives_count > 0
+                                  ? &channel->lives[0]
+                                  : life_find(channel, incarnation);
+    return life == NULL || life->committed.count > sim->limits.log_messages;
 }
 
 void sim_truth_acknowledged(struct sim *sim, uint64_t incarnation, uint64_t seq, uint64_t message)
 {
-    const struct life *life = life_anywhere(sim->truth, incarnation);
-    const struct sim_fact *fact = life == NULL ? NULL : sim_history_get(&life->messages, seq);
-    bool known = fact != NULL && fact->hash != 0;
-    if (life == NULL || (known ? fact->message != message : seq > life->blurred)) {
+    const char *what_is = doubt(life_anywhere(sim->truth, incarnation), seq, message);
+    if (what_is != NULL) {
         sim_fail(sim, "I3: m%" PRIu64 " is acknowledged as %016" PRIx64 ":%" PRIu64 ", which is %s",
-                 message, incarnation, seq, known ? "another message" : "not committed");
+                 message, incarnation, seq, what_is);
     }
 }
 

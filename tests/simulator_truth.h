@@ -48,11 +48,20 @@ void sim_truth_served(struct sim *sim, int node, const char *key, uint64_t incar
 /* A publisher is told that its message is committed. */
 void sim_truth_acknowledged(struct sim *sim, uint64_t incarnation, uint64_t seq, uint64_t message);
 
+/* A relayed client of |key| is sent that message by its owner, or by the node that it reached. */
+void sim_truth_relayed(struct sim *sim, const char *key, uint64_t incarnation, uint64_t seq,
+                       uint64_t message);
+
+/* Whether a client of |key| that was in that incarnation (0: any) may find that something is missing:
+ * there was another one, or its log was trimmed. */
+bool sim_truth_may_lack(struct sim *sim, const char *key, uint64_t incarnation);
+
 /* A connection was told that its channel has moved. */
 void sim_truth_moved(struct sim *sim, int node, const char *key, uint64_t incarnation);
 
 /* The number in the payload of a message, which is "m" and that; 0: it is no message. */
 uint64_t sim_truth_message(const struct rh_entry *entry);
+uint64_t sim_truth_number(struct rh_bytes payload);
 
 /* Fails by the invariant |name|, after the copies of |key| were traced. */
 void sim_truth_fail(struct sim *sim, const char *name, const char *key, const char *format, ...)
