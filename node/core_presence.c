@@ -666,6 +666,15 @@ static bool takes_from(const struct rh_core *core, const struct rh_channel *chan
             channel->group->members[0] == from);
 }
 
+/* Streams that stayed while another node counted are shown the whole again, when this one does. */
+static void show_again(const struct rh_presence *presence)
+{
+    for (struct rh_subscription *at = rh_core_stream_next(presence->channel, NULL); at != NULL;
+         at = rh_core_stream_next(presence->channel, at)) {
+        at->is_shown = false;
+    }
+}
+
 static void forget_unseen(struct rh_core *core, struct rh_presence *presence)
 {
     rh_list_each_safe (&presence->clients, link) {
@@ -673,9 +682,26 @@ static void forget_unseen(struct rh_core *core, struct rh_presence *presence)
         if (!present->is_seen && present->connections == 0) {
             unlink_client(core, present);
             forget(core, present);
+            show_again(presence);
         }
         present->is_seen = false;
     }
+}
+
+/* One more of a list that another node has sent, or one that it has as well. */
+static void take_present(struct rh_core *core, struct rh_presence *presence,
+                         const struct rh_peer_present *from)
+{
+    struct rh_present *present = find_client(core, presence, from->client);
+    bool is_known = present != NULL;
+    present = is_known ? present : create(core, presence, from->client);
+    if (present == NULL) {
+        return;
+    }
+    if (set_meta(core, present, from->meta) || !is_known) {
+        show_again(presence);
+    }
+    present->is_seen = true;
 }
 
 void rh_core_on_presence(struct rh_core *core, struct rh_process *from,
@@ -696,12 +722,7 @@ void rh_core_on_presence(struct rh_core *core, struct rh_process *from,
         return;
     }
     for (size_t i = 0; i < list->clients_count; i++) {
-        struct rh_present *present = find_client(core, presence, list->clients[i].client);
-        present = present != NULL ? present : create(core, presence, list->clients[i].client);
-        if (present != NULL) {
-            (void)set_meta(core, present, list->clients[i].meta);
-            present->is_seen = true;
-        }
+        take_present(core, presence, &list->clients[i]);
     }
     forget_unseen(core, presence);
     presence->term = list->term;
@@ -725,6 +746,9 @@ void rh_core_presence_begin(struct rh_core *core, struct rh_channel *channel)
         }
     }
     presence->term = channel->term;
+    if (presence->watchers_count > 0) {
+        tell(core, presence); /* what they have missed, if they have */
+    }
     presence->copy_ms = 0;
     copy(core, presence);
 }

@@ -160,6 +160,29 @@ who_acted_alone_and_is_a_replica_now_gives_its_list_to_who_fetches(void **state 
     script_end(script);
 }
 
+/* A second client of the channel, c7, of whom no simulated client hears. */
+static void attend(struct script *script, int letter)
+{
+    struct sim_ask ask = {.connection = 1000000, .client = 7, .key = SCRIPT_KEY};
+    sim_node_ask(script->sim, script_node(script, letter), &ask);
+}
+
+/* Another node acted for a while, in a view that A passed over: the stream has not noticed. */
+static void who_stayed_is_told_what_it_missed(void **state RH_UNUSED)
+{
+    struct script *script = begin(3, "ABC");
+    script_firewall(script, C, A, true);
+    script_until(script, "A: is lost");
+    script_firewall(script, C, A, false);
+    script_until(script, "B: * claiming -> acting");
+    attend(script, B);
+    script_until(script, "B: c7 is told that c7 is there");
+    script_until(script, "A: * claiming -> acting");
+    script_until(script, "A: c0 is told that c7 is there");
+    script_expect_not(script, "moved from A");
+    script_end(script);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -172,6 +195,7 @@ int main(void)
         RH_TEST(the_list_goes_right_before_own_whatever_was_lost_before),
         RH_TEST(without_the_list_who_comes_back_joins_again_and_nobody_is_a_ghost),
         RH_TEST(who_acted_alone_and_is_a_replica_now_gives_its_list_to_who_fetches),
+        RH_TEST(who_stayed_is_told_what_it_missed),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     script_environment();
