@@ -52,6 +52,7 @@ static struct rh_tunnel_in *tunnel_create(struct rh_core *core, struct rh_proces
     process->groups++;
     rh_list_init(&tunnel->remotes);
     rh_list_init(&tunnel->ready);
+    rh_list_init(&tunnel->ended);
     rh_list_init(&tunnel->to_show);
     rh_list_push_back(&core->tunnels_in, &tunnel->link);
     return tunnel;
@@ -505,8 +506,28 @@ void rh_core_remote_ended(struct rh_core *core, struct rh_subscription *subscrip
                           enum rh_refusal refusal, uint32_t owner)
 {
     struct rh_remote *remote = remote_of(subscription);
-    send_ended(core, remote->tunnel, remote->number, refusal, owner);
-    forget(core, remote);
+    if (refusal != RH_REFUSAL_NONE) {
+        send_ended(core, remote->tunnel, remote->number, refusal, owner);
+        forget(core, remote);
+        return;
+    }
+    remote->owner = owner;
+    remote->ended_epoch = core->view->epoch;
+    rh_list_remove(&remote->show_link);
+    rh_list_remove(&remote->ready_link);
+    rh_list_push_back(&remote->tunnel->ended, &remote->ready_link);
+}
+
+static void flush_ended(struct rh_core *core, struct rh_tunnel_in *tunnel)
+{
+    for (unsigned sent = 0; sent < RH_TUNNEL_ENDS_MAX && !rh_list_empty(&tunnel->ended); sent++) {
+        struct rh_remote *remote =
+            rh_container_of(rh_list_first(&tunnel->ended), struct rh_remote, ready_link);
+        bool is_known = rh_epoch_compare(remote->ended_epoch, core->view->epoch) == 0;
+        send_ended(core, tunnel, remote->number, RH_REFUSAL_NONE,
+                   is_known ? remote->owner : RH_RING_NONE);
+        forget(core, remote);
+    }
 }
 
 /* ---- batches ---- */
@@ -588,6 +609,7 @@ static void send_batch(struct rh_core *core, struct rh_tunnel_in *tunnel, struct
 
 static void flush(struct rh_core *core, struct rh_tunnel_in *tunnel)
 {
+    flush_ended(core, tunnel);
     for (unsigned sent = 0;
          sent < RH_TUNNEL_BATCHES_MAX && has_window(tunnel) && !rh_list_empty(&tunnel->to_show);
          sent++) {
@@ -623,7 +645,7 @@ bool rh_core_remotes_is_due(const struct rh_core *core)
     rh_list_each ((struct rh_list *)(uintptr_t)&core->tunnels_in, link) {
         const struct rh_tunnel_in *tunnel = rh_container_of(link, struct rh_tunnel_in, link);
         bool has_something = !rh_list_empty(&tunnel->ready) || !rh_list_empty(&tunnel->to_show);
-        if (has_something && has_window(tunnel)) {
+        if ((has_something && has_window(tunnel)) || !rh_list_empty(&tunnel->ended)) {
             return true;
         }
     }

@@ -17,6 +17,7 @@
 #define RH_TUNNEL_WINDOW       (4U * 1024 * 1024) /* bytes on their way to a relaying node */
 #define RH_TUNNEL_OPENS_MAX    1024U              /* streams that are opened in one turn */
 #define RH_TUNNEL_BATCHES_MAX  256U               /* batches that are sent in one turn */
+#define RH_TUNNEL_ENDS_MAX     512U               /* streams that are told who serves them now */
 #define RH_TUNNEL_CHECK_MS     1000U
 #define RH_TUNNEL_SILENCE_MS   3000U  /* without a word of the owner the tunnel is begun anew */
 #define RH_TUNNEL_IDLE_MS      15000U /* without a word of the relaying node it is forgotten */
@@ -80,7 +81,7 @@ struct rh_tunnel_out {
 struct rh_remote {
     struct rh_subscription subscription;
     struct rh_list link;             /* rh_tunnel_in::remotes */
-    struct rh_list ready_link;       /* rh_tunnel_in::ready, or none */
+    struct rh_list ready_link;       /* rh_tunnel_in::ready, rh_tunnel_in::ended, or none */
     struct rh_list show_link;        /* rh_tunnel_in::to_show, or none */
     struct rh_attendee attendee;     /* of one that names itself */
     struct rh_table_link table_link; /* rh_core::remotes, by tunnel and number */
@@ -89,7 +90,9 @@ struct rh_remote {
     uint64_t window;   /* of a stream: bytes that may be on their way */
     uint64_t room_min; /* so many bytes are told of by themselves, fewer only with others */
     uint64_t untaken;  /* bytes that are on their way */
-    char data[];       /* client and meta of the attendee */
+    uint32_t owner;    /* ENDED: who serves it, in the view of `ended_epoch`; or RH_RING_NONE */
+    struct rh_epoch ended_epoch;
+    char data[]; /* client and meta of the attendee */
 };
 
 /* What another process says to us about connections of its clients. */
@@ -106,6 +109,7 @@ struct rh_tunnel_in {
     struct rh_list
         to_show; /* rh_remote::show_link: wants the state document, when there is a window */
     struct rh_list ready; /* rh_remote::ready_link: with something to be sent, and credit */
+    struct rh_list ended; /* likewise: in no channel any more, and not told so yet */
 };
 
 /* ---- core_relayed.c ---- */
@@ -179,7 +183,8 @@ void rh_core_remote_read(struct rh_core *core, struct rh_subscription *subscript
 /* The read is over without anything: its client is where it was. */
 void rh_core_remote_read_nothing(struct rh_core *core, struct rh_subscription *subscription);
 
-/* Ended: NONE: another node has to be asked, |owner| (an index of the view) or nobody known. */
+/* Ended, in which it is told. NONE: another node has to be asked, |owner| (an index of the view) or
+ * nobody known; a channel may have very many of these, so they are told a piece in each step. */
 void rh_core_remote_ended(struct rh_core *core, struct rh_subscription *subscription,
                           enum rh_refusal refusal, uint32_t owner);
 

@@ -887,6 +887,59 @@ static void an_owner_takes_as_many_as_it_may(void **state)
     assert_int_equal(heard.welcomes[3], 1);
 }
 
+/* How many streams the last step of n2 has ended; messages are not under way. */
+static unsigned ends_of_step(struct world *world, struct rh_event *event)
+{
+    unsigned count = 0;
+    event->now_ms = world->now_ms;
+    rh_core_step(world->cores[1], event, &world->actions);
+    for (size_t i = 0; i < world->actions.count; i++) {
+        const struct rh_action *action = &world->actions.items[i];
+        count +=
+            action->kind == RH_ACTION_SEND && action->send.message.kind == RH_PEER_STREAM_ENDED;
+    }
+    return count;
+}
+
+static void a_channel_with_very_many_of_them_moves_in_small_steps(void **state)
+{
+    enum { STREAMS = 2000 };
+    struct world *world = *state;
+    struct rh_core_options options = world_options_of(1);
+    options.remotes_max = STREAMS;
+    world_restart(world, 1, &options);
+    world_peer(world, RH_EVENT_PEER_UP, 1, 0);
+    struct rh_peer_message open = {
+        .kind = RH_PEER_STREAM_OPEN,
+        .epoch = world->view->epoch,
+        .stream_open = {.tunnel = 7,
+                        .key = rh_bytes_text(world->keys[1]),
+                        .window = 100,
+                        .room_min = 1},
+    };
+    for (unsigned i = 1; i <= STREAMS; i++) {
+        open.stream_open.number = open.stream_open.stream = i;
+        struct rh_event event = {.kind = RH_EVENT_PEER_MESSAGE,
+                                 .peer_message = {.from = world->refs[0], .message = &open}};
+        assert_int_equal(ends_of_step(world, &event), 0);
+    }
+    world_make_view(world, 5); /* without n2 */
+    struct rh_event view = {.kind = RH_EVENT_VIEW, .view = world->view};
+    unsigned ended = ends_of_step(world, &view);
+    assert_true(ended <= RH_TUNNEL_ENDS_MAX);
+    unsigned steps = 0;
+    while (rh_core_deadline_ms(world->cores[1]) == 0) {
+        struct rh_event tick = {.kind = RH_EVENT_TICK};
+        unsigned ends = ends_of_step(world, &tick);
+        assert_true(ends <= RH_TUNNEL_ENDS_MAX);
+        ended += ends;
+        steps++;
+    }
+    assert_int_equal(ended, STREAMS);
+    assert_in_range(steps, STREAMS / RH_TUNNEL_ENDS_MAX, 10);
+    assert_int_equal(rh_core_stats(world->cores[1])->remotes, 0);
+}
+
 static void a_stream_number_that_is_used_twice_breaks_the_tunnel(void **state)
 {
     struct world *world = *state;
@@ -996,6 +1049,7 @@ int main(void)
         RELAY_TEST(a_batch_that_is_not_what_comes_next_breaks_the_tunnel),
         RELAY_TEST(a_batch_for_which_there_is_no_memory_is_sent_again),
         RELAY_TEST(a_stream_number_that_is_used_twice_breaks_the_tunnel),
+        RELAY_TEST(a_channel_with_very_many_of_them_moves_in_small_steps),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);
