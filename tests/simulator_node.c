@@ -241,6 +241,7 @@ static void on_welcome(struct sim *sim, struct sim_node *node, const struct rh_a
     struct sim_connection *connection = connection_of(action->welcome.subscription);
     check_told(sim, node, connection, action->welcome.incarnation, NULL, "a welcome");
     connection->welcomed = true;
+    connection->incarnation = action->welcome.incarnation;
     struct sim_said *said = sim_said(SIM_SAID_WELCOME, 0);
     said->incarnation = action->welcome.incarnation;
     said->seq = action->welcome.seq;
@@ -249,6 +250,19 @@ static void on_welcome(struct sim *sim, struct sim_node *node, const struct rh_a
         said->recovered = true;
     }
     say(sim, node, connection, said);
+}
+
+/* The state document, for which there was no room, if the connection is still there. */
+static void show_again(struct sim *sim, int index, uint64_t number)
+{
+    struct sim_connection *connection = sim_node_connection(sim, index, number);
+    if (connection != NULL && connection->wants_state &&
+        connection->subscription.state != RH_SUBSCRIPTION_FREE) {
+        connection->wants_state = false;
+        struct rh_event show = {.kind = RH_EVENT_SHOW_STATE,
+                                .subscription = &connection->subscription};
+        step_core(sim, sim->nodes[index], &show);
+    }
 }
 
 static void run_drained(struct sim *sim, struct sim_event *event)
@@ -262,7 +276,8 @@ static void run_drained(struct sim *sim, struct sim_event *event)
     if (connection == NULL) {
         return;
     }
-    if (connection->subscription.may_relay && connection->read_all_ms > sim->now_ms) {
+    bool asks = connection->subscription.may_relay || connection->wants_state;
+    if (asks && connection->read_all_ms > sim->now_ms) {
         queue_tick_of(sim, node, connection->number, connection->read_all_ms, run_drained);
         return; /* more has come since */
     }
@@ -274,6 +289,7 @@ static void run_drained(struct sim *sim, struct sim_event *event)
                                    .subscription = &connection->subscription};
         step_core(sim, node, &drained);
     }
+    show_again(sim, tick->node, tick->connection);
 }
 
 static void feed(struct sim *sim, struct sim_node *node, struct sim_connection *connection)
@@ -290,6 +306,31 @@ static void feed_again(struct sim *sim, struct sim_node *node, struct sim_connec
     const struct rh_subscription *subscription = &connection->subscription;
     if (subscription->state == RH_SUBSCRIPTION_REPLAYING || subscription->wants_room) {
         feed(sim, node, connection);
+    }
+}
+
+static void show_state(struct sim *sim, struct sim_node *node, struct sim_connection *connection,
+                       const struct rh_entry *state)
+{
+    if (connection->read_all_ms > sim->now_ms) {
+        connection->wants_state = true;
+        feed(sim, node, connection);
+        return;
+    }
+    sim_relay_shown(sim, node->index, connection, state);
+}
+
+static void on_changed(struct sim *sim, struct sim_node *node, const struct rh_action *action)
+{
+    const struct rh_channel *channel = action->changed.channel;
+    struct rh_subscription *at = action->changed.subscription;
+    if (at != NULL) {
+        show_state(sim, node, connection_of(at), action->changed.state);
+        return;
+    }
+    for (at = rh_channel_watcher_next(channel, NULL); at != NULL;
+         at = rh_channel_watcher_next(channel, at)) {
+        show_state(sim, node, connection_of(at), action->changed.state);
     }
 }
 
@@ -604,18 +645,6 @@ static void promise(struct sim *sim, struct sim_node *node, const struct rh_acti
 {
     struct rh_membership_event event = {.kind = RH_MEMBERSHIP_PROMISE, .promise = action->promise};
     enqueue(sim, node, &event);
-}
-
-static void on_changed(struct sim *sim, const struct sim_node *node, const struct rh_action *action)
-{
-    struct rh_subscription *only = action->changed.subscription;
-    const struct rh_channel *channel = action->changed.channel;
-    uint64_t version = action->changed.state == NULL ? 0 : rh_entry_version(action->changed.state);
-    for (struct rh_subscription *at = only != NULL ? only : rh_channel_watcher_next(channel, NULL);
-         at != NULL; at = only != NULL ? NULL : rh_channel_watcher_next(channel, at)) {
-        sim_trace(sim, "n%d: c%d is shown v%" PRIu64, node->index, connection_of(at)->client,
-                  version);
-    }
 }
 
 /* What a connection is told of others fits to what it knows: who leaves was there, who joins was not. */

@@ -40,7 +40,10 @@ struct sim_connection {
     uint64_t queued;      /* relayed: bytes since there was room, as the core counts */
     uint64_t served_ms;   /* it may be relayed: when it was served last, or came */
     bool welcomed;
-    bool waits; /* is served in another way, and there was no room yet */
+    uint64_t incarnation;   /* of its channel when it was */
+    bool waits;             /* is served in another way, and there was no room yet */
+    uint64_t shown_version; /* of the state document; 0: none */
+    bool wants_state;       /* there was no room for it */
     char key[SIM_KEY_SIZE];
     char name[16]; /* of the client, where they have names */
     int name_number;

@@ -3,6 +3,7 @@
 
 #include "node/core_inspect.h"
 #include "tests/simulator_check.h"
+#include "tests/simulator_states.h"
 #include "tests/simulator_truth.h"
 
 #include <inttypes.h>
@@ -115,6 +116,43 @@ void sim_relay_queued(struct sim *sim, int node, struct sim_connection *connecti
                  node, connection->client, connection->queued);
     }
     connection->queued += rh_entry_client_size_max(entry);
+}
+
+/* ---- the state document ---- */
+
+void sim_relay_shown(struct sim *sim, int node, struct sim_connection *connection,
+                     const struct rh_entry *state)
+{
+    uint64_t version = state == NULL ? 0 : rh_entry_version(state);
+    sim_trace(sim, "n%d: c%d is shown v%" PRIu64, node, connection->client, version);
+    if (version < connection->shown_version) {
+        sim_fail(sim,
+                 "n%d shows client %d version %" PRIu64
+                 " of the state of %s after version %" PRIu64,
+                 node, connection->client, version, connection->key, connection->shown_version);
+    }
+    connection->shown_version = version;
+    if (state != NULL) {
+        sim_states_shown(sim, connection->incarnation, state);
+    }
+}
+
+/* Who watches has been shown what the owner has. */
+static const char *state_unrest(struct sim *sim, const struct sim_node *node,
+                                const struct sim_connection *connection)
+{
+    struct rh_copy_info copy;
+    int owner = sim_node_owner(sim, rh_core_view(node->core), connection->key);
+    if (owner < 0 || !sim->nodes[owner]->running ||
+        !rh_core_copy_find(sim->nodes[owner]->core, rh_bytes_text(connection->key), &copy)) {
+        return NULL;
+    }
+    uint64_t version = copy.state == NULL ? 0 : rh_entry_version(copy.state);
+    return version == connection->shown_version
+               ? NULL
+               : unrest("client %d was shown version %" PRIu64 " of the state of %s, which is at "
+                        "%" PRIu64,
+                        connection->client, connection->shown_version, connection->key, version);
 }
 
 /* ---- the end ---- */
@@ -284,13 +322,16 @@ static const char *streams_unrest(struct sim *sim, const struct sim_node *node)
     rh_list_each ((struct rh_list *)(uintptr_t)&node->connections, link) {
         const struct sim_connection *connection =
             rh_container_of(link, struct sim_connection, link);
-        if (connection->subscription.state != RH_SUBSCRIPTION_RELAYED) {
-            continue;
+        const struct rh_subscription *subscription = &connection->subscription;
+        bool is_relayed = subscription->state == RH_SUBSCRIPTION_RELAYED;
+        relayed += is_relayed;
+        const char *what = is_relayed && !subscription->is_read
+                               ? sim_relay_connection_unrest(sim, node->index, connection)
+                               : NULL;
+        if (what == NULL && subscription->watches_state &&
+            (is_relayed || subscription->state == RH_SUBSCRIPTION_LIVE)) {
+            what = state_unrest(sim, node, connection);
         }
-        relayed++;
-        const char *what = connection->subscription.is_read
-                               ? NULL
-                               : sim_relay_connection_unrest(sim, node->index, connection);
         if (what != NULL) {
             return what;
         }

@@ -28,6 +28,10 @@ void sim_relay_sent_away(struct sim *sim, int node, const struct sim_connection 
 void sim_relay_refused(struct sim *sim, int node, const struct sim_connection *connection,
                        enum rh_refusal refusal);
 
+/* A stream that watches is shown the state document of its channel (NULL: there never was one). */
+void sim_relay_shown(struct sim *sim, int node, struct sim_connection *connection,
+                     const struct rh_entry *state);
+
 /* The core of |node| has made a step, and all that it wants is done. */
 void sim_relay_stepped(struct sim *sim, int node);
 

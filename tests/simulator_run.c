@@ -77,7 +77,8 @@ void sim_create(struct sim *sim, const struct sim_options *options, int nodes_co
                         .slowness = 1,
                         .nodes_count = nodes_count,
                         .replicas = replicas_of(options),
-                        .present = options->present};
+                        .present = options->present,
+                        .watching = options->relay};
     sim->replicated = sim->replicas > 0;
     sim_places_create(sim);
     sim_faults_create(sim);

@@ -248,6 +248,13 @@ static uint64_t number_in(struct rh_bytes text)
     return fits ? number : 0;
 }
 
+void sim_states_shown(struct sim *sim, uint64_t incarnation, const struct rh_entry *state)
+{
+    if (state->entry_kind == RH_ENTRY_STATE) {
+        note(sim, incarnation, rh_entry_version(state), number_in(rh_entry_payload(state).bytes));
+    }
+}
+
 void sim_states_answered(struct sim *sim, int node, const struct rh_action *action)
 {
     struct sim_states *states = sim->states;

@@ -12,6 +12,7 @@
 #include "tests/simulator.h"
 
 struct rh_action;
+struct rh_entry;
 
 void sim_states_create(struct sim *sim);
 void sim_states_destroy(struct sim *sim);
@@ -28,5 +29,8 @@ void sim_states_answered(struct sim *sim, int node, const struct rh_action *acti
 uint64_t sim_states_put(struct sim *sim, int node, const char *key, uint64_t if_version);
 uint64_t sim_states_delete(struct sim *sim, int node, const char *key, uint64_t if_version);
 uint64_t sim_states_get(struct sim *sim, int node, const char *key);
+
+/* A stream that watches the document of a channel is shown its last change. */
+void sim_states_shown(struct sim *sim, uint64_t incarnation, const struct rh_entry *state);
 
 #endif
