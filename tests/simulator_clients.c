@@ -703,6 +703,13 @@ uint64_t sim_clients_publish(struct sim *sim, int node, const char *key, uint64_
     return message;
 }
 
+void sim_clients_connect(struct sim *sim, int index, int node)
+{
+    struct subscriber *subscriber = &sim->clients->subscribers[index];
+    hang_up(sim, index, subscriber->node, subscriber->connection);
+    connect_to(sim, index, node, (struct rh_hop){0});
+}
+
 void sim_clients_leave(struct sim *sim, int index)
 {
     struct subscriber *subscriber = &sim->clients->subscribers[index];

@@ -73,6 +73,9 @@ void sim_clients_slow(struct sim *sim, uint64_t pick);
  * a line of the trace. Returns its number. */
 uint64_t sim_clients_publish(struct sim *sim, int node, const char *key, uint64_t message);
 
+/* For scripts: that subscriber hangs up, and connects to that node. */
+void sim_clients_connect(struct sim *sim, int index, int node);
+
 /* For scripts: that subscriber goes away for good. */
 void sim_clients_leave(struct sim *sim, int index);
 

@@ -269,6 +269,11 @@ void script_wipe(struct script *script)
     sim_zookeeper_wipe(script->sim);
 }
 
+void script_connect(struct script *script, int letter)
+{
+    sim_clients_connect(script->sim, 0, script_node(script, letter));
+}
+
 void script_silence_clients(struct script *script)
 {
     sim_clients_leave(script->sim, 0);

@@ -92,6 +92,9 @@ void script_zookeeper(struct script *script, bool on);
 void script_wipe(struct script *script); /* while it is off: its data is lost */
 void script_cut_zookeeper(struct script *script, int letter, bool cut);
 
+/* The subscriber of the channel hangs up, and connects to that node. */
+void script_connect(struct script *script, int letter);
+
 /* The subscriber of the channel goes away for good. */
 void script_silence_clients(struct script *script);
 

@@ -90,6 +90,35 @@ static void a_client_ahead_of_its_node_waits(void **state RH_UNUSED)
     script_end(script);
 }
 
+/* 29 */
+static void
+a_client_that_was_at_the_next_owner_waits_at_the_one_that_knows_of_none(void **state RH_UNUSED)
+{
+    struct script *script = script_create(4, 2, "ABCD");
+    (void)script_commit(script, A);
+    script_hold(script, RH_PEER_APPEND_ACK, B, A, 100);
+    (void)script_publish(script, A);
+    script_until(script, "B > A append_ack");
+    for (int letter = B; letter <= D; letter++) {
+        script_cut(script, A, letter, true);
+    }
+    script_cut_zookeeper(script, A, true);
+    script_until(script, "B: * claiming -> acting");
+    script_connect(script, B);
+    script_until(script, "client 0: welcome at B, *:1");
+    script_pass(script, 50);   /* it is told the second */
+    script_connect(script, A); /* which has committed one, and acts as far as it knows */
+    script_never(script, 500, "client 0: welcome at A", "not recovered", NULL);
+    script_let(script);
+    for (int letter = B; letter <= D; letter++) {
+        script_cut(script, A, letter, false);
+    }
+    script_cut_zookeeper(script, A, false);
+    script_until(script, "client 0: welcome at");
+    script_expect_not(script, "not recovered");
+    script_end(script);
+}
+
 /* 32 */
 static void a_burst_is_refused_before_anything_is_trimmed(void **state RH_UNUSED)
 {
@@ -174,6 +203,7 @@ int main(void)
         RH_TEST(a_retry_waits_for_what_is_not_committed_yet),
         RH_TEST(an_append_from_before_a_loss_is_ignored),
         RH_TEST(a_client_ahead_of_its_node_waits),
+        RH_TEST(a_client_that_was_at_the_next_owner_waits_at_the_one_that_knows_of_none),
         RH_TEST(a_burst_is_refused_before_anything_is_trimmed),
         RH_TEST(writes_are_refused_at_once_while_a_member_has_no_room),
         RH_TEST(what_waits_for_a_channel_is_refused_when_a_new_member_has_no_room),
