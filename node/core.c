@@ -9,9 +9,13 @@
 
 #define ACTIONS_MIN 64
 #define KEPT_MIN    16
-#define SCAN_MS     1000U
 #define RETRY_MS    100U
 #define CATCH_UP_MS 100U
+
+/* Of one step: rh_core_steps. */
+#define SWEEP_CHANNELS 256U
+#define REPORT_COPIES  512U
+#define HELD_BYTES     (16U * 1024U)
 
 const char *rh_refusal_code(enum rh_refusal refusal)
 {
@@ -234,7 +238,9 @@ struct rh_peer_message *rh_core_send(struct rh_core *core, const struct rh_proce
 static void tick(struct rh_core *core)
 {
     rh_core_flush(core);
-    rh_core_sweep(core);
+    if (!rh_core_release_more(core)) { /* one piece of work in a step */
+        rh_core_sweep(core);
+    }
     catch_up_if_due(core);
     rh_core_streams_expire(core);
     rh_core_presence_expire(core);
@@ -252,7 +258,7 @@ static void tick(struct rh_core *core)
         rh_core_moves_pump(core);
         rh_core_flush(core);
     }
-    if (core->now_ms - core->scan_ms >= SCAN_MS) {
+    if (core->now_ms - core->scan_ms >= rh_core_scan_pause_ms(core)) {
         core->scan_ms = core->now_ms;
         rh_core_channels_scan(core);
         rh_core_tombs_expire(core);
@@ -296,8 +302,9 @@ static uint64_t held_ms(const struct rh_list *held)
 uint64_t rh_core_deadline_ms(const struct rh_core *core)
 {
     uint64_t deadline = UINT64_MAX;
-    if (core->sweeping || !rh_list_empty(&core->dirty) || rh_core_relayed_is_due(core) ||
-        rh_core_remotes_is_due(core) || !rh_list_empty(&core->watches_to_tell)) {
+    if (core->sweeping || !rh_list_empty(&core->releasing) || !rh_list_empty(&core->dirty) ||
+        rh_core_relayed_is_due(core) || rh_core_remotes_is_due(core) ||
+        !rh_list_empty(&core->watches_to_tell)) {
         return 0;
     }
     deadline = rh_core_earlier(rh_core_relayed_ms(core), rh_core_remotes_ms(core));
@@ -305,7 +312,7 @@ uint64_t rh_core_deadline_ms(const struct rh_core *core)
         deadline = rh_core_earlier(deadline, core->catch_up_ms);
     }
     if (core->channels.count > 0 || core->tombs.count > 0) {
-        deadline = rh_core_earlier(deadline, core->scan_ms + SCAN_MS);
+        deadline = rh_core_earlier(deadline, core->scan_ms + rh_core_scan_pause_ms(core));
     }
     if (core->stats.pending > 0) {
         deadline = rh_core_earlier(deadline, core->retry_ms + RETRY_MS);
@@ -397,6 +404,7 @@ static void init_lists(struct rh_core *core)
                                &core->claims,
                                &core->incoming,
                                &core->fetches,
+                               &core->releasing,
                                &core->tombs_by_age,
                                &core->held_welcomed,
                                &core->tunnels_out,
@@ -423,6 +431,13 @@ static int make_self(struct rh_core *core)
     return core->self_process == NULL ? RH_ERR_NO_MEMORY : 0;
 }
 
+static void set_steps(struct rh_core_steps *steps)
+{
+    steps->sweep_channels = steps->sweep_channels == 0 ? SWEEP_CHANNELS : steps->sweep_channels;
+    steps->report_copies = steps->report_copies == 0 ? REPORT_COPIES : steps->report_copies;
+    steps->held_bytes = steps->held_bytes == 0 ? HELD_BYTES : steps->held_bytes;
+}
+
 int rh_core_create(const struct rh_core_options *options, struct rh_core **ret_core)
 {
     assert(options->log.messages_max > 0 && options->instance != 0);
@@ -431,6 +446,7 @@ int rh_core_create(const struct rh_core_options *options, struct rh_core **ret_c
         return RH_ERR_NO_MEMORY;
     }
     core->options = *options;
+    set_steps(&core->options.steps);
     core->random = options->seed;
     core->self = RH_RING_NONE;
     core->lost = true;
@@ -511,7 +527,7 @@ void rh_core_destroy(struct rh_core *core)
     destroy_channels(core, &core->swept);
     destroy_channels(core, &core->unswept);
     free_subscriptions(&core->catching_up);
-    rh_core_tombs_clear(core);
+    rh_core_tombs_finish(core);
     for (struct rh_table_link *link = rh_table_next(&core->groups.processes, NULL); link != NULL;
          link = rh_table_next(&core->groups.processes, link)) {
         rh_core_drop_held(core, rh_container_of(link, struct rh_process, link));

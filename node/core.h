@@ -35,6 +35,14 @@
 struct rh_core;
 struct rh_channel;
 
+/* How much is done in one step, so that none takes long; the rest is done in those that follow. Zero
+ * takes the default. */
+struct rh_core_steps {
+    uint32_t sweep_channels; /* 256: held against a new view */
+    uint32_t report_copies;  /* 512: taken of one report */
+    uint64_t held_bytes;     /* 16 KiB: of frames that were held; one is always taken */
+};
+
 struct rh_core_options {
     char id[RH_NODE_ID_SIZE];
     uint64_t instance;
@@ -73,6 +81,7 @@ struct rh_core_options {
     uint64_t uncommitted_bytes_max;         /* one operation is always taken */
     uint64_t held_bytes_max;                /* frames of later epochs, per peer */
     bool trace;                             /* somebody reads RH_ACTION_TRACE */
+    struct rh_core_steps steps;
 };
 
 /*

@@ -5,9 +5,12 @@
 #include <assert.h>
 #include <xxhash.h>
 
-/* A full round over all channels takes about this many scans, one a second. */
-#define SCAN_ROUNDS 64
-#define SCAN_MIN    64
+/* A full round over all channels takes about so many seconds. Of a few channels all are looked at more
+ * often; of very many, a part of a second's share at a time. */
+#define SCAN_ROUNDS 64U
+#define SCAN_MS     1000U
+#define SCAN_MIN    64U
+#define SCAN_MAX    256U
 
 static struct rh_channel *channel_of(const struct rh_table_link *link)
 {
@@ -337,11 +340,20 @@ static void look(struct rh_core *core, struct rh_channel *channel)
     }
 }
 
+uint64_t rh_core_scan_pause_ms(const struct rh_core *core)
+{
+    size_t pieces = core->channels.count / (SCAN_ROUNDS * SCAN_MAX) + 1;
+    return pieces < SCAN_MS ? SCAN_MS / pieces : 1;
+}
+
 void rh_core_channels_scan(struct rh_core *core)
 {
     size_t looks = core->channels.count / SCAN_ROUNDS;
     if (looks < SCAN_MIN) {
         looks = SCAN_MIN;
+    }
+    if (looks > SCAN_MAX) {
+        looks = SCAN_MAX;
     }
     if (looks > core->channels.count) {
         looks = core->channels.count;

@@ -15,6 +15,13 @@
  * Two things for which a message is turned into bytes and back within the core: one of an epoch
  * that was not adopted yet is held until it is (M1), and one for a node that cannot be reached goes
  * by a third (section 12.8).
+ *
+ * What is held may be much by the time it can be taken: it is, a piece in each step, and what comes
+ * from that peer meanwhile queues behind it. So does what is left of a report that is too long for
+ * one step.
+ *
+ *   of a later epoch --> [ held ........ ] --adopted--> [ releasing ] --a piece a step--> taken
+ *                              behind it: what comes meanwhile ---^
  */
 
 struct held {
@@ -23,10 +30,25 @@ struct held {
     struct rh_buffer frame;
 };
 
-static void held_free(struct rh_process *process, struct held *held)
+static struct held *first_held(const struct rh_process *process)
 {
-    process->held_bytes -= rh_buffer_size(&held->frame) + sizeof(*held);
+    struct rh_list *link = rh_list_first(&process->held);
+    return link == NULL ? NULL : rh_container_of(link, struct held, link);
+}
+
+static uint64_t held_size(const struct held *held)
+{
+    return rh_buffer_size(&held->frame) + sizeof(*held);
+}
+
+static void unlink_held(struct rh_process *process, struct held *held)
+{
+    process->held_bytes -= held_size(held);
     rh_list_remove(&held->link);
+}
+
+static void free_held(struct held *held)
+{
     rh_buffer_finish(&held->frame);
     free(held);
 }
@@ -35,8 +57,46 @@ void rh_core_drop_held(struct rh_core *core, struct rh_process *process)
 {
     (void)core;
     rh_list_each_safe (&process->held, link) {
-        held_free(process, rh_container_of(link, struct held, link));
+        struct held *held = rh_container_of(link, struct held, link);
+        unlink_held(process, held);
+        free_held(held);
     }
+    rh_list_remove(&process->release_link);
+}
+
+/* The message as bytes, in no list yet; NULL when out of memory. */
+static struct held *make_held(const struct rh_peer_message *message)
+{
+    struct held *held = rh_core_alloc(1, sizeof(*held));
+    held->epoch = message->epoch;
+    rh_list_init(&held->link);
+    if (rh_peer_encode(message, RH_PEER_FRAME_SIZE_MAX, &held->frame) != 0) {
+        free_held(held);
+        return NULL;
+    }
+    return held;
+}
+
+/* What is held cannot be kept: as on a link that breaks, the sender starts over. */
+static void give_up_held(struct rh_core *core, struct rh_process *process)
+{
+    rh_core_drop_held(core, process);
+    struct rh_action *action = rh_core_act(core, RH_ACTION_RESET_PEER);
+    action->peer = process->ref;
+}
+
+/* Behind what is held of |from| already. Its bytes; 0: it was given up. */
+static uint64_t hold_last(struct rh_core *core, struct rh_process *from,
+                          const struct rh_peer_message *message)
+{
+    struct held *held = make_held(message);
+    if (held == NULL) {
+        give_up_held(core, from);
+        return 0;
+    }
+    rh_list_push_back(&from->held, &held->link);
+    from->held_bytes += held_size(held);
+    return held_size(held);
 }
 
 void rh_core_hold(struct rh_core *core, struct rh_process *from,
@@ -44,26 +104,16 @@ void rh_core_hold(struct rh_core *core, struct rh_process *from,
 {
     rh_core_catch_up(core);
     rh_core_ask_for_view(core, from);
-    struct held *held = rh_core_alloc(1, sizeof(*held));
-    held->epoch = message->epoch;
-    rh_list_init(&held->link);
-    if (rh_peer_encode(message, RH_PEER_FRAME_SIZE_MAX, &held->frame) != 0) {
-        rh_buffer_finish(&held->frame);
-        free(held);
-        return; /* as if it had been lost: whoever waits for an answer sends again (M5) */
-    }
-    rh_list_push_back(&from->held, &held->link);
-    from->held_bytes += rh_buffer_size(&held->frame) + sizeof(*held);
+    (void)hold_last(core, from, message);
     core->stats.frames_held++;
     if (from->held_bytes > core->options.held_bytes_max) {
-        rh_core_drop_held(core, from);
-        struct rh_action *action = rh_core_act(core, RH_ACTION_RESET_PEER);
-        action->peer = from->ref;
+        give_up_held(core, from);
     }
 }
 
 /* Takes one frame as if it came now from |from|. */
-static void take_frame(struct rh_core *core, struct rh_process *from, struct rh_bytes frame)
+static void take_frame(struct rh_core *core, struct rh_process *from, struct rh_bytes frame,
+                       rh_core_take *take)
 {
     struct rh_peer_decoder *decoder;
     struct rh_reason reason;
@@ -74,23 +124,82 @@ static void take_frame(struct rh_core *core, struct rh_process *from, struct rh_
     }
     if (rh_peer_decoder_feed(decoder, frame.data, frame.size) == 0 &&
         rh_peer_decoder_next(decoder, message, &reason) == 0) {
-        rh_core_take_message(core, from, message);
+        take(core, from, message);
     }
     rh_core_keep_decoder(core, decoder); /* actions may point into it */
 }
 
-/* The frames of one peer, in order, up to the first that is still early. */
-static void release(struct rh_core *core, struct rh_process *process)
+/* ---- those whose time has come ---- */
+
+/* Whether the first of them is of an epoch that was adopted. */
+static bool is_due(const struct rh_core *core, const struct rh_process *process)
 {
-    for (struct rh_list *link = rh_list_first(&process->held); link != NULL;
-         link = rh_list_first(&process->held)) {
-        struct held *held = rh_container_of(link, struct held, link);
-        if (rh_epoch_compare(held->epoch, core->view->epoch) > 0) {
-            return;
-        }
-        take_frame(core, process, rh_buffer_content(&held->frame));
-        held_free(process, held);
+    const struct held *held = first_held(process);
+    return held != NULL && rh_epoch_compare(held->epoch, core->view->epoch) <= 0;
+}
+
+static void note_due(struct rh_core *core, struct rh_process *process)
+{
+    if (!is_due(core, process)) {
+        rh_list_remove(&process->release_link);
+    } else if (rh_list_empty(&process->release_link)) {
+        rh_list_push_back(&core->releasing, &process->release_link);
     }
+}
+
+/* Takes the frames of one peer, in order, up to the first that is still early or until |bytes| of
+ * them were taken. How many were; one that was not taken whole is enough. */
+static uint64_t release(struct rh_core *core, struct rh_process *process, uint64_t bytes)
+{
+    uint64_t taken = 0;
+    while (taken < bytes && is_due(core, process)) {
+        struct held *held = first_held(process);
+        taken += held_size(held);
+        unlink_held(process, held);
+        const struct held *next = first_held(process);
+        take_frame(core, process, rh_buffer_content(&held->frame), rh_core_take_released);
+        free_held(held);
+        if (first_held(process) != next) {
+            taken = bytes;
+        }
+    }
+    note_due(core, process);
+    return taken;
+}
+
+bool rh_core_release_more(struct rh_core *core)
+{
+    uint64_t left = core->options.steps.held_bytes;
+    bool any = !rh_list_empty(&core->releasing);
+    for (struct rh_list *link = rh_list_first(&core->releasing); left > 0 && link != NULL;
+         link = rh_list_first(&core->releasing)) {
+        uint64_t taken =
+            release(core, rh_container_of(link, struct rh_process, release_link), left);
+        left -= taken < left ? taken : left;
+    }
+    return any;
+}
+
+void rh_core_hold_behind(struct rh_core *core, struct rh_process *from,
+                         const struct rh_peer_message *message)
+{
+    uint64_t bytes = hold_last(core, from, message);
+    do {
+        (void)release(core, from, bytes); /* so that no more is held than there was */
+    } while (from->held_bytes > core->options.held_bytes_max && is_due(core, from));
+}
+
+bool rh_core_hold_rest(struct rh_core *core, struct rh_process *from,
+                       const struct rh_peer_message *message)
+{
+    struct held *held = make_held(message);
+    if (held == NULL) {
+        return false;
+    }
+    rh_list_push_front(&from->held, &held->link);
+    from->held_bytes += held_size(held);
+    note_due(core, from);
+    return true;
 }
 
 /* Whether another process has its place in the view. */
@@ -102,21 +211,15 @@ static bool is_replaced(const struct rh_core *core, const struct rh_process *pro
 
 void rh_core_release_held(struct rh_core *core)
 {
-    struct rh_table_link *link = rh_table_next(&core->groups.processes, NULL);
-    while (link != NULL) {
+    for (struct rh_table_link *link = rh_table_next(&core->groups.processes, NULL); link != NULL;
+         link = rh_table_next(&core->groups.processes, link)) {
         struct rh_process *process = rh_container_of(link, struct rh_process, link);
         if (is_replaced(core, process) && !rh_fault(RH_FAULT_HOLD_FOREVER)) {
             rh_core_drop_held(core, process); /* the epoch that it knew may be lost with it */
         }
-        if (!rh_list_empty(&process->held)) {
-            release(core, process);
-            /* What was taken may have made processes known, and the table may have grown. */
-            link = rh_list_empty(&process->held) ? rh_table_next(&core->groups.processes, NULL)
-                                                 : rh_table_next(&core->groups.processes, link);
-        } else {
-            link = rh_table_next(&core->groups.processes, link);
-        }
+        note_due(core, process);
     }
+    (void)rh_core_release_more(core);
 }
 
 /* ---- by a third node ---- */
@@ -208,7 +311,8 @@ void rh_core_on_relay(struct rh_core *core, struct rh_process *from,
         }
         (void)rh_bytes_write(bytes + RH_PEER_FRAME_HEADER_SIZE, frame);
         if (origin != NULL) {
-            take_frame(core, origin, rh_bytes(bytes, frame.size + RH_PEER_FRAME_HEADER_SIZE));
+            take_frame(core, origin, rh_bytes(bytes, frame.size + RH_PEER_FRAME_HEADER_SIZE),
+                       rh_core_take_message);
         }
         return;
     }

@@ -20,11 +20,12 @@
  */
 
 #define PUMP_MAX      256U /* channels that have their turn in one step */
-#define LOOKS_MAX     1024U
+#define MISSES_MAX    256U /* of those at the front that cannot begin */
 #define LOOK_MS       200U /* at channels that could not begin */
 #define LEAVE_MS      500U
 #define PACE_BURST_US 50000U
 #define TOMB_MS       60000U /* nothing is on its way for so long (N9) */
+#define TOMBS_MAX     4096U  /* let go in one step */
 
 size_t rh_core_preference(const struct rh_core *core, const struct rh_channel *channel,
                           struct rh_process *ret_list[RH_RING_REPLICAS_MAX])
@@ -112,6 +113,7 @@ struct tomb {
     struct rh_table_link link; /* by key */
     struct rh_list age_link;   /* rh_core::tombs_by_age */
     uint64_t since_ms;
+    uint32_t view; /* rh_core::view_number; one of an earlier view is none */
     struct rh_term term;
 };
 
@@ -143,6 +145,10 @@ static void tomb_add(struct rh_core *core, struct rh_bytes key, struct rh_term t
         rh_list_init(&tomb->age_link);
         rh_table_insert(&core->tombs, &tomb->link, tomb_hash(core, key));
     }
+    if (tomb->view != core->view_number) {
+        tomb->view = core->view_number;
+        tomb->term = (struct rh_term){0};
+    }
     tomb->since_ms = core->now_ms;
     rh_list_remove(&tomb->age_link);
     rh_list_push_back(&core->tombs_by_age, &tomb->age_link);
@@ -154,31 +160,35 @@ static void tomb_add(struct rh_core *core, struct rh_bytes key, struct rh_term t
 bool rh_core_tomb_forbids(const struct rh_core *core, struct rh_bytes key, struct rh_term term)
 {
     const struct tomb *tomb = tomb_find(core, key);
-    return tomb != NULL && !rh_fault(RH_FAULT_NO_TOMB) && rh_term_compare(term, tomb->term) <= 0;
+    return tomb != NULL && tomb->view == core->view_number && !rh_fault(RH_FAULT_NO_TOMB) &&
+           rh_term_compare(term, tomb->term) <= 0;
 }
 
-static void tombs_end(struct rh_core *core, uint64_t age_ms)
+/* The oldest is ended; whether there was one. */
+static bool tomb_end(struct rh_core *core, uint64_t age_ms)
 {
-    for (struct rh_list *link = rh_list_first(&core->tombs_by_age); link != NULL;
-         link = rh_list_first(&core->tombs_by_age)) {
-        struct tomb *tomb = rh_container_of(link, struct tomb, age_link);
-        if (core->now_ms - tomb->since_ms < age_ms) {
-            return;
-        }
-        rh_list_remove(link);
-        rh_table_remove(&core->tombs, &tomb->link);
-        free(tomb);
+    struct rh_list *link = rh_list_first(&core->tombs_by_age);
+    struct tomb *tomb = link == NULL ? NULL : rh_container_of(link, struct tomb, age_link);
+    if (tomb == NULL ||
+        (tomb->view == core->view_number && core->now_ms - tomb->since_ms < age_ms)) {
+        return false;
     }
-}
-
-void rh_core_tombs_clear(struct rh_core *core)
-{
-    tombs_end(core, 0);
+    rh_list_remove(link);
+    rh_table_remove(&core->tombs, &tomb->link);
+    free(tomb);
+    return true;
 }
 
 void rh_core_tombs_expire(struct rh_core *core)
 {
-    tombs_end(core, TOMB_MS);
+    for (unsigned i = 0; i < TOMBS_MAX && tomb_end(core, TOMB_MS); i++) {
+    }
+}
+
+void rh_core_tombs_finish(struct rh_core *core)
+{
+    while (tomb_end(core, 0)) {
+    }
 }
 
 /* ---- the queue ---- */
@@ -260,10 +270,10 @@ void rh_core_moves_pump(struct rh_core *core)
         return;
     }
     unsigned started = 0;
-    unsigned looks = 0;
+    unsigned misses = 0;
     uint32_t left = core->stats.moves_waiting;
     core->moves_ms = core->now_ms + LOOK_MS; /* or when credit comes, or the record */
-    for (; left > 0 && looks < LOOKS_MAX && started < PUMP_MAX; left--, looks++) {
+    for (; left > 0 && misses < MISSES_MAX && started < PUMP_MAX; left--) {
         struct rh_list *link = rh_list_first(&core->moves);
         if (link == NULL) {
             break;
@@ -276,6 +286,7 @@ void rh_core_moves_pump(struct rh_core *core)
         if (!can_start(core, channel)) {
             rh_list_remove(link); /* to the back: others may be luckier */
             rh_list_push_back(&core->moves, link);
+            misses++;
             continue;
         }
         rh_core_queue_remove(core, channel);
@@ -286,7 +297,7 @@ void rh_core_moves_pump(struct rh_core *core)
         started++;
         rh_core_advance(core, channel);
     }
-    if (started == PUMP_MAX || (looks == LOOKS_MAX && left > 0)) {
+    if (started == PUMP_MAX || (misses == MISSES_MAX && left > 0)) {
         core->moves_ms = started > 0 ? core->now_ms : core->now_ms + 20;
     }
 }

@@ -304,9 +304,10 @@ struct rh_core {
     struct rh_list claims; /* rh_dealings::queue_link: to take over, or wait for; likewise */
     uint64_t claims_ms;    /* when the claims are worth another look; UINT64_MAX: an event tells */
     uint64_t moves_ms;
-    struct rh_table syncs;   /* out */
-    struct rh_list fetches;  /* rh_sync::fetch_link: answers to Fetch, by age */
-    struct rh_list incoming; /* rh_incoming::link */
+    struct rh_table syncs;    /* out */
+    struct rh_list fetches;   /* rh_sync::fetch_link: answers to Fetch, by age */
+    struct rh_list incoming;  /* rh_incoming::link */
+    struct rh_list releasing; /* rh_process::release_link */
     uint64_t sync_number;
     struct rh_topics topics;
     uint64_t pace_us; /* when the next channel that nobody waits for may be moved, or taken over */
@@ -452,6 +453,9 @@ void rh_core_channel_bring_up(struct rh_core *core, struct rh_channel *channel);
 
 /* Looks at a few channels: trims by age, forgets old ids, reclaims idle ones. */
 void rh_core_channels_scan(struct rh_core *core);
+
+/* Between two such looks. */
+uint64_t rh_core_scan_pause_ms(const struct rh_core *core);
 
 void rh_core_trace(struct rh_core *core, const struct rh_channel *channel, enum rh_trace_kind kind,
                    enum rh_role from);
@@ -894,7 +898,8 @@ void rh_core_try_commit(struct rh_core *core, struct rh_channel *channel);
 void rh_core_member_acked(struct rh_core *core, struct rh_channel *channel,
                           struct rh_member *member, uint64_t op, bool confirmed, uint64_t stamp);
 
-/* Calls |look| for each channel with something under way, which it may end for any of them. */
+/* Calls |look| for each channel with something under way, which it may end for any of them. If there
+ * are very many, only for some: the others are looked at when it is time to send again. */
 typedef void rh_core_busy_look(struct rh_core *core, struct rh_acting *acting,
                                const struct rh_process *process);
 void rh_core_busy_each(struct rh_core *core, rh_core_busy_look *look,
@@ -972,10 +977,10 @@ void rh_core_send_own(struct rh_core *core, struct rh_channel *channel);
 void rh_core_send_leave(struct rh_core *core, struct rh_channel *channel,
                         const struct rh_process *to, bool reclaim);
 
-/* Tombs of this view (G5). */
+/* Tombs of this view (G5). Those of others are let go a piece at a time. */
 bool rh_core_tomb_forbids(const struct rh_core *core, struct rh_bytes key, struct rh_term term);
-void rh_core_tombs_clear(struct rh_core *core);
 void rh_core_tombs_expire(struct rh_core *core);
+void rh_core_tombs_finish(struct rh_core *core);
 
 /* The preference list of a channel in the current view: processes, the ring owner first. */
 size_t rh_core_preference(const struct rh_core *core, const struct rh_channel *channel,
@@ -1089,7 +1094,22 @@ void rh_core_on_lease_grant(struct rh_core *core, struct rh_process *from,
 /* Holds a message of an epoch that was not adopted yet (M1). */
 void rh_core_hold(struct rh_core *core, struct rh_process *from,
                   const struct rh_peer_message *message);
+
+/* Holds it because what came before from |from| (in rh_core::releasing) was not all taken yet, and
+ * takes as much of that as comes with it. */
+void rh_core_hold_behind(struct rh_core *core, struct rh_process *from,
+                         const struct rh_peer_message *message);
+
+/* Holds it before all else of |from|: what is left of the message that is being taken. False: out of
+ * memory. */
+RH_MUST_CHECK bool rh_core_hold_rest(struct rh_core *core, struct rh_process *from,
+                                     const struct rh_peer_message *message);
+
+/* A view was adopted: begins to take what was held for it. */
 void rh_core_release_held(struct rh_core *core);
+
+/* Takes the next piece of it. Whether there was any. */
+bool rh_core_release_more(struct rh_core *core);
 void rh_core_drop_held(struct rh_core *core, struct rh_process *process);
 
 /* A third node that has a link to |to| as well, or NULL. */
@@ -1111,8 +1131,12 @@ void rh_core_on_relay_failed(struct rh_core *core, struct rh_process *from,
 /* ---- core_messages.c ---- */
 
 void rh_core_peer_message(struct rh_core *core, const struct rh_event *event);
-void rh_core_take_message(struct rh_core *core, struct rh_process *from,
+typedef void rh_core_take(struct rh_core *core, struct rh_process *from,
                           const struct rh_peer_message *message);
+rh_core_take rh_core_take_message;
+
+/* One of an epoch that was adopted, when nothing else of |from| comes before it. */
+rh_core_take rh_core_take_released;
 void rh_core_ask_for_view(struct rh_core *core, struct rh_process *from);
 void rh_core_greet(struct rh_core *core, struct rh_process *process);
 void rh_core_peer_up(struct rh_core *core, const struct rh_node_ref *peer);

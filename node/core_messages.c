@@ -196,8 +196,17 @@ void rh_core_take_message(struct rh_core *core, struct rh_process *from,
     bool is_early = core->view == NULL || rh_epoch_compare(message->epoch, core->view->epoch) > 0;
     if (rule->epochs != ANY && is_early) {
         rh_core_hold(core, from, message);
-        return;
+    } else if (rule->epochs != ANY && !rh_list_empty(&from->release_link)) {
+        rh_core_hold_behind(core, from, message);
+    } else {
+        rh_core_take_released(core, from, message);
     }
+}
+
+void rh_core_take_released(struct rh_core *core, struct rh_process *from,
+                           const struct rh_peer_message *message)
+{
+    const struct rule *rule = &rules[message->kind];
     if (rule->from_member && (!rh_core_is_registered(core) || !rh_process_is_registered(from))) {
         return;
     }

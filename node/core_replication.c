@@ -12,6 +12,7 @@
  */
 
 #define STALLED_MS 1000U
+#define LOOKS_MAX  256U /* at channels with something under way, in one step */
 
 /* ---- members ---- */
 
@@ -629,8 +630,9 @@ static void retry(struct rh_core *core, struct rh_acting *acting)
 
 void rh_core_busy_retry(struct rh_core *core)
 {
-    for (struct rh_list *link = rh_list_first(&core->busy); link != NULL;
-         link = rh_list_first(&core->busy)) {
+    unsigned looks = 0;
+    for (struct rh_list *link = rh_list_first(&core->busy); link != NULL && looks < LOOKS_MAX;
+         link = rh_list_first(&core->busy), looks++) {
         struct rh_acting *acting = rh_container_of(link, struct rh_acting, busy_link);
         if (core->now_ms - acting->looked_ms < RH_RETRY_MS) {
             return;
@@ -654,11 +656,15 @@ void rh_core_busy_each(struct rh_core *core, rh_core_busy_look *look,
     struct rh_list again;
     rh_list_init(&again);
     rh_list_splice(&again, &core->busy);
-    for (struct rh_list *link = rh_list_first(&again); link != NULL; link = rh_list_first(&again)) {
+    unsigned looks = 0;
+    for (struct rh_list *link = rh_list_first(&again); link != NULL && looks < LOOKS_MAX;
+         link = rh_list_first(&again), looks++) {
         rh_list_remove(link);
         rh_list_push_back(&core->busy, link);
         look(core, rh_container_of(link, struct rh_acting, busy_link), process);
     }
+    rh_list_splice(&again, &core->busy);
+    rh_list_splice(&core->busy, &again);
 }
 
 static void retry_if_concerned(struct rh_core *core, struct rh_acting *acting,

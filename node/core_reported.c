@@ -198,6 +198,21 @@ static void begin_round(struct rh_process *from, uint32_t round)
     }
 }
 
+/* How many of the copies are taken in this step; the others are held, as a report of their own. */
+static size_t hold_most(struct rh_core *core, struct rh_process *from,
+                        const struct rh_peer_message *message)
+{
+    size_t count = message->report.count;
+    size_t max = core->options.steps.report_copies;
+    if (count <= max) {
+        return count;
+    }
+    struct rh_peer_message rest = *message;
+    rest.report.copies += max;
+    rest.report.count -= max;
+    return rh_core_hold_rest(core, from, &rest) ? max : count;
+}
+
 void rh_core_on_report(struct rh_core *core, struct rh_process *from,
                        const struct rh_peer_message *message)
 {
@@ -207,10 +222,11 @@ void rh_core_on_report(struct rh_core *core, struct rh_process *from,
         return; /* overtaken, by another way, by a round in which all is told anew */
     }
     begin_round(from, round);
+    size_t count = hold_most(core, from, message);
     if (round == from->round_in) {
-        from->round_count += message->report.count;
+        from->round_count += count;
     }
-    for (size_t i = 0; i < message->report.count; i++) {
+    for (size_t i = 0; i < count; i++) {
         take_copy(core, from, &message->report.copies[i]);
     }
     core->claims_ms = core->now_ms;

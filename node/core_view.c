@@ -10,8 +10,6 @@
  * which copies it will find here. What others report is in core_reported.c.
  */
 
-#define SWEEP_CHANNELS 512 /* channels looked at in one step of a sweep */
-
 /* ---- reports ---- */
 
 static enum rh_peer_copy_state copy_state(const struct rh_channel *channel)
@@ -345,7 +343,7 @@ void rh_core_sweep(struct rh_core *core)
     bool reports = core->options.replication && rh_core_is_registered(core);
     struct batch *batches =
         reports ? rh_core_scratch(core, core->view->members_count, sizeof(*batches)) : NULL;
-    for (unsigned n = 0; n < SWEEP_CHANNELS; n++) {
+    for (uint32_t n = 0; n < core->options.steps.sweep_channels; n++) {
         struct rh_list *link = rh_list_first(&core->unswept);
         if (link == NULL) {
             break;
@@ -459,7 +457,7 @@ void rh_core_adopt(struct rh_core *core, const struct rh_event *event)
     core->complete = false;
     core->recorded = rh_epoch_compare(core->recorded_epoch, view->epoch) == 0;
     core->turn = 0;
-    rh_core_tombs_clear(core);
+    rh_core_tombs_expire(core); /* all of them count for nothing from now on */
     find_members(core);
     if (core->view_before != NULL && rh_view_lost(core->view_before, view)) {
         core->lost_ms = core->now_ms;

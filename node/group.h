@@ -51,6 +51,8 @@ struct rh_process {
     /* Frames of a later epoch than ours. */
     struct rh_list held; /* core_frames.c */
     uint64_t held_bytes;
+    struct rh_list
+        release_link; /* rh_core::releasing: the first of them can be taken now; or none */
 };
 
 struct rh_group {

@@ -288,7 +288,7 @@ static void a_sweep_takes_bounded_steps_and_stale_channels_are_not_served(void *
     assert_int_equal(rh_core_deadline_ms(world->cores[0]), 0);
     world_read_from(world, 0, 1, last, &world_start, 10, 0);
     world_expect(world, "n1 > redirect s1 to n2\n");
-    world_pass(world, 0, 2);
+    world_pass(world, 0, 5);
     world_expect(world, "n1 > swept channels=1500 connections=0\n");
     assert_int_equal(rh_core_stats(world->cores[0])->channels, 0);
     assert_int_equal(rh_core_stats(world->cores[0])->log_bytes, 0);
