@@ -258,8 +258,18 @@ static void on_left(void *context)
     ev_break(load.loop, EVBREAK_ALL);
 }
 
-static const struct rh_ev_peer_handler peer_handler = {
-    .message = on_message, .up = on_up, .down = on_down, .dead = on_dead, .epoch = on_epoch};
+static void on_drained(void *context, const struct rh_node_ref *node)
+{
+    (void)context;
+    (void)node;
+}
+
+static const struct rh_ev_peer_handler peer_handler = {.message = on_message,
+                                                       .up = on_up,
+                                                       .down = on_down,
+                                                       .drained = on_drained,
+                                                       .dead = on_dead,
+                                                       .epoch = on_epoch};
 
 static const struct rh_zk_membership_handler membership_handler = {
     .view = on_view, .fatal = on_fatal, .probe = on_probe, .left = on_left};

@@ -62,7 +62,7 @@ struct rh_dealings {
 
 struct rh_channel {
     struct rh_table_link table_link; /* rh_core::channels, by key */
-    struct rh_list list_link;        /* rh_core::swept or ::unswept */
+    struct rh_list list_link;        /* rh_core::swept, ::unswept or rh_process::untold */
     uint64_t hash;                   /* place on the ring */
     uint64_t incarnation;            /* 0: no copy */
     struct rh_term term;

@@ -15,7 +15,8 @@
 /* Of one step: rh_core_steps. */
 #define SWEEP_CHANNELS 256U
 #define REPORT_COPIES  512U
-#define HELD_BYTES     (16U * 1024U)
+#define HELD_BYTES     (8U * 1024U)
+#define REPORTS_AHEAD  (512U * 1024U)
 
 const char *rh_refusal_code(enum rh_refusal refusal)
 {
@@ -238,8 +239,8 @@ struct rh_peer_message *rh_core_send(struct rh_core *core, const struct rh_proce
 static void tick(struct rh_core *core)
 {
     rh_core_flush(core);
-    if (!rh_core_release_more(core)) { /* one piece of work in a step */
-        rh_core_sweep(core);
+    if (!rh_core_release_more(core) && !rh_core_reports_more(core)) {
+        rh_core_sweep(core); /* one piece of work in a step */
     }
     catch_up_if_due(core);
     rh_core_streams_expire(core);
@@ -302,9 +303,9 @@ static uint64_t held_ms(const struct rh_list *held)
 uint64_t rh_core_deadline_ms(const struct rh_core *core)
 {
     uint64_t deadline = UINT64_MAX;
-    if (core->sweeping || !rh_list_empty(&core->releasing) || !rh_list_empty(&core->dirty) ||
-        rh_core_relayed_is_due(core) || rh_core_remotes_is_due(core) ||
-        !rh_list_empty(&core->watches_to_tell)) {
+    if (core->sweeping || !rh_list_empty(&core->to_tell) || !rh_list_empty(&core->releasing) ||
+        !rh_list_empty(&core->dirty) || rh_core_relayed_is_due(core) ||
+        rh_core_remotes_is_due(core) || !rh_list_empty(&core->watches_to_tell)) {
         return 0;
     }
     deadline = rh_core_earlier(rh_core_relayed_ms(core), rh_core_remotes_ms(core));
@@ -394,6 +395,7 @@ static void init_lists(struct rh_core *core)
 {
     struct rh_list *lists[] = {&core->swept,
                                &core->unswept,
+                               &core->to_tell,
                                &core->dropped,
                                &core->catching_up,
                                &core->held,
@@ -436,6 +438,7 @@ static void set_steps(struct rh_core_steps *steps)
     steps->sweep_channels = steps->sweep_channels == 0 ? SWEEP_CHANNELS : steps->sweep_channels;
     steps->report_copies = steps->report_copies == 0 ? REPORT_COPIES : steps->report_copies;
     steps->held_bytes = steps->held_bytes == 0 ? HELD_BYTES : steps->held_bytes;
+    steps->reports_ahead = steps->reports_ahead == 0 ? REPORTS_AHEAD : steps->reports_ahead;
 }
 
 int rh_core_create(const struct rh_core_options *options, struct rh_core **ret_core)
@@ -524,6 +527,7 @@ void rh_core_destroy(struct rh_core *core)
     rh_core_requests_finish(core);
     rh_core_watches_finish(core);
     rh_core_presence_finish(core);
+    rh_core_reports_stop(core);
     destroy_channels(core, &core->swept);
     destroy_channels(core, &core->unswept);
     free_subscriptions(&core->catching_up);
@@ -574,6 +578,9 @@ static void step(struct rh_core *core, const struct rh_event *event)
         return;
     case RH_EVENT_PEER_DOWN:
         rh_core_peer_down(core, &event->peer);
+        return;
+    case RH_EVENT_PEER_DRAINED:
+        rh_core_reports_drained(core, &event->peer);
         return;
     case RH_EVENT_PEER_MESSAGE:
         rh_core_peer_message(core, event);

@@ -40,7 +40,8 @@ struct rh_channel;
 struct rh_core_steps {
     uint32_t sweep_channels; /* 256: held against a new view */
     uint32_t report_copies;  /* 512: taken of one report */
-    uint64_t held_bytes;     /* 16 KiB: of frames that were held; one is always taken */
+    uint64_t held_bytes;     /* 8 KiB: of frames that were held; one is always taken */
+    uint64_t reports_ahead;  /* 512 KiB: of reports in a link that are not known to be written */
 };
 
 struct rh_core_options {
@@ -181,11 +182,12 @@ enum rh_event_kind {
     RH_EVENT_FOLLOWERS, /* who follows a topic */
 
     /* With replication. */
-    RH_EVENT_LOST,     /* the own registration is gone, by whatever road that was learnt */
-    RH_EVENT_PROOF,    /* the own registration stood at some moment after `at_ms` (R1) */
-    RH_EVENT_HEARD,    /* ZooKeeper answered something at `at_ms` (R3) */
-    RH_EVENT_RECORDED, /* the config records exactly `epoch` as complete (V6) */
-    RH_EVENT_PROMISED, /* what was wanted by RH_ACTION_PROMISE is noted and will be kept (R3) */
+    RH_EVENT_LOST,         /* the own registration is gone, by whatever road that was learnt */
+    RH_EVENT_PROOF,        /* the own registration stood at some moment after `at_ms` (R1) */
+    RH_EVENT_HEARD,        /* ZooKeeper answered something at `at_ms` (R3) */
+    RH_EVENT_RECORDED,     /* the config records exactly `epoch` as complete (V6) */
+    RH_EVENT_PEER_DRAINED, /* what was sent on that link up to the last TELL_DRAINED is written */
+    RH_EVENT_PROMISED,     /* what was wanted by RH_ACTION_PROMISE is noted and will be kept (R3) */
 };
 
 struct rh_event {
@@ -316,7 +318,8 @@ enum rh_action_kind {
     RH_ACTION_PEER_VIEW, /* a peer shows a view: as if ZooKeeper had */
     RH_ACTION_SHOW_VIEW, /* send `peer` the view that this node has adopted */
     /* and to the links: */
-    RH_ACTION_RESET_PEER, /* close the connection on which `peer` sends */
+    RH_ACTION_RESET_PEER,   /* close the connection on which `peer` sends */
+    RH_ACTION_TELL_DRAINED, /* answer by PEER_DRAINED, unless the link of `peer` breaks before */
     /* For who watches: */
     RH_ACTION_TRACE,
 };
@@ -495,7 +498,7 @@ struct rh_action {
         struct rh_epoch epoch; /* COMPLETE */
         struct rh_promise promise;
         const struct rh_peer_message *peer_view; /* PEER_VIEW: the event's */
-        struct rh_node_ref peer;                 /* SHOW_VIEW, RESET_PEER */
+        struct rh_node_ref peer;                 /* SHOW_VIEW, RESET_PEER, TELL_DRAINED */
         struct rh_core_trace trace;
         struct {
             struct rh_epoch epoch;

@@ -15,7 +15,8 @@
  *   core_state.c        the state document: asked for, written, answered
  *   core_watch.c        who is told of its changes
  *   core_presence.c     who is in a channel
- *   core_view.c         views, their walk over the channels, reports of our copies
+ *   core_view.c         views, their walk over the channels
+ *   core_reports.c      reports of our copies to their ring owners
  *   core_reported.c     reports of others, end markers, complete and recorded epochs
  *   core_replication.c  appends, acknowledgements, commit
  *   core_group.c        who comes into a group and who goes, handoff, the order of all that
@@ -29,7 +30,8 @@
  * Numbers like (T6) are rules of docs/protocol-cluster.md.
  *
  * Invariants, true between steps:
- *   - every channel is in `channels` and in exactly one of `swept` and `unswept`;
+ *   - every channel is in `channels` and in exactly one of `swept`, `unswept` and the `untold` of its
+ *     ring owner;
  *   - a subscription with a channel is in the list that its state names, and counted there;
  *   - a pending request is in `pending` (ordered by deadline) and in `pending_table`;
  *   - a channel is served only after it was held against the current view: every access goes by
@@ -238,6 +240,7 @@ struct rh_core {
     struct rh_table channels;
     struct rh_list swept;
     struct rh_list unswept;
+    struct rh_list to_tell;  /* rh_process::tell_link: have untold copies, and room for some */
     bool sweeping;           /* not all channels were held against the current view yet */
     bool sweep_is_told;      /* the view's: later ones are for links that come up */
     uint64_t sweep_channels; /* of the sweep that runs */
@@ -819,9 +822,6 @@ bool rh_core_walk(struct rh_core *core, struct rh_channel *channel);
 /* All have reported and so have we: the membership is asked to record it. */
 void rh_core_check_complete(struct rh_core *core);
 
-/* The copy has changed: its ring owner hears of it, if it had heard of it in this view (V5). */
-void rh_core_report_again(struct rh_core *core, const struct rh_channel *channel);
-
 /* A link came up: it wants all reports. */
 void rh_core_reports_peer_up(struct rh_core *core, struct rh_process *process);
 
@@ -841,6 +841,41 @@ const struct rh_reported_copy *rh_core_reported_copy(const struct rh_core *core,
 void rh_core_reported_free(struct rh_core *core, struct rh_channel *channel);
 void rh_core_reported_remove(struct rh_core *core, struct rh_channel *channel,
                              const struct rh_process *from);
+
+/* ---- core_reports.c ---- */
+
+/* The copy has changed: its ring owner hears of it, if it had heard of it in this view (V5). */
+void rh_core_report_again(struct rh_core *core, const struct rh_channel *channel);
+
+/* Copies that are told in this step. NULL: nobody is told anything. */
+struct rh_report_batch;
+struct rh_report_batch *rh_core_reports_begin(struct rh_core *core);
+
+/* The copy, if there is one, is told in this step or, for lack of room, later. */
+void rh_core_reports_add(struct rh_core *core, struct rh_report_batch *batches,
+                         struct rh_channel *channel);
+
+/* |batches|, NULL or from rh_core_reports_begin(), are sent. */
+void rh_core_reports_send(struct rh_core *core, struct rh_report_batch *batches);
+
+/* The walk is over: end markers to all for whom nothing is untold. */
+void rh_core_reports_end(struct rh_core *core);
+
+/* Tells some of what had no room before. Whether there was any. */
+bool rh_core_reports_more(struct rh_core *core);
+
+/* |process| is told all anew: its round begins with the sweep that the caller begins. */
+void rh_core_reports_round(struct rh_core *core, struct rh_process *process);
+
+/* What is untold is to be swept again: of one process, or of all. */
+void rh_core_reports_forget(struct rh_core *core, struct rh_process *process);
+void rh_core_reports_stop(struct rh_core *core);
+
+/* The link of |process| has come up or gone down: what was sent on it is gone. */
+void rh_core_reports_link(struct rh_core *core, struct rh_process *process);
+
+/* RH_EVENT_PEER_DRAINED. */
+void rh_core_reports_drained(struct rh_core *core, const struct rh_node_ref *peer);
 
 /* ---- core_replication.c ---- */
 

@@ -270,6 +270,7 @@ void rh_core_peer_up(struct rh_core *core, const struct rh_node_ref *ref)
     }
     core->members_down -= !process->is_up && rh_process_is_registered(process);
     process->is_up = true;
+    rh_core_reports_link(core, process);
     rh_core_relays_begin(core, process);
     rh_core_requests_peer_up(core, process);
     rh_core_readers_peer_up(core, process);
@@ -284,6 +285,7 @@ void rh_core_peer_down(struct rh_core *core, const struct rh_node_ref *ref)
     }
     core->members_down += rh_process_is_registered(process);
     process->is_up = false;
+    rh_core_reports_link(core, process);
     process->down_ms = core->now_ms;
     rh_core_requests_peer_down(core, process);
     rh_core_relayed_peer_down(core, process);

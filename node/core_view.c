@@ -6,82 +6,9 @@
 #include <stdlib.h>
 
 /*
- * Views: adopting one, holding every channel against it in small steps, and telling each ring owner
- * which copies it will find here. What others report is in core_reported.c.
+ * Views: adopting one, and holding every channel against it in small steps. Telling each ring owner
+ * which copies it will find here is in core_reports.c, what others report in core_reported.c.
  */
-
-/* ---- reports ---- */
-
-static enum rh_peer_copy_state copy_state(const struct rh_channel *channel)
-{
-    switch ((enum rh_role)channel->role) {
-    case RH_ROLE_CLAIMING:
-        return RH_PEER_COPY_CLAIMING;
-    case RH_ROLE_ACTING:
-    case RH_ROLE_GATED:
-    case RH_ROLE_CLOSING:
-        return RH_PEER_COPY_ACTING;
-    case RH_ROLE_PASSING:
-        return RH_PEER_COPY_PASSING;
-    case RH_ROLE_ABSENT:
-    case RH_ROLE_WAITING:
-    case RH_ROLE_JOINING:
-    case RH_ROLE_REPLICA:
-    case RH_ROLE_SUSPECT:
-    case RH_ROLES:
-        break;
-    }
-    return RH_PEER_COPY_IDLE;
-}
-
-static struct rh_peer_copy copy_of(const struct rh_channel *channel)
-{
-    struct rh_peer_copy copy = {.key = rh_channel_key(channel)};
-    if (!rh_role_holds_copy(channel->role)) {
-        return copy; /* it is gone */
-    }
-    copy.incarnation = channel->incarnation;
-    copy.term = channel->term;
-    copy.op = channel->op;
-    copy.state = copy_state(channel);
-    copy.suspect = channel->suspect;
-    copy.lacked = channel->lacked;
-    copy.group =
-        (struct rh_peer_group){.members = channel->group->refs, .count = channel->group->count};
-    if (channel->role == RH_ROLE_PASSING) {
-        copy.passing_to = channel->acting->passing_to->ref;
-    }
-    return copy;
-}
-
-static struct rh_peer_report *send_report(struct rh_core *core, struct rh_process *to,
-                                          struct rh_peer_copy *copies, size_t count)
-{
-    struct rh_peer_report *report = &rh_core_send(core, to, RH_PEER_REPORT)->report;
-    report->copies = copies;
-    report->count = count;
-    return report;
-}
-
-void rh_core_report_again(struct rh_core *core, const struct rh_channel *channel)
-{
-    struct rh_process *owner = rh_core_ring_owner(core, channel);
-    if (rh_fault(RH_FAULT_REPORT_ONCE) || !channel->told_whole || owner == NULL ||
-        owner == core->self_process || !rh_core_is_registered(core)) {
-        return;
-    }
-    struct rh_peer_copy *copy = rh_core_scratch(core, 1, sizeof(*copy));
-    *copy = copy_of(channel);
-    send_report(core, owner, copy, 1)->since = owner->round;
-}
-
-/* All copies are told anew. */
-static void begin_round(struct rh_core *core, struct rh_process *process)
-{
-    process->wants_reports = true;
-    process->reports = 0;
-    process->round = ++core->round;
-}
 
 /* ---- the walk ---- */
 
@@ -252,74 +179,11 @@ bool rh_core_walk(struct rh_core *core, struct rh_channel *channel)
 
 /* ---- the sweep ---- */
 
-/* Copies on their way into a report, per receiver: an array as long as the view. */
-struct batch {
-    struct rh_peer_copy *copies;
-    size_t count;
-    size_t capacity;
-};
-
-static void add_to_report(struct rh_core *core, struct batch *batches, struct rh_channel *channel)
-{
-    struct rh_process *owner = rh_core_ring_owner(core, channel);
-    if (owner == NULL || owner == core->self_process || !owner->wants_reports ||
-        !rh_role_holds_copy(channel->role)) {
-        channel->told_whole = true;
-        return;
-    }
-    struct batch *batch = &batches[owner->index];
-    if (batch->count == batch->capacity) {
-        batch->capacity = batch->capacity == 0 ? 64 : batch->capacity * 2;
-        batch->copies = rh_core_grow(batch->copies, sizeof(*batch->copies), batch->capacity);
-    }
-    batch->copies[batch->count++] = copy_of(channel);
-    owner->reports++;
-    channel->told_whole = true;
-}
-
-static size_t copy_size(const struct rh_peer_copy *copy)
-{
-    return 64 + copy->key.size + copy->group.count * 24;
-}
-
-static void send_batch(struct rh_core *core, struct rh_process *to, struct batch *batch)
-{
-    size_t begin = 0;
-    size_t size = 0;
-    for (size_t i = 0; i < batch->count; i++) {
-        size_t more = copy_size(&batch->copies[i]);
-        if (i > begin && (size + more > RH_PEER_BATCH_SIZE || i - begin == RH_PEER_COPIES_MAX)) {
-            send_report(core, to, batch->copies + begin, i - begin)->round = to->round;
-            begin = i;
-            size = 0;
-        }
-        size += more;
-    }
-    if (batch->count > begin) {
-        send_report(core, to, batch->copies + begin, batch->count - begin)->round = to->round;
-    }
-    rh_core_keep(core, batch->copies);
-}
-
-static void end_reports(struct rh_core *core)
-{
-    for (size_t i = 0; i < core->view->members_count; i++) {
-        struct rh_process *process = core->members[i];
-        if (process == core->self_process || !process->wants_reports) {
-            continue;
-        }
-        process->wants_reports = false;
-        struct rh_peer_message *message = rh_core_send(core, process, RH_PEER_REPORT_END);
-        message->report_end.copies = process->reports;
-        message->report_end.round = process->round;
-    }
-}
-
 static void end_sweep(struct rh_core *core)
 {
     core->sweeping = false;
     if (core->options.replication && rh_core_is_registered(core)) {
-        end_reports(core);
+        rh_core_reports_end(core);
         rh_core_check_complete(core);
     }
     if (core->sweep_is_told) {
@@ -340,9 +204,7 @@ void rh_core_sweep(struct rh_core *core)
     if (!core->sweeping) {
         return;
     }
-    bool reports = core->options.replication && rh_core_is_registered(core);
-    struct batch *batches =
-        reports ? rh_core_scratch(core, core->view->members_count, sizeof(*batches)) : NULL;
+    struct rh_report_batch *batches = rh_core_reports_begin(core);
     for (uint32_t n = 0; n < core->options.steps.sweep_channels; n++) {
         struct rh_list *link = rh_list_first(&core->unswept);
         if (link == NULL) {
@@ -351,13 +213,11 @@ void rh_core_sweep(struct rh_core *core)
         struct rh_channel *channel = rh_container_of(link, struct rh_channel, list_link);
         rh_list_remove(link);
         rh_list_push_back(&core->swept, link);
-        if (rh_core_walk(core, channel) && reports) {
-            add_to_report(core, batches, channel);
+        if (rh_core_walk(core, channel) && batches != NULL) {
+            rh_core_reports_add(core, batches, channel);
         }
     }
-    for (size_t i = 0; reports && i < core->view->members_count; i++) {
-        send_batch(core, core->members[i], &batches[i]);
-    }
+    rh_core_reports_send(core, batches);
     if (rh_list_empty(&core->unswept)) {
         end_sweep(core);
     }
@@ -374,7 +234,7 @@ void rh_core_reports_peer_up(struct rh_core *core, struct rh_process *process)
     if (!rh_core_is_registered(core) || !rh_process_is_registered(process)) {
         return;
     }
-    begin_round(core, process);
+    rh_core_reports_round(core, process);
     begin_sweep(core);
 }
 
@@ -404,6 +264,7 @@ static void find_members(struct rh_core *core)
         process->wants_reports = false;
         process->was_shown = false;
         process->reports = 0;
+        rh_core_reports_forget(core, process);
         process->lease_ms = 0; /* a lease is of one epoch (R4) */
         process->asked = 0;
     }
@@ -424,7 +285,7 @@ static void find_members(struct rh_core *core)
         rh_core_relays_begin(core, process);
         if (process != core->self_process) {
             core->members_down += !process->is_up;
-            begin_round(core, process);
+            rh_core_reports_round(core, process);
         }
         core->members[i] = process;
     }
@@ -494,6 +355,7 @@ void rh_core_lose(struct rh_core *core)
     core->stats.losses++;
     core->proof_ms = 0;
     core->complete = false;
+    rh_core_reports_stop(core);
     begin_sweep(core);
     rh_core_sweep(core);
 }

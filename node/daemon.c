@@ -64,6 +64,7 @@ static void perform(struct rh_daemon *daemon, const struct rh_action *action)
     case RH_ACTION_PEER_VIEW:
     case RH_ACTION_SHOW_VIEW:
     case RH_ACTION_RESET_PEER:
+    case RH_ACTION_TELL_DRAINED:
     case RH_ACTION_TRACE:
         rh_daemon_replication_perform(daemon, action);
         return;

@@ -574,6 +574,7 @@ void rh_daemon_clients_perform(struct rh_daemon *daemon, const struct rh_action 
     case RH_ACTION_PEER_VIEW:
     case RH_ACTION_SHOW_VIEW:
     case RH_ACTION_RESET_PEER:
+    case RH_ACTION_TELL_DRAINED:
     case RH_ACTION_TRACE:
         break;
     }

@@ -287,6 +287,11 @@ static void on_down(void *context, const struct rh_node_ref *node, const char *r
     }
 }
 
+static void on_drained(void *context, const struct rh_node_ref *node)
+{
+    peer_event(context, RH_EVENT_PEER_DRAINED, node);
+}
+
 static void on_dead(void *context, const struct rh_node_ref *node, enum rh_ev_peer_death death,
                     const char *reason RH_UNUSED)
 {
@@ -307,6 +312,7 @@ static const struct rh_ev_peer_handler peer_handler = {
     .message = on_message,
     .up = on_up,
     .down = on_down,
+    .drained = on_drained,
     .dead = on_dead,
     .epoch = on_epoch,
 };

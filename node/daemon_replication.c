@@ -11,7 +11,8 @@
  *
  *   core --- COMPLETE, PROVE, PROMISE, PEER_VIEW ----> membership
  *        <-- LOST, PROOF, HEARD, PROMISED, RECORDED --
- *        --- SHOW_VIEW, RESET_PEER ------------------> links
+ *        --- SHOW_VIEW, RESET_PEER, TELL_DRAINED ----> links
+ *        <-- PEER_DRAINED ----------------------------
  *
  *   membership --- awaited: who has to be heard of before a view can be recorded --> links to them
  *              --- ask_peers: which epoch are others in? --> a question to each node of the file
@@ -111,6 +112,9 @@ void rh_daemon_replication_perform(struct rh_daemon *daemon, const struct rh_act
         return;
     case RH_ACTION_RESET_PEER:
         rh_ev_peer_reset_from(daemon->peers, &action->peer);
+        return;
+    case RH_ACTION_TELL_DRAINED:
+        rh_ev_peer_tell_drained(daemon->peers, &action->peer);
         return;
     case RH_ACTION_TRACE:
         log_trace(daemon, &action->trace);

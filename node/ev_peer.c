@@ -302,6 +302,14 @@ int rh_ev_peer_send(struct rh_ev_peer *peers, const struct rh_node_ref *to,
     return rh_peer_link_send(link, message);
 }
 
+void rh_ev_peer_tell_drained(struct rh_ev_peer *peers, const struct rh_node_ref *to)
+{
+    struct rh_peer_link *link = find(peers, to);
+    if (link != NULL && rh_peer_link_is_up(link)) {
+        rh_peer_stream_tell_drained(&link->stream);
+    }
+}
+
 void rh_ev_peer_reset(struct rh_ev_peer *peers)
 {
     struct rh_table_link *next;

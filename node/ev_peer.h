@@ -64,6 +64,9 @@ struct rh_ev_peer_handler {
      * again by itself. Not called for a member that the caller took out. */
     void (*down)(void *context, const struct rh_node_ref *node, const char *reason);
 
+    /* What was queued for its link up to the last rh_ev_peer_tell_drained() is written. */
+    void (*drained)(void *context, const struct rh_node_ref *node);
+
     /*
      * Hard evidence that this process is gone; after `down` if it was up. One of:
      * - the link was closed or reset from the other side, and dialling was refused since;
@@ -170,6 +173,12 @@ void rh_ev_peer_set_epoch(struct rh_ev_peer *peers, struct rh_epoch epoch);
  */
 RH_MUST_CHECK int rh_ev_peer_send(struct rh_ev_peer *peers, const struct rh_node_ref *to,
                                   const struct rh_peer_message *message);
+
+/*
+ * When all that is queued for the link to |to| by now is written, the handler's `drained` is called,
+ * once, from the loop; never if the link breaks before, or is not up. A later call replaces this one.
+ */
+void rh_ev_peer_tell_drained(struct rh_ev_peer *peers, const struct rh_node_ref *to);
 
 /*
  * Closes every connection at once, in both directions, and forgets what is queued: of a process that

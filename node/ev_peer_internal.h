@@ -101,6 +101,8 @@ enum rh_peer_end {
 
 struct rh_peer_stream_owner {
     void (*message)(struct rh_peer_stream *stream, const struct rh_peer_message *message);
+    /* What was queued up to the last rh_peer_stream_tell_drained() is written; NULL: nobody asks. */
+    void (*drained)(struct rh_peer_stream *stream);
     /* Nothing can be read or written any more; the owner closes the stream in the call. */
     void (*ended)(struct rh_peer_stream *stream, enum rh_peer_end end, const char *reason);
 };
@@ -113,7 +115,9 @@ struct rh_peer_stream {
     struct rh_peer_decoder *decoder;
     struct rh_buffer output;
     struct rh_list dirty_link;
-    bool finishing; /* the write side is shut down once the output is written */
+    bool tell_drained;   /* the owner wants to know when what was queued then is written: */
+    size_t drained_size; /* bytes of it that are not yet */
+    bool finishing;      /* the write side is shut down once the output is written */
 };
 
 /* A closed stream. */
@@ -135,6 +139,9 @@ void rh_peer_stream_send_number(struct rh_peer_stream *stream, enum rh_peer_mess
 
 /* Writes what can be written without waiting. May call owner->ended. */
 void rh_peer_stream_flush(struct rh_peer_stream *stream);
+
+/* Calls owner->drained, from the loop, when what is queued now is written. */
+void rh_peer_stream_tell_drained(struct rh_peer_stream *stream);
 
 /* After what is queued nothing follows; the other side will see the end, and we then its. */
 void rh_peer_stream_finish(struct rh_peer_stream *stream);

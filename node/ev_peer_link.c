@@ -245,8 +245,17 @@ static void on_message(struct rh_peer_stream *stream, const struct rh_peer_messa
     }
 }
 
+static void on_drained(struct rh_peer_stream *stream)
+{
+    struct rh_peer_link *link = link_of(stream);
+    if (state_of(link) == UP) {
+        link->peers->options.handler->drained(link->peers->options.context, &link->node);
+    }
+}
+
 static const struct rh_peer_stream_owner stream_owner = {
     .message = on_message,
+    .drained = on_drained,
     .ended = on_ended,
 };
 

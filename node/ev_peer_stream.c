@@ -131,6 +131,7 @@ int rh_peer_stream_open(struct rh_peer_stream *stream, int fd, size_t frame_size
     /* Messages are batched here, once per turn; the kernel need not wait for more. */
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
     stream->fd = fd;
+    stream->tell_drained = false;
     stream->finishing = false;
     watch(stream, EV_READ);
     return 0;
@@ -176,6 +177,27 @@ void rh_peer_stream_send_number(struct rh_peer_stream *stream, enum rh_peer_mess
     }
 }
 
+static void note_written(struct rh_peer_stream *stream, size_t size)
+{
+    stream->drained_size -= stream->drained_size < size ? stream->drained_size : size;
+}
+
+/* The owner may queue more. */
+static void tell_if_drained(struct rh_peer_stream *stream)
+{
+    if (stream->tell_drained && stream->drained_size == 0) {
+        stream->tell_drained = false;
+        stream->owner->drained(stream);
+    }
+}
+
+void rh_peer_stream_tell_drained(struct rh_peer_stream *stream)
+{
+    stream->tell_drained = true;
+    stream->drained_size = rh_buffer_size(&stream->output);
+    mark_dirty(stream);
+}
+
 void rh_peer_stream_flush(struct rh_peer_stream *stream)
 {
     rh_list_remove(&stream->dirty_link);
@@ -187,6 +209,7 @@ void rh_peer_stream_flush(struct rh_peer_stream *stream)
         }
         if (size < 0 && errno == EAGAIN) {
             watch(stream, EV_READ | EV_WRITE);
+            tell_if_drained(stream);
             return;
         }
         if (size < 0) {
@@ -195,6 +218,7 @@ void rh_peer_stream_flush(struct rh_peer_stream *stream)
         }
         stream->peers->stats.bytes_sent += (uint64_t)size;
         rh_buffer_consume(&stream->output, (size_t)size);
+        note_written(stream, (size_t)size);
     }
     if (stream->output.capacity > OUTPUT_KEPT_SIZE) {
         rh_buffer_finish(&stream->output);
@@ -203,6 +227,7 @@ void rh_peer_stream_flush(struct rh_peer_stream *stream)
     if (stream->finishing) {
         (void)shutdown(stream->fd, SHUT_WR);
     }
+    tell_if_drained(stream);
 }
 
 void rh_peer_stream_finish(struct rh_peer_stream *stream)

@@ -81,6 +81,8 @@ struct rh_process *rh_groups_process(struct rh_groups *groups, const struct rh_n
     process->index = RH_RING_NONE;
     rh_list_init(&process->held);
     rh_list_init(&process->release_link);
+    rh_list_init(&process->untold);
+    rh_list_init(&process->tell_link);
     rh_table_insert(&groups->processes, &process->link, ref->instance);
     return process;
 }

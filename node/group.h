@@ -35,12 +35,18 @@ struct rh_process {
     uint32_t round;     /* in which it is told of our copies */
     uint32_t round_in;  /* in which it tells us of its own, and how many it has told of */
     uint64_t round_count;
-    uint64_t reports; /* copies that were reported to it */
-    bool was_shown;   /* our view, because it was behind */
+    uint64_t reports;         /* copies that were reported to it */
+    struct rh_list untold;    /* rh_channel::list_link: copies whose report waits for room */
+    struct rh_list tell_link; /* rh_core::to_tell: there is some; or none */
+    bool was_shown;           /* our view, because it was behind */
     /* The right to commit. */
     uint64_t proof_ms; /* own clock: when it was registered at the latest known; 0: not known */
     uint64_t lease_ms; /* its lease to us counts until then */
     uint64_t asked;    /* its number */
+    /* Reports on its link, to it or by it to others, that may not be written yet: bytes, and of
+     * those how many will be told of when they are. */
+    uint64_t ahead;
+    uint64_t ahead_asked;
     /* Syncs towards it. */
     uint32_t credit;       /* channels that may be on their way; */
     uint64_t credit_bytes; /* bytes likewise */

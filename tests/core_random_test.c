@@ -404,6 +404,7 @@ static void perform(struct run *run, unsigned node, const struct rh_action *acti
     case RH_ACTION_PEER_VIEW:
     case RH_ACTION_SHOW_VIEW:
     case RH_ACTION_RESET_PEER:
+    case RH_ACTION_TELL_DRAINED:
     case RH_ACTION_TRACE:
         break; /* of replication, which is off */
     }

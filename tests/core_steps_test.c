@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* One core, n1, that owns all keys of a cluster of two and hears very much from n2: it takes a piece of it
- * in each step, in order. */
+/* One core, n1, of a cluster of two. It owns all keys and hears very much from n2: it takes a piece of it
+ * in each step, in order. Or it has copies of very many channels that n2 owns: it tells of no more at a
+ * time than the link takes. */
 
 #include "node/core.h"
 #include "node/core_inspect.h"
@@ -13,8 +14,8 @@
 
 #define NODES      2
 #define COPIES     2000
-#define STEP       512   /* copies of one report: the default */
-#define STEP_BYTES 16384 /* of frames that were held: likewise */
+#define STEP       512  /* copies of one report: the default */
+#define STEP_BYTES 8192 /* of frames that were held: likewise */
 
 struct fixture {
     struct rh_core *core;
@@ -24,6 +25,7 @@ struct fixture {
     struct rh_peer_copy copies[COPIES];
     char keys[COPIES][16];
     bool complete; /* the last view is */
+    int owner;     /* of all keys: 0 is n1 */
 };
 
 static struct rh_node_ref ref_of(int node)
@@ -33,14 +35,14 @@ static struct rh_node_ref ref_of(int node)
     return ref;
 }
 
-static struct rh_view *view_of(int64_t pzxid)
+static struct rh_view *view_of(int64_t pzxid, int owner)
 {
     struct rh_registration members[NODES];
     static const int64_t czxids[NODES] = {1, 2};
     for (int i = 0; i < NODES; i++) {
         struct rh_node_ref ref = ref_of(i);
-        members[i] =
-            (struct rh_registration){.instance = ref.instance, .weight_milli = i == 0 ? 1000 : 0};
+        members[i] = (struct rh_registration){.instance = ref.instance,
+                                              .weight_milli = i == owner ? 1000 : 0};
         memcpy(members[i].id, ref.id, sizeof(members[i].id));
     }
     const struct rh_shared_config config = {
@@ -70,7 +72,7 @@ static void tick(struct fixture *fixture)
 static void adopt(struct fixture *fixture, int64_t pzxid)
 {
     struct rh_event event = {.kind = RH_EVENT_VIEW,
-                             .view = view_of(pzxid),
+                             .view = view_of(pzxid, fixture->owner),
                              .registration_epoch = {.generation = 1, .pzxid = 1}};
     fixture->complete = false;
     step(fixture, &event);
@@ -124,10 +126,11 @@ static void fill(struct fixture *fixture)
     }
 }
 
-static int setup(void **state)
+static int setup_with(void **state, int owner, struct rh_core_steps steps)
 {
     struct fixture *fixture = calloc(1, sizeof(*fixture));
     assert_non_null(fixture);
+    fixture->owner = owner;
     struct rh_core_options options = {
         .instance = ref_of(0).instance,
         .seed = 1,
@@ -152,6 +155,7 @@ static int setup(void **state)
         .uncommitted_max = 64,
         .uncommitted_bytes_max = 100000,
         .held_bytes_max = 1 << 20,
+        .steps = steps,
     };
     memcpy(options.id, ref_of(0).id, sizeof(options.id));
     assert_int_equal(rh_core_create(&options, &fixture->core), 0);
@@ -165,6 +169,11 @@ static int setup(void **state)
     }
     *state = fixture;
     return 0;
+}
+
+static int setup(void **state)
+{
+    return setup_with(state, 0, (struct rh_core_steps){0});
 }
 
 static int teardown(void **state)
@@ -266,7 +275,162 @@ static void what_is_of_a_still_later_view_stays_held(void **state)
     assert_int_equal(inside(fixture).held_bytes, 0);
 }
 
+/* ---- what n1 has to tell ---- */
+
+#define AHEAD 4000 /* bytes of reports in a link */
+
+static int setup_to_tell(void **state)
+{
+    return setup_with(state, 1, (struct rh_core_steps){.reports_ahead = AHEAD});
+}
+
+/* n2 owns all keys, and n1 has replicas of |count| of them; the link drains when a test says so. */
+static void fill_with_replicas(struct fixture *fixture, size_t count)
+{
+    const struct rh_epoch epoch = {.generation = 1, .pzxid = 200};
+    for (size_t i = 0; i < count; i++) {
+        struct rh_peer_message message = {
+            .kind = RH_PEER_SYNC_BEGIN,
+            .epoch = epoch,
+            .sync_begin = {.sync = i + 1,
+                           .purpose = RH_PEER_SYNC_MEMBER,
+                           .key = fixture->copies[i].key,
+                           .incarnation = i + 1,
+                           .term = {.generation = 1, .pzxid = 100, .turn = (uint32_t)i + 1},
+                           .group = fixture->copies[i].group,
+                           .last = true,
+                           .sent_ms = i + 1}};
+        say(fixture, &message, 200);
+    }
+    assert_int_equal(rh_core_stats(fixture->core)->copies, count);
+}
+
+/* What the last step has sent. */
+struct sent {
+    size_t copies;
+    size_t ends;
+    uint64_t ended_with; /* copies */
+    bool asks;           /* to be told when the link has drained */
+};
+
+static struct sent sent_by(const struct fixture *fixture)
+{
+    struct sent sent = {0};
+    for (size_t i = 0; i < fixture->actions.count; i++) {
+        const struct rh_action *action = &fixture->actions.items[i];
+        sent.asks |= action->kind == RH_ACTION_TELL_DRAINED;
+        if (action->kind != RH_ACTION_SEND) {
+            continue;
+        }
+        const struct rh_peer_message *message = &action->send.message;
+        sent.copies += message->kind == RH_PEER_REPORT ? message->report.count : 0;
+        if (message->kind == RH_PEER_REPORT_END) {
+            sent.ends++;
+            sent.ended_with = message->report_end.copies;
+        }
+    }
+    return sent;
+}
+
+static void add(struct sent *sum, struct sent more)
+{
+    sum->copies += more.copies;
+    sum->ends += more.ends;
+    sum->ended_with += more.ended_with;
+    sum->asks |= more.asks;
+}
+
+/* Ticks as long as the core wants them at once. */
+static struct sent run_ticks(struct fixture *fixture)
+{
+    struct sent sum = {0};
+    while (rh_core_deadline_ms(fixture->core) == 0) {
+        tick(fixture);
+        add(&sum, sent_by(fixture));
+    }
+    return sum;
+}
+
+static struct sent peer_event(struct fixture *fixture, enum rh_event_kind kind)
+{
+    struct rh_event event = {.kind = kind, .peer = ref_of(1)};
+    step(fixture, &event);
+    struct sent sum = sent_by(fixture);
+    add(&sum, run_ticks(fixture));
+    return sum;
+}
+
+static struct sent adopt_and_sweep(struct fixture *fixture, int64_t pzxid)
+{
+    adopt(fixture, pzxid);
+    struct sent sum = sent_by(fixture);
+    add(&sum, run_ticks(fixture));
+    return sum;
+}
+
+static void reports_go_on_as_the_link_drains(void **state)
+{
+    struct fixture *fixture = *state;
+    fill_with_replicas(fixture, COPIES);
+    struct sent sum = adopt_and_sweep(fixture, 201);
+    unsigned drained = 0;
+    for (; sum.ends == 0; drained++) {
+        assert_false(rh_core_is_sweeping(fixture->core)); /* the walk does not wait */
+        assert_true(sum.asks);
+        struct sent more = peer_event(fixture, RH_EVENT_PEER_DRAINED);
+        assert_true(more.copies > 0 && more.copies <= 256 + AHEAD / 64);
+        add(&sum, more);
+    }
+    assert_true(drained > 5);
+    assert_int_equal(sum.copies, COPIES);
+    assert_int_equal(sum.ends, 1);
+    assert_int_equal(sum.ended_with, COPIES);
+}
+
+static void a_link_that_comes_up_again_is_told_all_of_it_anew(void **state)
+{
+    struct fixture *fixture = *state;
+    fill_with_replicas(fixture, COPIES);
+    struct sent sum = adopt_and_sweep(fixture, 201);
+    assert_true(sum.copies < COPIES && sum.ends == 0);
+    (void)peer_event(fixture, RH_EVENT_PEER_DOWN);
+    sum = peer_event(fixture, RH_EVENT_PEER_UP);
+    while (sum.ends == 0) {
+        add(&sum, peer_event(fixture, RH_EVENT_PEER_DRAINED));
+    }
+    assert_int_equal(sum.copies, COPIES);
+    assert_int_equal(sum.ended_with, COPIES);
+}
+
+static void a_view_that_is_adopted_meanwhile_begins_anew(void **state)
+{
+    struct fixture *fixture = *state;
+    fill_with_replicas(fixture, COPIES);
+    struct sent sum = adopt_and_sweep(fixture, 201);
+    assert_true(sum.copies < COPIES && sum.ends == 0);
+    sum = adopt_and_sweep(fixture, 202);
+    while (sum.ends == 0) {
+        add(&sum, peer_event(fixture, RH_EVENT_PEER_DRAINED));
+    }
+    assert_int_equal(sum.copies, COPIES);
+    assert_int_equal(sum.ended_with, COPIES);
+}
+
+static void a_node_that_is_lost_waits_for_no_link(void **state)
+{
+    struct fixture *fixture = *state;
+    fill_with_replicas(fixture, COPIES);
+    (void)adopt_and_sweep(fixture, 201);
+    struct rh_event lost = {.kind = RH_EVENT_LOST};
+    step(fixture, &lost);
+    struct sent sum = run_ticks(fixture);
+    add(&sum, peer_event(fixture, RH_EVENT_PEER_DRAINED));
+    assert_int_equal(sum.copies, 0);
+    assert_false(rh_core_is_sweeping(fixture->core));
+}
+
 #define STEPS_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TELL_TEST(name)  cmocka_unit_test_setup_teardown(name, setup_to_tell, teardown)
 
 int main(void)
 {
@@ -276,6 +440,10 @@ int main(void)
         STEPS_TEST(what_was_held_is_taken_a_piece_in_each_step),
         STEPS_TEST(what_comes_meanwhile_is_taken_behind_it),
         STEPS_TEST(what_is_of_a_still_later_view_stays_held),
+        TELL_TEST(reports_go_on_as_the_link_drains),
+        TELL_TEST(a_link_that_comes_up_again_is_told_all_of_it_anew),
+        TELL_TEST(a_view_that_is_adopted_meanwhile_begins_anew),
+        TELL_TEST(a_node_that_is_lost_waits_for_no_link),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -421,6 +421,7 @@ static void trace_action(struct world *world, unsigned node, const struct rh_act
     case RH_ACTION_PEER_VIEW:
     case RH_ACTION_SHOW_VIEW:
     case RH_ACTION_RESET_PEER:
+    case RH_ACTION_TELL_DRAINED:
     case RH_ACTION_TRACE:
         break; /* of replication, which is off */
     }

@@ -161,6 +161,11 @@ static void on_down(void *context, const struct rh_node_ref *ref, const char *re
     assert_false(rh_ev_peer_is_up(node->peers, ref));
 }
 
+static void on_drained(void *context, const struct rh_node_ref *ref)
+{
+    note(context, "drained", ref);
+}
+
 static void on_dead(void *context, const struct rh_node_ref *ref, enum rh_ev_peer_death death,
                     const char *reason)
 {
@@ -185,6 +190,7 @@ static const struct rh_ev_peer_handler handler = {
     .message = on_message,
     .up = on_up,
     .down = on_down,
+    .drained = on_drained,
     .dead = on_dead,
     .epoch = on_epoch,
 };
@@ -485,6 +491,31 @@ static void send_many(struct node *from, const struct node *to, uint64_t count, 
         assert_int_equal(rh_ev_peer_send(from->peers, &to->ref, &message), 0);
     }
     free(payload);
+}
+
+static void who_asks_is_told_when_what_was_queued_is_written(void **state RH_UNUSED)
+{
+    enum { COUNT = 16, SIZE = 1 << 20 };
+    struct node a;
+    struct node b;
+    start(&a, "n1", 0xa1);
+    start(&b, "n2", 0xb2);
+    rh_ev_peer_tell_drained(a.peers, &b.ref); /* there is no link */
+    set_member(&a, &b);
+    WAIT(is_up(&a, &b));
+    send_many(&a, &b, COUNT, SIZE);
+    rh_ev_peer_tell_drained(a.peers, &b.ref);
+    assert_false(traced(&a, "drained"));
+    WAIT(traced(&a, "drained n2 b2"));
+    assert_int_equal(stats_of(&a).queued_bytes, 0);
+    WAIT(b.messages == COUNT);
+    rh_buffer_clear(&a.trace);
+    rh_ev_peer_tell_drained(a.peers,
+                            &b.ref); /* nothing is queued: not from within the call either */
+    assert_false(traced(&a, "drained"));
+    WAIT(traced(&a, "drained n2 b2"));
+    finish(&a);
+    finish(&b);
 }
 
 /* Whoever else waits for this node has a turn in between, and so have other links. */
@@ -1356,6 +1387,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         LOOP_TEST(messages_arrive_once_and_in_order),
         LOOP_TEST(a_message_larger_than_any_socket_buffer_arrives),
+        LOOP_TEST(who_asks_is_told_when_what_was_queued_is_written),
         LOOP_TEST(who_is_slow_takes_a_piece_of_each_link_in_a_turn),
         LOOP_TEST(nothing_is_sent_to_whom_no_link_is_up),
         LOOP_TEST(another_cluster_is_refused_and_said_so_on_both_sides),

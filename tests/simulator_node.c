@@ -641,6 +641,33 @@ void sim_node_show_view(struct sim *sim, int index, const struct rh_node_ref *pe
     }
 }
 
+struct peer_drained {
+    struct sim_event event;
+    int node;
+    uint64_t instance;
+    struct rh_node_ref peer;
+};
+
+static void run_peer_drained(struct sim *sim, struct sim_event *event)
+{
+    struct peer_drained *drained = rh_container_of(event, struct peer_drained, event);
+    int peer = sim_place_of(sim, drained->peer.instance);
+    if (sim_node_takes(sim, drained->node, drained->instance, event) &&
+        sim_network_is_up(sim, drained->node, peer)) {
+        struct rh_event core_event = {.kind = RH_EVENT_PEER_DRAINED, .peer = drained->peer};
+        step_core(sim, sim->nodes[drained->node], &core_event);
+    }
+}
+
+static void tell_drained(struct sim *sim, struct sim_node *node, const struct rh_node_ref *peer)
+{
+    struct peer_drained *drained = sim_event(sizeof(*drained), run_peer_drained);
+    drained->node = node->index;
+    drained->instance = node->instance;
+    drained->peer = *peer;
+    sim_after(sim, sim_delay_ms(sim), &drained->event);
+}
+
 static void promise(struct sim *sim, struct sim_node *node, const struct rh_action *action)
 {
     struct rh_membership_event event = {.kind = RH_MEMBERSHIP_PROMISE, .promise = action->promise};
@@ -738,6 +765,9 @@ static void perform_core(struct sim *sim, struct sim_node *node, struct rh_actio
         return;
     case RH_ACTION_RESET_PEER:
         sim_network_reset_from(sim, node->index, &action->peer);
+        return;
+    case RH_ACTION_TELL_DRAINED:
+        tell_drained(sim, node, &action->peer);
         return;
     case RH_ACTION_TRACE:
         on_trace(sim, node, &action->trace);
@@ -1368,6 +1398,16 @@ static void want_slow_ticks(struct sim *sim, struct sim_node *node)
 
 /* ---- life ---- */
 
+/* In every other run so little is done in one step that also few channels take many. */
+static struct rh_core_steps steps_of(const struct sim *sim)
+{
+    if (sim->scripted || sim->options.nodes != 0 || sim->options.seed / 3 % 2 == 0) {
+        return (struct rh_core_steps){0};
+    }
+    return (struct rh_core_steps){
+        .sweep_channels = 16, .report_copies = 2, .held_bytes = 1, .reports_ahead = 300};
+}
+
 static void create_machines(struct sim *sim, struct sim_node *node)
 {
     struct rh_membership_options options = {
@@ -1418,6 +1458,7 @@ static void create_machines(struct sim *sim, struct sim_node *node)
         .uncommitted_max = 64,
         .uncommitted_bytes_max = 1 << 20,
         .held_bytes_max = SIM_HELD_BYTES_MAX,
+        .steps = steps_of(sim),
     };
     memcpy(core_options.id, node->id, sizeof(core_options.id));
     if (rh_membership_create(&options, &node->machine) != 0 ||
