@@ -81,11 +81,11 @@ def _view(bench, replicas, count):
 def _change(cluster, client, seconds, number):
     node = cluster["n1"]
     options = {"rate": PROBES, "seconds": seconds, "warm": 0}
-    calm = client.get("/v1/where?key=k", **options)
+    calm = client.get_of_busy("/v1/where?key=k", **options)
     epoch = node.ring()["epoch"]
     change = threading.Thread(target=cluster.cli, args=("weight", "n2", WEIGHTS[number % 2]))
     change.start()
-    busy = client.get("/v1/where?key=k", **options)
+    busy = client.get_of_busy("/v1/where?key=k", **options)
     change.join()
     wait_for(lambda: node.status()["epoch"] > epoch, 30, "the new epoch")
     settled = node.status()["copies"]["settled"]
