@@ -214,8 +214,11 @@ void rh_core_release_held(struct rh_core *core)
     for (struct rh_table_link *link = rh_table_next(&core->groups.processes, NULL); link != NULL;
          link = rh_table_next(&core->groups.processes, link)) {
         struct rh_process *process = rh_container_of(link, struct rh_process, link);
-        if (is_replaced(core, process) && !rh_fault(RH_FAULT_HOLD_FOREVER)) {
-            rh_core_drop_held(core, process); /* the epoch that it knew may be lost with it */
+        bool is_dropped = !rh_list_empty(&process->held) && is_replaced(core, process);
+        if (is_dropped && !rh_fault(RH_FAULT_HOLD_FOREVER)) {
+            /* The epoch that it knew may be lost with it. Or it lives, and this view is the older one:
+             * then it has to say all that again. */
+            give_up_held(core, process);
         }
         note_due(core, process);
     }

@@ -432,6 +432,30 @@ static void a_node_that_is_lost_waits_for_no_link(void **state)
 #define STEPS_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 #define TELL_TEST(name)  cmocka_unit_test_setup_teardown(name, setup_to_tell, teardown)
 
+/* 77: n1 was away, and adopts a view in which n2 is the process of before. The one that spoke lives, and
+ * what it said of a later view is dropped: so it is made to say it again. */
+static void who_is_taken_for_dead_by_an_old_view_is_made_to_start_over(void **state)
+{
+    struct fixture *fixture = *state;
+    struct rh_node_ref next = ref_of(1);
+    next.instance++;
+    struct rh_peer_message message = {.kind = RH_PEER_REPORT_END,
+                                      .epoch = {.generation = 1, .pzxid = 220},
+                                      .report_end = {.round = 1}};
+    struct rh_event event = {.kind = RH_EVENT_PEER_MESSAGE,
+                             .peer_message = {.from = next, .message = &message}};
+    step(fixture, &event);
+    assert_true(inside(fixture).held_bytes > 0);
+    adopt(fixture, 210);
+    assert_int_equal(inside(fixture).held_bytes, 0);
+    bool is_reset = false;
+    for (size_t i = 0; i < fixture->actions.count; i++) {
+        const struct rh_action *action = &fixture->actions.items[i];
+        is_reset |= action->kind == RH_ACTION_RESET_PEER && rh_node_ref_equal(&action->peer, &next);
+    }
+    assert_true(is_reset);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -440,6 +464,7 @@ int main(void)
         STEPS_TEST(what_was_held_is_taken_a_piece_in_each_step),
         STEPS_TEST(what_comes_meanwhile_is_taken_behind_it),
         STEPS_TEST(what_is_of_a_still_later_view_stays_held),
+        STEPS_TEST(who_is_taken_for_dead_by_an_old_view_is_made_to_start_over),
         TELL_TEST(reports_go_on_as_the_link_drains),
         TELL_TEST(a_link_that_comes_up_again_is_told_all_of_it_anew),
         TELL_TEST(a_view_that_is_adopted_meanwhile_begins_anew),
