@@ -49,6 +49,7 @@ class Drills:
     @contextlib.contextmanager
     def undisturbed(self, publishes=True):
         """No connection may move or break meanwhile, and no publish be tried twice."""
+        self.traffic.wait_answered()    # what was begun in the drill before may be tried again
         before = self.traffic.ledger.disturbances()
         yield
         for key, (moves, retries) in self.traffic.ledger.disturbances().items():

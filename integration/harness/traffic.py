@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import random
+import time
 import urllib.parse
 
 import websockets
@@ -25,14 +26,24 @@ _ERRORS = (OSError, EOFError, asyncio.TimeoutError, websockets.WebSocketExceptio
 class Http:
     """Requests on keep-alive connections that all clients share."""
 
+    IDLE_S = 20.0           # a server closes them after a minute, maybe just when one is used again
+
     def __init__(self):
-        self._idle = {}     # port: [(reader, writer)]
+        self._idle = {}     # port: [(reader, writer, since when)]
+
+    async def _connection(self, port):
+        idle = self._idle.setdefault(port, [])
+        while idle:
+            reader, writer, since = idle.pop()
+            if time.monotonic() - since < self.IDLE_S:
+                return reader, writer
+            writer.transport.abort()
+        return await asyncio.open_connection("127.0.0.1", port)
 
     async def request(self, port, method, target, body=b"", headers=(), bound=10.0):
         """(status, {header: value}, body). A connection that is refused raises
         ConnectionRefusedError: nothing was sent."""
-        idle = self._idle.setdefault(port, [])
-        reader, writer = idle.pop() if idle else await asyncio.open_connection("127.0.0.1", port)
+        reader, writer = await self._connection(port)
         try:
             async with asyncio.timeout(bound):
                 lines = [f"{method} {target} HTTP/1.1", f"Host: 127.0.0.1:{port}",
@@ -47,12 +58,12 @@ class Http:
         if fields.get("connection") == "close":
             writer.close()
         else:
-            idle.append((reader, writer))
+            self._idle[port].append((reader, writer, time.monotonic()))
         return int(head[0].split(" ")[1]), fields, answer
 
     def close(self):
         for idle in self._idle.values():
-            for _, writer in idle:
+            for _, writer, _ in idle:
                 writer.transport.abort()
         self._idle.clear()
 
@@ -81,6 +92,7 @@ class Traffic:
         self._http = Http()
         self._stop_publishing = self._stop = False
         self._publishing, self._listening = [], []
+        self._under_way = set()     # ids of publishes
         self._states = {}           # key: (incarnation, version) of the last write that was answered
 
     # --- from the test ---------------------------------------------------------------------------
@@ -104,6 +116,12 @@ class Traffic:
         """Until that many more are acknowledged: traffic flows."""
         goal = self.published() + count
         wait_for(lambda: self.published() >= goal, bound, f"{count} more publishes acknowledged")
+
+    def wait_answered(self):
+        """Until what is under way now has come to its end."""
+        before = set(self._under_way)
+        wait_for(lambda: not before & self._under_way, self.PUBLISH_BOUND_S + 10,
+                 "the end of all publishes that were under way")
 
     def finish(self, bound=20.0):
         """Ends the publishers, waits until all subscribers have everything, and returns the
@@ -230,8 +248,10 @@ class Traffic:
             await asyncio.sleep(self._interval * self._random.random())
             while not self._stop_publishing:
                 number += 1
-                await self._publish(road, self.ledger.publish(
-                    key, name, f"{self._names}-{key}-{name}-{number}"))
+                id = f"{self._names}-{key}-{name}-{number}"
+                self._under_way.add(id)
+                await self._publish(road, self.ledger.publish(key, name, id))
+                self._under_way.discard(id)
                 await asyncio.sleep(self._interval * self._random.uniform(0.5, 1.5))
         finally:
             road.close()
