@@ -3,11 +3,11 @@
 
 #include "node/core_inspect.h"
 #include "tests/simulator_check.h"
+#include "tests/simulator_rest.h"
 #include "tests/simulator_states.h"
 #include "tests/simulator_truth.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <string.h>
 
 /* As in docs/relay.md. */
@@ -15,19 +15,6 @@
 #define READ_MS     5000U
 #define PATIENCE_MS 30000U
 #define IDLE_MS     15000U
-
-static char said[200];
-
-static const char *unrest(const char *format, ...) RH_PRINTF(1, 2);
-
-static const char *unrest(const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    (void)vsnprintf(said, sizeof(said), format, args);
-    va_end(args);
-    return said;
-}
 
 /* ---- what is told ---- */
 
@@ -150,9 +137,10 @@ static const char *state_unrest(struct sim *sim, const struct sim_node *node,
     uint64_t version = copy.state == NULL ? 0 : rh_entry_version(copy.state);
     return version == connection->shown_version
                ? NULL
-               : unrest("client %d was shown version %" PRIu64 " of the state of %s, which is at "
-                        "%" PRIu64,
-                        connection->client, connection->shown_version, connection->key, version);
+               : sim_unrest(
+                     "client %d was shown version %" PRIu64 " of the state of %s, which is at "
+                     "%" PRIu64,
+                     connection->client, connection->shown_version, connection->key, version);
 }
 
 /* ---- the end ---- */
@@ -251,18 +239,18 @@ static const char *owner_unrest(const struct sim_node *owner,
     if (remote->subscription->state != RH_SUBSCRIPTION_REMOTE ||
         !rh_bytes_equal(remote->key, rh_bytes_text(connection->key)) ||
         !rh_core_copy_find(owner->core, remote->key, &copy)) {
-        return unrest("the stream of client %d waits at n%d", connection->client, owner->index);
+        return sim_unrest("the stream of client %d waits at n%d", connection->client, owner->index);
     }
     if (copy.incarnation != here->after.incarnation || copy.seq + 1 != here->next_seq ||
         remote->subscription->next_seq != here->next_seq) {
-        return unrest("client %d is at %" PRIu64 " of %s, was sent %" PRIu64 " of %" PRIu64
-                      " by n%d",
-                      connection->client, here->next_seq - 1, connection->key,
-                      remote->subscription->next_seq - 1, copy.seq, owner->index);
+        return sim_unrest("client %d is at %" PRIu64 " of %s, was sent %" PRIu64 " of %" PRIu64
+                          " by n%d",
+                          connection->client, here->next_seq - 1, connection->key,
+                          remote->subscription->next_seq - 1, copy.seq, owner->index);
     }
     if (remote->untaken != info->untaken) {
-        return unrest("client %d has %" PRIu64 " bytes to read, for n%d it has %" PRIu64,
-                      connection->client, info->untaken, owner->index, remote->untaken);
+        return sim_unrest("client %d has %" PRIu64 " bytes to read, for n%d it has %" PRIu64,
+                          connection->client, info->untaken, owner->index, remote->untaken);
     }
     return NULL;
 }
@@ -274,18 +262,18 @@ const char *sim_relay_connection_unrest(struct sim *sim, int node,
     struct rh_remote_info remote;
     const struct sim_node *process = sim->nodes[node];
     if (!rh_core_relayed_look(&connection->subscription, &info) || !info.is_open) {
-        return unrest("client %d of %s is not served", connection->client, connection->key);
+        return sim_unrest("client %d of %s is not served", connection->client, connection->key);
     }
     const struct sim_node *owner = running(sim, info.instance);
     int place = sim_node_owner(sim, rh_core_view(process->core), connection->key);
     if (owner == NULL || owner->index != place) {
-        return unrest("client %d of %s is relayed to n%d, the owner is n%d", connection->client,
-                      connection->key, owner == NULL ? -1 : owner->index, place);
+        return sim_unrest("client %d of %s is relayed to n%d, the owner is n%d", connection->client,
+                          connection->key, owner == NULL ? -1 : owner->index, place);
     }
     if (!find_remote(owner, process->instance, info.stream, &remote) ||
         remote.tunnel != info.tunnel) {
-        return unrest("n%d does not know the stream of client %d", owner->index,
-                      connection->client);
+        return sim_unrest("n%d does not know the stream of client %d", owner->index,
+                          connection->client);
     }
     return owner_unrest(owner, connection, &info, &remote);
 }
@@ -313,8 +301,8 @@ static const char *streams_unrest(struct sim *sim, const struct sim_node *node)
          at = rh_core_remote_next(node->core, at, &remote)) {
         const struct sim_node *other = running(sim, remote.instance);
         if (other == NULL || !has_stream(other, &remote)) {
-            return unrest("n%d serves stream %" PRIu64 " of a node that has it no more",
-                          node->index, remote.stream);
+            return sim_unrest("n%d serves stream %" PRIu64 " of a node that has it no more",
+                              node->index, remote.stream);
         }
         count++;
     }
@@ -339,9 +327,9 @@ static const char *streams_unrest(struct sim *sim, const struct sim_node *node)
     const struct rh_core_stats *stats = rh_core_stats(node->core);
     return stats->relayed == relayed && stats->remotes == count
                ? NULL
-               : unrest("n%d counts %" PRIu32 " and %" PRIu32 " streams, and has %" PRIu32
-                        " and %" PRIu32,
-                        node->index, stats->relayed, stats->remotes, relayed, count);
+               : sim_unrest("n%d counts %" PRIu32 " and %" PRIu32 " streams, and has %" PRIu32
+                            " and %" PRIu32,
+                            node->index, stats->relayed, stats->remotes, relayed, count);
 }
 
 /* The tunnel from |from| to |to|, as both have it. */
@@ -357,15 +345,16 @@ static const char *tunnel_unrest(const struct sim_node *from, const struct sim_n
     bool is_same = begins && ends && here.tunnel == there.tunnel;
     if ((!is_same && (here.streams > 0 || there.streams > 0)) ||
         (is_same && there.streams > here.streams)) {
-        return unrest("n%d has %" PRIu64 " streams in its tunnel to n%d, which has %" PRIu64,
-                      from->index, here.streams, to->index, there.streams);
+        return sim_unrest("n%d has %" PRIu64 " streams in its tunnel to n%d, which has %" PRIu64,
+                          from->index, here.streams, to->index, there.streams);
     }
     if (is_same && here.bytes != there.bytes) {
-        return unrest("%" PRIu64 " bytes have come to n%d, for n%d %" PRIu64 " are on their way",
-                      here.bytes, from->index, to->index, there.bytes);
+        return sim_unrest("%" PRIu64 " bytes have come to n%d, for n%d %" PRIu64
+                          " are on their way",
+                          here.bytes, from->index, to->index, there.bytes);
     }
     if (ends && there.silent_ms > 2 * IDLE_MS) {
-        return unrest("n%d keeps a tunnel of n%d, which says nothing", to->index, from->index);
+        return sim_unrest("n%d keeps a tunnel of n%d, which says nothing", to->index, from->index);
     }
     return NULL;
 }
@@ -395,6 +384,6 @@ const char *sim_relay_unrest(struct sim *sim)
     }
     return known == tunnels_to + tunnels_from
                ? NULL
-               : unrest("%" PRIu64 " ends of tunnels, %zu of them between nodes that are there",
-                        known, tunnels_to + tunnels_from);
+               : sim_unrest("%" PRIu64 " ends of tunnels, %zu of them between nodes that are there",
+                            known, tunnels_to + tunnels_from);
 }

@@ -14,9 +14,7 @@
 
 static char said[200];
 
-static const char *unrest(const char *format, ...) RH_PRINTF(1, 2);
-
-static const char *unrest(const char *format, ...)
+const char *sim_unrest(const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -63,7 +61,7 @@ static const char *log_unrest(const struct sim *sim, int a, int b, const struct 
         const struct rh_entry *theirs =
             rh_core_copy_entry(sim->nodes[b]->core, info->key, op, &terms[1]);
         if (mine == NULL || theirs == NULL) {
-            return unrest("n%d or n%d lacks operation %" PRIu64, a, b, op);
+            return sim_unrest("n%d or n%d lacks operation %" PRIu64, a, b, op);
         }
         uint64_t seqs[2] = {0};
         uint64_t ops[2] = {0};
@@ -74,8 +72,8 @@ static const char *log_unrest(const struct sim *sim, int a, int b, const struct 
         if (!rh_bytes_equal(rh_entry_id(mine), rh_entry_id(theirs)) ||
             !rh_term_equal(terms[0], terms[1]) || has_mine != has_theirs || seqs[0] != seqs[1] ||
             ops[0] != ops[1]) {
-            return unrest("n%d and n%d differ in operation %" PRIu64 " of %.*s", a, b, op,
-                          (int)info->key.size, (const char *)info->key.data);
+            return sim_unrest("n%d and n%d differ in operation %" PRIu64 " of %.*s", a, b, op,
+                              (int)info->key.size, (const char *)info->key.data);
         }
     }
     return NULL;
@@ -99,18 +97,18 @@ static const char *replica_unrest(const struct sim *sim, int owner, int node,
     const char *key = acting->key.data;
     if (!rh_core_copy_find(sim->nodes[node]->core, acting->key, &info) ||
         info.role != RH_ROLE_REPLICA) {
-        return unrest("n%d is not a replica of %.*s", node, size, key);
+        return sim_unrest("n%d is not a replica of %.*s", node, size, key);
     }
     if (info.suspect || info.incarnation != acting->incarnation ||
         !rh_term_equal(info.term, acting->term) || info.op != acting->op ||
         info.seq != acting->seq || info.commit != acting->commit) {
-        return unrest("n%d has another copy of %.*s than its owner n%d: op %" PRIu64 " and %" PRIu64
-                      ", commit %" PRIu64 " and %" PRIu64 "%s",
-                      node, size, key, owner, info.op, acting->op, info.commit, acting->commit,
-                      info.suspect ? ", suspect" : "");
+        return sim_unrest("n%d has another copy of %.*s than its owner n%d: op %" PRIu64
+                          " and %" PRIu64 ", commit %" PRIu64 " and %" PRIu64 "%s",
+                          node, size, key, owner, info.op, acting->op, info.commit, acting->commit,
+                          info.suspect ? ", suspect" : "");
     }
     if (!is_same_state(info.state, acting->state)) {
-        return unrest("n%d and n%d differ in the state of %.*s", node, owner, size, key);
+        return sim_unrest("n%d and n%d differ in the state of %.*s", node, owner, size, key);
     }
     uint64_t first = info.first_op > acting->first_op ? info.first_op : acting->first_op;
     return log_unrest(sim, owner, node, &info, first);
@@ -128,8 +126,8 @@ static const char *group_unrest(const struct sim *sim, const struct list *list,
         equal = found;
     }
     return equal ? NULL
-                 : unrest("the group of %.*s is not its preference list", (int)info->key.size,
-                          (const char *)info->key.data);
+                 : sim_unrest("the group of %.*s is not its preference list", (int)info->key.size,
+                              (const char *)info->key.data);
 }
 
 /* The channel as the node holds it; each is looked at from its owner. */
@@ -140,7 +138,7 @@ static const char *channel_unrest(const struct sim *sim, int node, const struct 
     const char *key = info->key.data;
     struct list list = list_of(view, info->key);
     if (!is_in(&list, node)) {
-        return unrest("n%d knows %.*s, and is not in its list", node, size, key);
+        return sim_unrest("n%d knows %.*s, and is not in its list", node, size, key);
     }
     struct rh_copy_info acting;
     int owner = list.nodes[0];
@@ -149,10 +147,10 @@ static const char *channel_unrest(const struct sim *sim, int node, const struct 
     }
     if (!rh_core_copy_find(sim->nodes[owner]->core, info->key, &acting) ||
         acting.role != RH_ROLE_ACTING) {
-        return unrest("n%d does not act for %.*s", owner, size, key);
+        return sim_unrest("n%d does not act for %.*s", owner, size, key);
     }
     if (acting.commit != acting.op) {
-        return unrest("%.*s is not committed at n%d", size, key, owner);
+        return sim_unrest("%.*s is not committed at n%d", size, key, owner);
     }
     return node == owner ? group_unrest(sim, &list, &acting)
                          : replica_unrest(sim, owner, node, &acting);
@@ -163,19 +161,19 @@ static const char *inside_unrest(const struct sim_node *node)
     struct rh_core_inside inside;
     rh_core_inside(node->core, &inside);
     if (inside.lost || !inside.complete || !inside.recorded || inside.sweeping) {
-        return unrest("n%d is %s", node->index,
-                      inside.lost        ? "lost"
-                      : !inside.complete ? "without all reports"
-                      : inside.sweeping  ? "walking its channels"
-                                         : "in an epoch that is not recorded");
+        return sim_unrest("n%d is %s", node->index,
+                          inside.lost        ? "lost"
+                          : !inside.complete ? "without all reports"
+                          : inside.sweeping  ? "walking its channels"
+                                             : "in an epoch that is not recorded");
     }
     if (inside.held_bytes + inside.reports + inside.busy + inside.moves + inside.claims +
             inside.syncs_out + inside.syncs_in >
         0) {
-        return unrest("n%d: held %" PRIu64 ", reports %" PRIu64 ", busy %" PRIu64 ", moves %" PRIu64
-                      ", claims %" PRIu64 ", syncs %" PRIu64 " and %" PRIu64,
-                      node->index, inside.held_bytes, inside.reports, inside.busy, inside.moves,
-                      inside.claims, inside.syncs_out, inside.syncs_in);
+        return sim_unrest("n%d: held %" PRIu64 ", reports %" PRIu64 ", busy %" PRIu64
+                          ", moves %" PRIu64 ", claims %" PRIu64 ", syncs %" PRIu64 " and %" PRIu64,
+                          node->index, inside.held_bytes, inside.reports, inside.busy, inside.moves,
+                          inside.claims, inside.syncs_out, inside.syncs_in);
     }
     return NULL;
 }
@@ -220,8 +218,9 @@ static const char *presence_unrest(const struct sim *sim, const struct sim_node 
             rh_container_of(link, struct sim_connection, link);
         if (sim->present && is_in_channel(connection) &&
             connection->known != clients_in(sim, connection->key)) {
-            return unrest("n%d: %s knows %x to be there, and there are %x", node->index,
-                          connection->name, connection->known, clients_in(sim, connection->key));
+            return sim_unrest("n%d: %s knows %x to be there, and there are %x", node->index,
+                              connection->name, connection->known,
+                              clients_in(sim, connection->key));
         }
     }
     return NULL;

@@ -13,6 +13,9 @@
 /* NULL: all is as it should be. Otherwise what is not so; valid until the next call. */
 const char *sim_rest_unrest(struct sim *sim);
 
+/* What is not so, as text; valid until the next call. */
+const char *sim_unrest(const char *format, ...) RH_PRINTF(1, 2);
+
 /* What all cores have in flight, into the trace. */
 void sim_rest_trace(struct sim *sim);
 
