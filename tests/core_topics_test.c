@@ -21,6 +21,18 @@ static void settle(struct world *world)
     assert_int_equal(world->queue_count, 0);
 }
 
+/* A key of n1 that begins with |prefix|: the first whose number is not below |*number|, which is set to
+ * the one after it. */
+static void key_of_n1(const struct world *world, const char *prefix, unsigned *number,
+                      char key[static 64])
+{
+    uint64_t hash = 0;
+    do {
+        int size = snprintf(key, 64, "%s:%u", prefix, (*number)++);
+        hash = rh_ring_hash(world->view->ring, key, (size_t)size);
+    } while (rh_ring_owner(world->view->ring, hash) != 0);
+}
+
 /* n1 owns the follower and n2 the topic; they are in step, and the trace is empty. */
 static void set_up(struct world *world)
 {
@@ -65,15 +77,8 @@ static void a_topic_and_its_follower_at_one_node_need_no_messages(void **state)
     struct world *world = *state;
     char other[64];
     (void)snprintf(other, sizeof(other), "%s", world->keys[0]);
-    char topic[64] = "";
-    for (unsigned i = 0; topic[0] == '\0'; i++) {
-        char key[64];
-        int size = snprintf(key, sizeof(key), "other:%u", i);
-        uint64_t hash = rh_ring_hash(world->view->ring, key, (size_t)size);
-        if (rh_ring_owner(world->view->ring, hash) == 0) {
-            memcpy(topic, key, sizeof(topic));
-        }
-    }
+    char topic[64];
+    key_of_n1(world, "other", &(unsigned){0}, topic);
     world_follow(world, 0, 1, other, topic, NULL);
     settle(world);
     world_subscribe(world, 0, 1, other, &world_start);
@@ -384,15 +389,8 @@ static void who_comes_later_gets_what_is_older_without_others_getting_it_again(v
     set_up(world);
     world_publish(world, 1, 2, world->keys[1], "a", "x");
     settle(world);
-    char late[64] = "";
-    for (unsigned i = 0; late[0] == '\0'; i++) {
-        char key[64];
-        int size = snprintf(key, sizeof(key), "late:%u", i);
-        uint64_t hash = rh_ring_hash(world->view->ring, key, (size_t)size);
-        if (rh_ring_owner(world->view->ring, hash) == 0) {
-            memcpy(late, key, sizeof(late));
-        }
-    }
+    char late[64];
+    key_of_n1(world, "late", &(unsigned){0}, late);
     world_follow(world, 0, 3, late, world->keys[1], &world_start);
     settle(world);
     world_publish(world, 1, 4, world->keys[1], "b", "y");
@@ -502,16 +500,12 @@ static void let_many_follow(struct world *world)
         world_peer(world, RH_EVENT_PEER_UP, 0, node);
     }
     settle(world);
-    unsigned followers = 0;
-    for (unsigned i = 0; followers < MANY; i++) {
-        char key[32];
-        int size = snprintf(key, sizeof(key), "many:%u", i);
-        uint64_t hash = rh_ring_hash(world->view->ring, key, (size_t)size);
-        if (rh_ring_owner(world->view->ring, hash) == 0) {
-            world_follow(world, 0, 1, key, world->keys[1], &world_start);
-            world_forget(world);
-            followers++;
-        }
+    unsigned number = 0;
+    for (unsigned i = 0; i < MANY; i++) {
+        char key[64];
+        key_of_n1(world, "many", &number, key);
+        world_follow(world, 0, 1, key, world->keys[1], &world_start);
+        world_forget(world);
     }
     settle(world);
     world_forget(world);
